@@ -1,0 +1,85 @@
+package observe
+
+import (
+	"context"
+	"encoding/json"
+	"net/http"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// checkTimeout bounds one run of all readiness checks.
+const checkTimeout = 3 * time.Second
+
+// Check reports why a part is not ready, or nil. Its text is shown to operators.
+type Check func(ctx context.Context) error
+
+// Health is whether a process lives and whether it should be sent work. It is
+// safe for concurrent use.
+type Health struct {
+	mu       sync.Mutex
+	names    []string
+	checks   map[string]Check
+	draining atomic.Bool
+}
+
+// NewHealth returns a health without checks, which is ready.
+func NewHealth() *Health { return &Health{checks: map[string]Check{}} }
+
+// Add registers a readiness check under a name that is shown to operators.
+func (h *Health) Add(name string, check Check) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if _, known := h.checks[name]; !known {
+		h.names = append(h.names, name)
+	}
+	h.checks[name] = check
+}
+
+// Drain makes the process not ready for good: the first step of a stop.
+func (h *Health) Drain() { h.draining.Store(true) }
+
+// Ready runs every check and returns what is wrong by name; empty means ready.
+func (h *Health) Ready(ctx context.Context) map[string]string {
+	ctx, cancel := context.WithTimeout(ctx, checkTimeout)
+	defer cancel()
+	h.mu.Lock()
+	names := append([]string(nil), h.names...)
+	checks := make([]Check, len(names))
+	for i, name := range names {
+		checks[i] = h.checks[name]
+	}
+	h.mu.Unlock()
+	faults := map[string]string{}
+	if h.draining.Load() {
+		faults["process"] = "stopping"
+	}
+	for i, check := range checks {
+		if err := check(ctx); err != nil {
+			faults[names[i]] = err.Error()
+		}
+	}
+	return faults
+}
+
+func (h *Health) serveReady(w http.ResponseWriter, r *http.Request) {
+	faults := h.Ready(r.Context())
+	status := http.StatusOK
+	if len(faults) > 0 {
+		status = http.StatusServiceUnavailable
+	}
+	answer(w, status, map[string]any{"ready": len(faults) == 0, "faults": faults})
+}
+
+// serveLive answers as long as the process can answer at all: a dependency that
+// is down is no reason to restart.
+func (h *Health) serveLive(w http.ResponseWriter, _ *http.Request) {
+	answer(w, http.StatusOK, map[string]any{"live": true})
+}
+
+func answer(w http.ResponseWriter, status int, body any) {
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(status)
+	_ = json.NewEncoder(w).Encode(body) // the prober went away: nobody is left to tell
+}

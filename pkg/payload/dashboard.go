@@ -1,0 +1,51 @@
+package payload
+
+import (
+	"net/url"
+	"strings"
+
+	"github.com/dembrane/webhooks/proto/webhooksv1"
+)
+
+// appendDashboardURL writes, without quotes, where a host sees what the event
+// is about:
+//
+//	{AdminBaseURL}/{locale}/w/{workspace}/projects/{project}/conversations/{conversation}/overview
+//	{AdminBaseURL}/{locale}/w/{workspace}/projects/{project}/report
+//
+// A project without a workspace has no "/w/{workspace}". Ids are escaped: those
+// of conversations and workspaces come from outside and have no fixed alphabet.
+func (r Renderer) appendDashboardURL(dst []byte, e *webhooksv1.Event) []byte {
+	project := e.GetProject()
+	dst = appendEscaped(dst, strings.TrimRight(r.AdminBaseURL, "/"))
+	dst = append(dst, '/')
+	dst = append(dst, locale(project.GetLanguage())...)
+	if workspace := project.GetWorkspaceId(); workspace != "" {
+		dst = append(dst, "/w/"...)
+		dst = append(dst, url.PathEscape(workspace)...)
+	}
+	dst = append(dst, "/projects/"...)
+	dst = append(dst, url.PathEscape(project.GetId())...)
+	if e.GetReport() != nil {
+		return append(dst, "/report"...)
+	}
+	dst = append(dst, "/conversations/"...)
+	dst = append(dst, url.PathEscape(e.GetConversation().GetId())...)
+	return append(dst, "/overview"...)
+}
+
+// locale is the dashboard's locale for a project's language. The language
+// alone decides ("nl", "nl-NL" and "nl-BE" are Dutch), in any case; what the
+// dashboard does not speak is en-US.
+func locale(language string) string {
+	primary := language
+	if i := strings.IndexAny(language, "-_"); i >= 0 {
+		primary = language[:i]
+	}
+	for _, known := range [...]string{"nl-NL", "de-DE", "fr-FR", "es-ES", "it-IT", "uk-UA", "cs-CZ"} {
+		if strings.EqualFold(primary, known[:2]) {
+			return known
+		}
+	}
+	return "en-US"
+}

@@ -1,0 +1,27 @@
+package topology
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/nats-io/nats.go/jetstream"
+)
+
+// Ensure creates what is missing of the streams and the bucket, and updates what
+// differs. Any number of services may do it at the same time. It returns an
+// error when JetStream cannot be reached or refuses a configuration (for one,
+// a server older than 2.12, which has no message schedules).
+func Ensure(ctx context.Context, js jetstream.JetStream, s Settings) error {
+	if err := s.Validate(); err != nil {
+		return fmt.Errorf("check stream settings: %w", err)
+	}
+	for _, stream := range Streams(s) {
+		if _, err := js.CreateOrUpdateStream(ctx, stream); err != nil {
+			return fmt.Errorf("ensure stream %s: %w", stream.Name, err)
+		}
+	}
+	if _, err := js.CreateOrUpdateKeyValue(ctx, Bucket(s)); err != nil {
+		return fmt.Errorf("ensure bucket %s: %w", BucketWebhooks, err)
+	}
+	return nil
+}

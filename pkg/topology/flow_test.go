@@ -1,0 +1,53 @@
+package topology_test
+
+import (
+	"fmt"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+	"github.com/stretchr/testify/require"
+
+	"github.com/dembrane/webhooks/pkg/topology"
+)
+
+// The table of streams in docs/flow.md is what the code creates.
+func TestFlowPageShowsTheStreams(t *testing.T) {
+	t.Parallel()
+	page, err := os.ReadFile("../../docs/flow.md")
+	require.NoError(t, err)
+	settings := topology.Settings{Replicas: 1, EventsMaxAge: 30 * 24 * time.Hour, DuplicateWindow: 10 * time.Minute}
+
+	for _, stream := range topology.Streams(settings) {
+		subjects := "`" + strings.Join(stream.Subjects, "` `") + "`"
+		require.Contains(t, string(page), fmt.Sprintf("| stream `%s` | %s | %s | %s |",
+			stream.Name, subjects, retention(stream), stream.Description))
+	}
+	bucket := topology.Bucket(settings)
+	require.Contains(t, string(page), fmt.Sprintf("| bucket `%s` | `%s` | last value | %s |",
+		bucket.Bucket, topology.KeyRegistration("{project}", "{webhook}"), bucket.Description))
+}
+
+func retention(stream jetstream.StreamConfig) string {
+	var words []string
+	switch stream.Retention {
+	case jetstream.WorkQueuePolicy:
+		words = append(words, "work queue")
+	case jetstream.LimitsPolicy:
+		words = append(words, "limits")
+	case jetstream.InterestPolicy:
+		words = append(words, "interest")
+	}
+	if stream.MaxAge > 0 {
+		words = append(words, fmt.Sprintf("%d days", int(stream.MaxAge.Hours()/24)))
+	}
+	if stream.Retention == jetstream.LimitsPolicy && stream.Discard == jetstream.DiscardNew {
+		words = append(words, "new messages refused when full")
+	}
+	if stream.AllowMsgSchedules {
+		words = append(words, "message schedules")
+	}
+	return strings.Join(words, ", ")
+}

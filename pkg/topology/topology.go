@@ -1,0 +1,229 @@
+// Package topology is everything the system owns in NATS, as values: subjects,
+// streams, consumers and the bucket. [Ensure] creates or updates them.
+//
+// The services meet nowhere else. docs/flow.md shows the same table, and a test
+// compares the two.
+package topology
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+)
+
+// Names of the streams and of the bucket.
+const (
+	StreamEvents     = "EVENTS"
+	StreamDeliveries = "DELIVERIES"
+	StreamAttempts   = "ATTEMPTS"
+	StreamRejected   = "REJECTED"
+	BucketWebhooks   = "WEBHOOKS"
+)
+
+// Names of the durable consumers. Every replica of a service shares its
+// service's consumers.
+const (
+	ConsumerIntake = "intake"
+	ConsumerDue    = "due"
+	ConsumerRecord = "record"
+)
+
+// Fixed subjects.
+const (
+	// SubjectAttempts carries batches of attempt records.
+	SubjectAttempts = "dembrane.attempts"
+	// SubjectTest is the micro endpoint that makes one test delivery.
+	SubjectTest = "dembrane.dispatcher.test"
+	// SubjectOps is the prefix of operational events.
+	SubjectOps = "dembrane.ops"
+)
+
+// KeyProjected is the key in [BucketWebhooks] whose presence says that every
+// registration has been written to the bucket since it was created. Without it
+// a missing key proves nothing, so a dispatcher does not take in events. It has
+// no dot, so it is never a registration's key.
+const KeyProjected = "projected"
+
+const (
+	prefixEvents     = "dembrane.events."
+	prefixDeliveries = "dembrane.deliveries."
+	prefixScheduled  = "dembrane.scheduled."
+	prefixRejected   = "dembrane.rejected."
+)
+
+// MaxEventBytes is the largest event body that is accepted anywhere: 8 MiB. The
+// broker's max_payload must leave [HeaderAllowance] on top of it.
+const MaxEventBytes = 8 << 20
+
+// HeaderAllowance is the room, in bytes, that a message's headers may need
+// beside a body of [MaxEventBytes].
+const HeaderAllowance = 64 << 10
+
+// SubjectEvent is where an event of the project is published.
+func SubjectEvent(projectID, eventType string) string {
+	return prefixEvents + projectID + "." + eventType
+}
+
+// ParseSubjectEvent takes the project and the event type out of an event's
+// subject. It reports false for a subject that has another form.
+func ParseSubjectEvent(subject string) (projectID, eventType string, ok bool) {
+	rest, ok := strings.CutPrefix(subject, prefixEvents)
+	if !ok {
+		return "", "", false
+	}
+	projectID, eventType, ok = strings.Cut(rest, ".")
+	if !ok || projectID == "" || strings.Count(eventType, ".") != 1 {
+		return "", "", false
+	}
+	return projectID, eventType, true
+}
+
+// SubjectDelivery is where deliveries of the webhook appear when they are due.
+func SubjectDelivery(webhookID string) string { return prefixDeliveries + webhookID }
+
+// SubjectScheduled is where one delivery waits until it is due. Publishing to it
+// again replaces what was there.
+func SubjectScheduled(webhookID, deliveryID string) string {
+	return prefixScheduled + webhookID + "." + deliveryID
+}
+
+// SubjectRejected is where the rejection of an event published to eventSubject
+// is written.
+func SubjectRejected(eventSubject string) string {
+	return prefixRejected + strings.TrimPrefix(eventSubject, prefixEvents)
+}
+
+// KeyRegistration is the webhook's key in [BucketWebhooks].
+func KeyRegistration(projectID, webhookID string) string { return projectID + "." + webhookID }
+
+// Settings is what an operator chooses about the streams.
+type Settings struct {
+	// Replicas is the number of copies of every stream and of the bucket: 1 or 3.
+	Replicas int
+	// EventsMaxAge is how long events are retained, and so how far back a replay
+	// can reach. A retry later than this is recorded as expired.
+	EventsMaxAge time.Duration
+	// EventsMaxBytes limits the stream EVENTS; publishing beyond it is refused,
+	// never made room for. 0 means no limit of its own.
+	EventsMaxBytes int64
+	// DuplicateWindow is how long a repeated publish of the same event id is
+	// stored once only.
+	DuplicateWindow time.Duration
+}
+
+// Streams returns the configuration of every stream, in the order in which an
+// event passes them.
+func Streams(s Settings) []jetstream.StreamConfig {
+	maxBytes := s.EventsMaxBytes
+	if maxBytes == 0 {
+		maxBytes = -1
+	}
+	return []jetstream.StreamConfig{
+		{
+			Name:        StreamEvents,
+			Description: "What happened, as pipeline stages published it. The only place a payload is stored.",
+			Subjects:    []string{prefixEvents + ">"},
+			Retention:   jetstream.LimitsPolicy,
+			Discard:     jetstream.DiscardNew,
+			MaxAge:      s.EventsMaxAge,
+			MaxBytes:    maxBytes,
+			Duplicates:  s.DuplicateWindow,
+			AllowDirect: true,
+			Storage:     jetstream.FileStorage,
+			Replicas:    s.Replicas,
+		},
+		{
+			Name:              StreamDeliveries,
+			Description:       "What is owed later: retries, parked deliveries, resends and replays. Ids only.",
+			Subjects:          []string{prefixDeliveries + ">", prefixScheduled + ">"},
+			Retention:         jetstream.WorkQueuePolicy,
+			Discard:           jetstream.DiscardNew,
+			AllowMsgSchedules: true,
+			Storage:           jetstream.FileStorage,
+			Replicas:          s.Replicas,
+		},
+		{
+			Name:        StreamAttempts,
+			Description: "Outcome records on their way to MongoDB, many in one message.",
+			Subjects:    []string{SubjectAttempts},
+			Retention:   jetstream.WorkQueuePolicy,
+			Discard:     jetstream.DiscardNew,
+			Storage:     jetstream.FileStorage,
+			Replicas:    s.Replicas,
+		},
+		{
+			Name:        StreamRejected,
+			Description: "Events that could not be read, with the reason. The payload stays in EVENTS.",
+			Subjects:    []string{prefixRejected + ">"},
+			Retention:   jetstream.LimitsPolicy,
+			Discard:     jetstream.DiscardOld,
+			MaxAge:      30 * 24 * time.Hour,
+			MaxBytes:    1 << 30,
+			Storage:     jetstream.FileStorage,
+			Replicas:    s.Replicas,
+		},
+	}
+}
+
+// Bucket returns the configuration of the bucket of registrations.
+func Bucket(s Settings) jetstream.KeyValueConfig {
+	return jetstream.KeyValueConfig{
+		Bucket:      BucketWebhooks,
+		Description: "Projection of the registrations; secrets are encrypted.",
+		History:     1,
+		Storage:     jetstream.FileStorage,
+		Replicas:    s.Replicas,
+	}
+}
+
+// Consumption is what a service chooses about one of its consumers.
+type Consumption struct {
+	// AckWait is how long a message may stay unsettled before it is given to
+	// another replica.
+	AckWait time.Duration
+	// MaxAckPending bounds the unsettled messages over all replicas.
+	MaxAckPending int
+}
+
+// Intake returns the dispatcher's consumer on EVENTS.
+func Intake(c Consumption) jetstream.ConsumerConfig {
+	return consumer(ConsumerIntake, "Events that dispatchers take in.", "", c)
+}
+
+// Due returns the dispatcher's consumer on DELIVERIES.
+func Due(c Consumption) jetstream.ConsumerConfig {
+	return consumer(ConsumerDue, "Deliveries whose time has come.", prefixDeliveries+">", c)
+}
+
+// Record returns the api's consumer on ATTEMPTS.
+func Record(c Consumption) jetstream.ConsumerConfig {
+	return consumer(ConsumerRecord, "Records on their way to the delivery log.", "", c)
+}
+
+func consumer(name, description, filter string, c Consumption) jetstream.ConsumerConfig {
+	return jetstream.ConsumerConfig{
+		Durable:       name,
+		Description:   description,
+		FilterSubject: filter,
+		DeliverPolicy: jetstream.DeliverAllPolicy,
+		AckPolicy:     jetstream.AckExplicitPolicy,
+		AckWait:       c.AckWait,
+		MaxAckPending: c.MaxAckPending,
+		MaxDeliver:    -1,
+	}
+}
+
+// Validate reports every setting that cannot work.
+func (s Settings) Validate() error {
+	switch {
+	case s.Replicas < 1 || s.Replicas > 5:
+		return fmt.Errorf("replicas must be 1 to 5, not %d", s.Replicas)
+	case s.EventsMaxAge < time.Hour:
+		return fmt.Errorf("events must be retained for at least 1h, not %s", s.EventsMaxAge)
+	case s.DuplicateWindow < time.Second || s.DuplicateWindow > s.EventsMaxAge:
+		return fmt.Errorf("the duplicate window must be between 1s and the retention of events, not %s", s.DuplicateWindow)
+	}
+	return nil
+}

@@ -1,0 +1,115 @@
+package webhook
+
+import (
+	"encoding/base64"
+	"fmt"
+	"slices"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+
+	"github.com/dembrane/webhooks/pkg/event"
+)
+
+// standardPrefix marks a secret of the Standard Webhooks specification: what
+// follows is base64.
+const standardPrefix = "whsec_"
+
+// Name trims a name and checks it. A name is one line of text.
+func Name(s string) (string, error) {
+	s = strings.TrimSpace(s)
+	switch {
+	case s == "":
+		return "", bounds("name", "The name must not be empty.")
+	case utf8.RuneCountInString(s) > MaxNameRunes:
+		return "", bounds("name", fmt.Sprintf("The name must have at most %d characters.", MaxNameRunes))
+	case strings.ContainsFunc(s, unicode.IsControl) || !utf8.ValidString(s):
+		return "", bounds("name", "The name must be one line of plain text.")
+	}
+	return s, nil
+}
+
+// DefaultName is the name of a webhook that was made without one: the host of
+// its canonical URL.
+func DefaultName(canonical string) string {
+	_, rest, _ := strings.Cut(canonical, "://")
+	if end := strings.IndexAny(rest, "/?"); end >= 0 {
+		rest = rest[:end]
+	}
+	if runes := []rune(rest); len(runes) > MaxNameRunes {
+		rest = string(runes[:MaxNameRunes])
+	}
+	return rest
+}
+
+// Description checks a description: text, possibly of several lines, or nothing.
+func Description(s string) (string, error) {
+	s = strings.TrimSpace(strings.ReplaceAll(s, "\r\n", "\n"))
+	unwanted := func(r rune) bool { return unicode.IsControl(r) && r != '\n' && r != '\t' }
+	switch {
+	case utf8.RuneCountInString(s) > MaxDescriptionRunes:
+		return "", bounds("description", fmt.Sprintf("The description must have at most %d characters.", MaxDescriptionRunes))
+	case strings.ContainsFunc(s, unwanted) || !utf8.ValidString(s):
+		return "", bounds("description", "The description must be plain text.")
+	}
+	return s, nil
+}
+
+// Secret checks a signing secret. It is used as given, byte by byte, so nothing
+// is trimmed: what could be an accident of copying is refused instead.
+func Secret(s string) error {
+	if len(s) < MinSecretBytes || len(s) > MaxSecretBytes {
+		return bounds("secret", fmt.Sprintf("The secret must have %d to %d bytes.", MinSecretBytes, MaxSecretBytes))
+	}
+	unprintable := func(r rune) bool { return r == utf8.RuneError || !unicode.IsGraphic(r) }
+	if strings.ContainsFunc(s, unprintable) {
+		return bounds("secret", "The secret must consist of printable characters, without line breaks.")
+	}
+	encoded, isStandard := strings.CutPrefix(s, standardPrefix)
+	if !isStandard {
+		return nil
+	}
+	if key, err := base64.StdEncoding.Strict().DecodeString(encoded); err != nil || len(key) == 0 {
+		return bounds("secret", "A secret that starts with whsec_ must go on with base64, padded with =. "+
+			"Copy it again as a whole, or use a secret without that prefix.")
+	}
+	return nil
+}
+
+// Events checks the list of events: one to four, each once. It keeps the order.
+func Events(list []string) ([]string, error) {
+	known := event.Types()
+	for _, name := range list {
+		if !slices.Contains(known, name) {
+			return nil, &Fault{Field: "events", Kind: KindEvent, Message: unknownEvent(name, known)}
+		}
+	}
+	switch {
+	case len(list) == 0:
+		return nil, bounds("events", "Choose at least one event: "+sentence(known)+".")
+	case len(slices.Compact(slices.Sorted(slices.Values(list)))) != len(list):
+		return nil, bounds("events", "Every event can be chosen only once.")
+	}
+	return slices.Clone(list), nil
+}
+
+// unknownEvent names the event as long as it looks like one: what else was sent
+// is not repeated.
+func unknownEvent(name string, known []string) string {
+	const longest = 64
+	quoted := "The event"
+	if len(name) <= longest && !strings.ContainsFunc(name, func(r rune) bool {
+		return r != '.' && r != '_' && r != '-' && (r > unicode.MaxASCII || !unicode.IsLetter(r) && !unicode.IsDigit(r))
+	}) {
+		quoted = fmt.Sprintf("The event %q", name)
+	}
+	return quoted + " does not exist; use " + sentence(known) + "."
+}
+
+func sentence(words []string) string {
+	if len(words) < 2 {
+		return strings.Join(words, "")
+	}
+	last := len(words) - 1
+	return strings.Join(words[:last], ", ") + " or " + words[last]
+}

@@ -1,0 +1,199 @@
+package webhook_test
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/dembrane/webhooks/pkg/event"
+	"github.com/dembrane/webhooks/pkg/webhook"
+	"github.com/dembrane/webhooks/proto/webhooksv1"
+)
+
+func requireFault(t *testing.T, err error, kind webhook.Kind, field string) *webhook.Fault {
+	t.Helper()
+	var fault *webhook.Fault
+	require.ErrorAs(t, err, &fault)
+	assert.Equal(t, kind, fault.Kind)
+	assert.Equal(t, field, fault.Field)
+	assert.True(t, strings.HasSuffix(fault.Message, "."), "%q is no sentence", fault.Message)
+	return fault
+}
+
+func TestName(t *testing.T) {
+	for given, want := range map[string]string{
+		"CRM":                    "CRM",
+		"  CRM  ":                "CRM",
+		strings.Repeat("é", 200): strings.Repeat("é", 200),
+		"Zoë's 👩‍👩‍👧 hook":       "Zoë's 👩‍👩‍👧 hook",
+	} {
+		got, err := webhook.Name(given)
+		require.NoError(t, err)
+		assert.Equal(t, want, got)
+	}
+	for _, given := range []string{"", "   ", strings.Repeat("é", 201), "two\nlines", "nul\x00", "bad\xff"} {
+		_, err := webhook.Name(given)
+		_ = requireFault(t, err, webhook.KindBounds, "name")
+	}
+}
+
+func TestDefaultName(t *testing.T) {
+	for given, want := range map[string]string{
+		"https://example.org/a?b":                    "example.org",
+		"https://example.org?b":                      "example.org",
+		"https://example.org":                        "example.org",
+		"https://[2606:4700::1111]:8443/":            "[2606:4700::1111]:8443",
+		"https://" + strings.Repeat("a.", 120) + "a": strings.Repeat("a.", 100),
+	} {
+		assert.Equal(t, want, webhook.DefaultName(given))
+	}
+}
+
+func TestDescription(t *testing.T) {
+	for given, want := range map[string]string{
+		"":                        "",
+		" x ":                     "x",
+		"one\r\ntwo\tthree":       "one\ntwo\tthree",
+		strings.Repeat("é", 2000): strings.Repeat("é", 2000),
+	} {
+		got, err := webhook.Description(given)
+		require.NoError(t, err)
+		assert.Equal(t, want, got)
+	}
+	for _, given := range []string{strings.Repeat("é", 2001), "nul\x00", "bad\xff", "esc\x1b[0m"} {
+		_, err := webhook.Description(given)
+		_ = requireFault(t, err, webhook.KindBounds, "description")
+	}
+}
+
+// Nasty case 28, as far as creation goes.
+func TestSecret(t *testing.T) {
+	for _, given := range []string{
+		"12345678",
+		"geheim wörd",
+		"пароль-пароль",
+		" spaces count ",
+		"emoji-🔑-secret",
+		strings.Repeat("x", 255),
+		"whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw",
+		"whsec_aGk=",
+		"WHSEC_not standard",
+		"whsec-not standard",
+	} {
+		require.NoError(t, webhook.Secret(given), given)
+	}
+	for _, given := range []string{
+		"", "1", "1234567", strings.Repeat("x", 256), strings.Repeat("é", 128),
+		"new\nline-secret", "cr\r-secret-x", "tab\t-secret-x", "nul\x00-secret", "del\x7f-secret",
+		"nel\u0085-secret", "bad\xff-secret", "lost\ufffd-secret", "zero\u200bwidth", "line\u2028separator",
+		"whsec_", "whsec_###", "whsec_abc", "whsec_aGk", "whsec_aGk= ", "whsec_aGl=", "whsec_-_-_",
+	} {
+		fault := requireFault(t, webhook.Secret(given), webhook.KindBounds, "secret")
+		if given != "" {
+			assert.NotContains(t, fault.Message, given+" ")
+		}
+	}
+}
+
+func TestEvents(t *testing.T) {
+	all := event.Types()
+	require.Len(t, all, 4)
+	for n := 1; n <= len(all); n++ {
+		got, err := webhook.Events(all[:n])
+		require.NoError(t, err)
+		assert.Equal(t, all[:n], got)
+	}
+	_, err := webhook.Events(nil)
+	_ = requireFault(t, err, webhook.KindBounds, "events")
+	_, err = webhook.Events([]string{all[0], all[1], all[0]})
+	_ = requireFault(t, err, webhook.KindBounds, "events")
+	_, err = webhook.Events(append(append([]string{}, all...), all...))
+	_ = requireFault(t, err, webhook.KindBounds, "events")
+
+	for given, quoted := range map[string]bool{
+		"conversation.deleted":    true,
+		"webhook.test":            true,
+		"Conversation.Started":    true,
+		"":                        true,
+		"*":                       false,
+		"<script>":                false,
+		strings.Repeat("x", 1000): false,
+	} {
+		_, err := webhook.Events([]string{all[0], given})
+		fault := requireFault(t, err, webhook.KindEvent, "events")
+		for _, known := range all {
+			assert.Contains(t, fault.Message, known)
+		}
+		assert.Equal(t, quoted, strings.Contains(fault.Message, `"`+given+`"`), fault.Message)
+	}
+}
+
+func TestReconcile(t *testing.T) {
+	yes, no := true, false
+	status := func(s string) *string { return &s }
+	for _, row := range []struct {
+		enabled *bool
+		status  *string
+		current webhook.Status
+		want    webhook.Status
+	}{
+		{nil, nil, webhook.Published, webhook.Published},
+		{nil, nil, webhook.Archived, webhook.Archived},
+		{&yes, nil, webhook.Published, webhook.Published},
+		{&yes, nil, webhook.Draft, webhook.Published},
+		{&yes, nil, webhook.Archived, webhook.Published},
+		{&no, nil, webhook.Published, webhook.Draft},
+		{&no, nil, webhook.Draft, webhook.Draft},
+		{&no, nil, webhook.Archived, webhook.Archived},
+		{nil, status("published"), webhook.Draft, webhook.Published},
+		{nil, status("draft"), webhook.Published, webhook.Draft},
+		{nil, status("archived"), webhook.Draft, webhook.Archived},
+		{&yes, status("published"), webhook.Draft, webhook.Published},
+		{&no, status("draft"), webhook.Published, webhook.Draft},
+		{&no, status("archived"), webhook.Published, webhook.Archived},
+	} {
+		got, err := webhook.Reconcile(row.enabled, row.status, row.current)
+		require.NoError(t, err)
+		assert.Equal(t, row.want, got)
+		assert.Equal(t, got == webhook.Published, got.Enabled())
+	}
+	for _, row := range []struct {
+		enabled *bool
+		status  *string
+	}{{&yes, status("draft")}, {&yes, status("archived")}, {&no, status("published")}} {
+		_, err := webhook.Reconcile(row.enabled, row.status, webhook.Published)
+		_ = requireFault(t, err, webhook.KindContradiction, "status")
+	}
+	for _, unknown := range []string{"", "Published", "deleted"} {
+		_, err := webhook.Reconcile(nil, &unknown, webhook.Published)
+		_ = requireFault(t, err, webhook.KindBounds, "status")
+	}
+}
+
+func TestMatches(t *testing.T) {
+	r := &webhooksv1.Registration{Enabled: true, Events: []string{"report.generated"}}
+	assert.True(t, webhook.Matches(r, "report.generated"))
+	assert.False(t, webhook.Matches(r, "conversation.started"))
+	assert.False(t, webhook.Matches(&webhooksv1.Registration{Events: r.GetEvents()}, "report.generated"))
+	assert.False(t, webhook.Matches(&webhooksv1.Registration{Enabled: true, Deleted: true, Events: r.GetEvents()}, "report.generated"))
+	assert.False(t, webhook.Matches(nil, "report.generated"))
+}
+
+func TestIDs(t *testing.T) {
+	first, second := webhook.NewID(), webhook.NewID()
+	assert.True(t, event.ValidID(first))
+	assert.Less(t, first, second)
+}
+
+func TestFaults(t *testing.T) {
+	var faults webhook.Faults
+	require.NoError(t, faults.Err())
+	faults.Add(nil)
+	require.NoError(t, faults.Err())
+	_, err := webhook.Name("")
+	faults.Add(err)
+	faults.Add(webhook.Secret("x"))
+	require.EqualError(t, faults.Err(), "The name must not be empty. The secret must have 8 to 255 bytes.")
+}

@@ -1,0 +1,38 @@
+// Package webhook holds the rules of a registration: what a name, a URL, a
+// secret and a list of events must look like, how `enabled` and `status` go
+// together, and which registration an event concerns.
+//
+// It is pure. Whether a literal address may be sent to is asked of a function,
+// and names are not looked up: an address is judged again, whatever it came
+// from, when a connection to it is made.
+package webhook
+
+import (
+	"slices"
+
+	"github.com/oklog/ulid/v2"
+
+	"github.com/dembrane/webhooks/proto/webhooksv1"
+)
+
+// Bounds that hosts can run into.
+const (
+	// MaxNameRunes is the length of a name, in characters.
+	MaxNameRunes = 200
+	// MaxDescriptionRunes is the length of a description, in characters.
+	MaxDescriptionRunes = 2000
+	// MaxURLBytes is the length of a URL, as given and in its canonical form.
+	MaxURLBytes = 2048
+	// MinSecretBytes and MaxSecretBytes bound a secret.
+	MinSecretBytes = 8
+	MaxSecretBytes = 255
+)
+
+// NewID makes the id of a new webhook: a ULID, and so a subject token that sorts
+// by time.
+func NewID() string { return ulid.Make().String() }
+
+// Matches reports whether an event of the type is delivered to the registration.
+func Matches(r *webhooksv1.Registration, eventType string) bool {
+	return r.GetEnabled() && !r.GetDeleted() && slices.Contains(r.GetEvents(), eventType)
+}
