@@ -1,0 +1,117 @@
+// Package config is the dispatcher's settings: the only place that reads its
+// environment.
+package config
+
+import (
+	"errors"
+	"fmt"
+	"net/netip"
+	"net/url"
+	"time"
+
+	"github.com/caarlos0/env/v11"
+
+	"github.com/dembrane/webhooks/pkg/observe"
+	"github.com/dembrane/webhooks/pkg/topology"
+)
+
+// Config is every setting of the dispatcher. Durations are written as "15s".
+type Config struct {
+	NATSURL             string `env:"NATS_URL,required,notEmpty" secret:"url" desc:"NATS servers, separated by commas."`
+	NATSCredentialsFile string `env:"NATS_CREDENTIALS_FILE" desc:"NATS .creds file; empty when the servers ask for none."`
+
+	SecretsKeysetFile string `env:"SECRETS_KEYSET_FILE,required,notEmpty" desc:"Tink AEAD keyset (JSON) that signing secrets are encrypted with; the same file as the api's."`
+	AdminBaseURL      string `env:"ADMIN_BASE_URL,required,notEmpty" desc:"Where the dashboard is; deliveries link into it."`
+
+	AllowCIDRs []netip.Prefix `env:"ALLOW_CIDRS" desc:"Address ranges that may be delivered to although they are not public, separated by commas. Empty: public addresses only."`
+
+	AttemptTimeout time.Duration `env:"ATTEMPT_TIMEOUT" envDefault:"15s" desc:"Deadline of one whole attempt, from the look-up of the name to the end of the response (1s to 30s)."`
+	ConnectTimeout time.Duration `env:"CONNECT_TIMEOUT" envDefault:"5s" desc:"Deadline of the TCP connection within an attempt."`
+	TLSTimeout     time.Duration `env:"TLS_TIMEOUT" envDefault:"5s" desc:"Deadline of the TLS handshake within an attempt."`
+
+	RetryAttempts   int           `env:"RETRY_ATTEMPTS" envDefault:"10" desc:"Attempts before a delivery is exhausted (1 to 30)."`
+	RetryFirst      time.Duration `env:"RETRY_FIRST" envDefault:"5s" desc:"Wait before the second attempt; each later wait is RETRY_MULTIPLIER times as long, and up to a fifth longer by chance."`
+	RetryMultiplier float64       `env:"RETRY_MULTIPLIER" envDefault:"3.7" desc:"Growth of the wait between attempts. The defaults end after about three days."`
+
+	LaneConcurrency  int           `env:"LANE_CONCURRENCY" envDefault:"32" desc:"Attempts under way at once to one webhook, per replica."`
+	LaneMaxWait      time.Duration `env:"LANE_MAX_WAIT" envDefault:"2s" desc:"A delivery that would wait longer than this for its endpoint is put on the schedule instead."`
+	MaxInFlight      int           `env:"MAX_IN_FLIGHT" envDefault:"4096" desc:"Attempts under way at once, per replica."`
+	MaxInFlightBytes int64         `env:"MAX_IN_FLIGHT_BYTES" envDefault:"268435456" desc:"Bodies held in memory at once, in bytes, per replica."`
+	MaxUnsettled     int           `env:"MAX_UNSETTLED" envDefault:"20000" desc:"Events, and as many due deliveries, that all replicas together may have taken and not settled."`
+
+	StreamReplicas  int           `env:"STREAM_REPLICAS" envDefault:"1" desc:"Copies of every stream and of the bucket: 1, or 3 on a cluster."`
+	EventsMaxAge    time.Duration `env:"EVENTS_MAX_AGE" envDefault:"720h" desc:"How long events are retained, and so how far back a replay can reach."`
+	EventsMaxBytes  int64         `env:"EVENTS_MAX_BYTES" envDefault:"0" desc:"Limit of the stream EVENTS in bytes; publishing beyond it is refused. 0: no limit."`
+	DuplicateWindow time.Duration `env:"DUPLICATE_WINDOW" envDefault:"10m" desc:"How long a repeated publish of the same event id is stored once only."`
+
+	OpsAddr       string        `env:"OPS_ADDR" envDefault:":9090" desc:"Listener of /livez, /readyz and /metrics; empty for none."`
+	LogLevel      string        `env:"LOG_LEVEL" envDefault:"info" desc:"debug, info, warn or error."`
+	ShutdownGrace time.Duration `env:"SHUTDOWN_GRACE" envDefault:"20s" desc:"How long a stop waits for attempts under way; the rest is handed back, uncounted."`
+}
+
+// Load reads the environment and reports every mistake at once.
+func Load() (Config, error) {
+	var c Config
+	err := env.Parse(&c)
+	if err != nil {
+		return Config{}, fmt.Errorf("read settings: %w", err)
+	}
+	return c, c.Validate()
+}
+
+// Validate reports every setting that cannot work.
+func (c Config) Validate() error {
+	var faults []error
+	check := func(ok bool, format string, args ...any) {
+		if !ok {
+			faults = append(faults, fmt.Errorf(format, args...))
+		}
+	}
+	base, err := url.Parse(c.AdminBaseURL)
+	check(err == nil && base.Host != "" && (base.Scheme == "http" || base.Scheme == "https"),
+		"ADMIN_BASE_URL must be an http(s) URL")
+	check(c.AttemptTimeout >= time.Second && c.AttemptTimeout <= 30*time.Second,
+		"ATTEMPT_TIMEOUT must be 1s to 30s, not %s", c.AttemptTimeout)
+	check(c.ConnectTimeout > 0, "CONNECT_TIMEOUT must be more than 0")
+	check(c.TLSTimeout > 0, "TLS_TIMEOUT must be more than 0")
+	check(c.RetryAttempts >= 1 && c.RetryAttempts <= 30, "RETRY_ATTEMPTS must be 1 to 30, not %d", c.RetryAttempts)
+	check(c.RetryFirst >= 10*time.Millisecond && c.RetryFirst <= 24*time.Hour, "RETRY_FIRST must be 10ms to 24h, not %s", c.RetryFirst)
+	check(c.RetryMultiplier >= 1 && c.RetryMultiplier <= 10, "RETRY_MULTIPLIER must be 1 to 10, not %g", c.RetryMultiplier)
+	check(c.LaneConcurrency >= 1, "LANE_CONCURRENCY must be at least 1")
+	check(c.LaneMaxWait >= 0 && c.LaneMaxWait <= 10*time.Second, "LANE_MAX_WAIT must be 0s to 10s, not %s", c.LaneMaxWait)
+	check(c.MaxInFlight >= 1, "MAX_IN_FLIGHT must be at least 1")
+	check(c.MaxInFlightBytes >= topology.MaxEventBytes, "MAX_IN_FLIGHT_BYTES must be at least %d, one event", topology.MaxEventBytes)
+	check(c.MaxUnsettled >= 1, "MAX_UNSETTLED must be at least 1")
+	check(c.ShutdownGrace >= 0, "SHUTDOWN_GRACE must not be negative")
+	if err := c.Streams().Validate(); err != nil {
+		faults = append(faults, err)
+	}
+	if _, err := observe.ParseLevel(c.LogLevel); err != nil {
+		faults = append(faults, err)
+	}
+	if len(faults) > 0 {
+		return fmt.Errorf("check settings: %w", errors.Join(faults...))
+	}
+	return nil
+}
+
+// Streams is the part that says how the streams are kept.
+func (c Config) Streams() topology.Settings {
+	return topology.Settings{
+		Replicas:        c.StreamReplicas,
+		EventsMaxAge:    c.EventsMaxAge,
+		EventsMaxBytes:  c.EventsMaxBytes,
+		DuplicateWindow: c.DuplicateWindow,
+	}
+}
+
+// Consumption says how long and how many messages may be unsettled. The wait is
+// well above the longest an attempt can take with its turn in the lane, its
+// record and a slow disk, so that nothing is given to another replica while this
+// one is at work on it.
+func (c Config) Consumption() topology.Consumption {
+	return topology.Consumption{
+		AckWait:       2*c.AttemptTimeout + c.LaneMaxWait + 28*time.Second,
+		MaxAckPending: c.MaxUnsettled,
+	}
+}

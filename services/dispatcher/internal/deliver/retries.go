@@ -1,0 +1,40 @@
+package deliver
+
+import (
+	"math"
+	"time"
+
+	"github.com/cenkalti/backoff/v4"
+)
+
+// Retries is the schedule of attempts.
+type Retries struct {
+	// Attempts is how many are made before a delivery is exhausted.
+	Attempts int
+	// First is the wait before the second attempt.
+	First time.Duration
+	// Multiplier is the growth of the waits.
+	Multiplier float64
+}
+
+// jitter is how much longer than its place in the schedule a wait may be.
+const jitter = 0.2
+
+// Wait is the time between the given attempt and the next: exponential, and up
+// to a fifth longer by chance (in [0, 1)), never shorter.
+func (r Retries) Wait(attempt uint32, chance float64) time.Duration {
+	schedule := backoff.ExponentialBackOff{
+		InitialInterval:     r.First,
+		Multiplier:          r.Multiplier,
+		RandomizationFactor: 0,
+		MaxInterval:         math.MaxInt64,
+		Stop:                backoff.Stop,
+		Clock:               backoff.SystemClock,
+	}
+	schedule.Reset()
+	wait := r.First
+	for range attempt {
+		wait = schedule.NextBackOff()
+	}
+	return wait + time.Duration(chance*jitter*float64(wait))
+}

@@ -1,0 +1,143 @@
+// Package due takes deliveries whose time has come: retries, parked deliveries,
+// resends and replays. A message carries ids only; the event is fetched by its
+// sequence when the attempt is made, and rendered to the same bytes again.
+package due
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+	"go.uber.org/zap"
+	"golang.org/x/sync/semaphore"
+	"google.golang.org/protobuf/proto"
+
+	"github.com/dembrane/webhooks/pkg/event"
+	"github.com/dembrane/webhooks/pkg/payload"
+	"github.com/dembrane/webhooks/proto/webhooksv1"
+	"github.com/dembrane/webhooks/services/dispatcher/internal/deliver"
+)
+
+const (
+	fetchTimeout = 5 * time.Second
+	// handBackDelay keeps a fault of ours from turning into a busy loop.
+	handBackDelay = time.Second
+)
+
+// Parts is what a due is made of.
+type Parts struct {
+	Deliver func(*deliver.Delivery)
+	// Events is the stream that bodies are made from.
+	Events   jetstream.Stream
+	Renderer payload.Renderer
+	// MaxBytes bounds the bodies that are held at once.
+	MaxBytes int64
+	Log      *zap.Logger
+}
+
+// Due takes deliveries from messages. [Due.Handle] is given to a consumer on
+// DELIVERIES.
+type Due struct {
+	Parts
+	bytes *semaphore.Weighted
+}
+
+// New returns a due.
+func New(p Parts) *Due { return &Due{Parts: p, bytes: semaphore.NewWeighted(p.MaxBytes)} }
+
+// Handle takes over one message of DELIVERIES.
+func (d *Due) Handle(ctx context.Context, msg jetstream.Msg) {
+	if ctx.Err() != nil {
+		d.handBack(msg, 0)
+		return
+	}
+	var owed webhooksv1.Delivery
+	err := proto.Unmarshal(msg.Data(), &owed)
+	if err != nil || owed.GetWebhookId() == "" || owed.GetAttempt() == 0 {
+		// Only the two services write here, so this is a fault of ours that no
+		// repetition mends. The event itself is still in EVENTS.
+		d.Log.Error("delivery unreadable, dropped", zap.String("subject", msg.Subject()), zap.Error(err))
+		if err := msg.TermWithReason("unreadable"); err != nil {
+			d.Log.Warn("unreadable delivery not terminated, it comes again", zap.Error(err))
+		}
+		return
+	}
+	d.Deliver(&deliver.Delivery{
+		ID:        owed.GetId(),
+		EventID:   owed.GetEventId(),
+		EventType: owed.GetEventType(),
+		ProjectID: owed.GetProjectId(),
+		WebhookID: owed.GetWebhookId(),
+		Sequence:  owed.GetEventSequence(),
+		Attempt:   owed.GetAttempt(),
+		Trigger:   owed.GetTrigger(),
+		Source:    &source{due: d, msg: msg, sequence: owed.GetEventSequence(), eventID: owed.GetEventId()},
+	})
+}
+
+// source is one due delivery.
+type source struct {
+	due      *Due
+	msg      jetstream.Msg
+	sequence uint64
+	eventID  string
+	weight   int64
+}
+
+// Body implements deliver.Source.
+func (s *source) Body(ctx context.Context) ([]byte, error) {
+	e, err := s.due.fetch(ctx, s.sequence)
+	if err != nil {
+		return nil, err
+	}
+	if e.GetId() != s.eventID {
+		return nil, fmt.Errorf("event at sequence %d is %s, not %s: %w", s.sequence, e.GetId(), s.eventID, deliver.ErrExpired)
+	}
+	body := s.due.Renderer.Append(nil, e)
+	weight := min(int64(len(body)), s.due.MaxBytes)
+	if err := s.due.bytes.Acquire(ctx, weight); err != nil {
+		return nil, fmt.Errorf("wait for room for the body: %w", err)
+	}
+	s.weight = weight
+	return body, nil
+}
+
+// Settle implements deliver.Source.
+func (s *source) Settle(durable bool) {
+	s.due.bytes.Release(s.weight)
+	if !durable {
+		s.due.handBack(s.msg, handBackDelay)
+		return
+	}
+	if err := s.msg.Ack(); err != nil {
+		s.due.Log.Warn("delivery not acknowledged, it comes again", zap.Error(err))
+	}
+}
+
+// handBack gives a delivery to any replica, uncounted.
+func (d *Due) handBack(msg jetstream.Msg, delay time.Duration) {
+	if err := msg.NakWithDelay(delay); err != nil {
+		d.Log.Warn("delivery not handed back, it comes again after the ack wait", zap.Error(err))
+	}
+}
+
+// fetch reads an event back. It returns deliver.ErrExpired when it is gone.
+func (d *Due) fetch(ctx context.Context, sequence uint64) (*webhooksv1.Event, error) {
+	ctx, cancel := context.WithTimeout(ctx, fetchTimeout)
+	defer cancel()
+	msg, err := d.Events.GetMsg(ctx, sequence)
+	if errors.Is(err, jetstream.ErrMsgNotFound) {
+		return nil, deliver.ErrExpired
+	}
+	if err != nil {
+		return nil, fmt.Errorf("fetch event %d: %w", sequence, err)
+	}
+	e, err := event.Decode(msg.Header.Get("Content-Type"), msg.Data)
+	if err != nil {
+		// It was readable when it was taken in, so it will not become so again.
+		return nil, fmt.Errorf("read event %d: %w: %w", sequence, deliver.ErrExpired, err)
+	}
+	return e, nil
+}

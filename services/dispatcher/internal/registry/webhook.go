@@ -1,0 +1,96 @@
+package registry
+
+import (
+	"fmt"
+	"net/url"
+	"sync/atomic"
+	"time"
+
+	"github.com/dembrane/webhooks/pkg/secret"
+	"github.com/dembrane/webhooks/pkg/signature"
+	"github.com/dembrane/webhooks/proto/webhooksv1"
+)
+
+// Webhook is one registration, ready to be used. It is never changed: a change
+// of the registration makes a new one.
+type Webhook struct {
+	ID        string
+	ProjectID string
+	Revision  uint64
+	URL       *url.URL
+	Enabled   bool
+	// Fault says why nothing can be sent (a secret that cannot be decrypted, a
+	// URL that cannot be parsed). A webhook with a fault is never sent to
+	// unsigned; its deliveries fail and are retried.
+	Fault error
+
+	events []string
+	keys   []expiringKey
+	gone   atomic.Bool
+}
+
+type expiringKey struct {
+	key   signature.Key
+	until time.Time // zero: no end
+}
+
+// Wants reports whether events of this type are to be delivered now.
+func (w *Webhook) Wants(eventType string) bool {
+	if !w.Active() {
+		return false
+	}
+	for _, wanted := range w.events {
+		if wanted == eventType {
+			return true
+		}
+	}
+	return false
+}
+
+// Active reports whether anything may be sent: the webhook is enabled and has
+// not answered 410 since this revision.
+func (w *Webhook) Active() bool { return w.Enabled && !w.gone.Load() }
+
+// MarkGone stops deliveries at once after a 410; the api disables the
+// registration as soon as it reads the record.
+func (w *Webhook) MarkGone() { w.gone.Store(true) }
+
+// Keys appends the keys that are valid at now to dst, newest first.
+func (w *Webhook) Keys(dst []signature.Key, now time.Time) []signature.Key {
+	for i := range w.keys {
+		if w.keys[i].until.IsZero() || now.Before(w.keys[i].until) {
+			dst = append(dst, w.keys[i].key)
+		}
+	}
+	return dst
+}
+
+// New makes a webhook of its registration. What cannot be used becomes its Fault.
+func New(r *webhooksv1.Registration, box *secret.Box) *Webhook {
+	w := &Webhook{
+		ID:        r.GetId(),
+		ProjectID: r.GetProjectId(),
+		Revision:  r.GetRevision(),
+		Enabled:   r.GetEnabled() && !r.GetDeleted(),
+		events:    r.GetEvents(),
+	}
+	parsed, err := url.Parse(r.GetUrl())
+	if err != nil || parsed.Host == "" {
+		w.Fault = fmt.Errorf("the registered URL cannot be parsed")
+		return w
+	}
+	w.URL = parsed
+	for _, sealed := range r.GetSecrets() {
+		text, err := box.Open(sealed.GetCiphertext(), w.ProjectID, w.ID)
+		if err != nil {
+			w.Fault = fmt.Errorf("the signing secret cannot be decrypted; SECRETS_KEYSET_FILE must hold the api's keyset: %w", err)
+			return w
+		}
+		key := expiringKey{key: signature.NewKey(text.Reveal())}
+		if sealed.GetValidUntil() != nil {
+			key.until = sealed.GetValidUntil().AsTime()
+		}
+		w.keys = append(w.keys, key)
+	}
+	return w
+}
