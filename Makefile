@@ -1,0 +1,126 @@
+# `make run` and `make test` need Go and make, nothing else. Every other tool is
+# built into bin/ from tools/go.mod, which pins it.
+
+GO      ?= go
+BIN     := $(CURDIR)/bin
+# Semantic, because NATS refuses to list a dispatcher with any other version.
+VERSION  = $(shell git describe --tags --match 'v[0-9]*' --dirty 2>/dev/null | sed 's/^v//' | grep . || \
+	echo "0.0.0-g$$(git rev-parse --short HEAD 2>/dev/null || echo unknown)")
+
+# Every module of go.work. deploy holds only checks, which `deploy-check` runs.
+MODULES  := proto pkg services/api services/dispatcher services/standalone deploy
+SERVICES := api dispatcher standalone
+TESTED   := $(patsubst %,./%/...,$(filter-out deploy,$(MODULES)))
+
+# Tests start real servers and judge what happens within a second or two. More
+# packages at once than cores would let them time each other out.
+TEST_FLAGS ?= -race -timeout 10m
+FUZZTIME   ?= 20s
+CHAOS      ?= 5m
+
+.DEFAULT_GOAL := help
+.PHONY: help run demo test e2e lint fmt generate verify-generated verify-tidy contract-baseline \
+	bench chaos fuzz vuln deploy-check build ci clean
+
+help: ## Show this.
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z0-9-]+:.*## / {printf "  %-18s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
+
+run: ## Everything in one process, with a demo receiver; data stays in ./data.
+	$(GO) run ./services/standalone --demo
+
+demo: ## The same on data that is thrown away afterwards.
+	@data=$$(mktemp -d) && trap 'rm -rf "$$data"' EXIT INT TERM && DATA_DIR=$$data $(GO) run ./services/standalone --demo
+
+build: ## The three programs, static, into bin/.
+	@mkdir -p $(BIN)
+	@for service in $(SERVICES); do \
+	  echo "build bin/$$service"; \
+	  CGO_ENABLED=0 $(GO) build -trimpath -ldflags '-s -w -X main.version=$(VERSION)' -o $(BIN)/$$service ./services/$$service || exit 1; \
+	done
+
+test: ## All tests with the race detector, against real embedded servers.
+	$(GO) test $(TEST_FLAGS) $(TESTED)
+
+e2e: ## Only the end-to-end stories.
+	$(GO) test $(TEST_FLAGS) -count=1 ./services/standalone/...
+
+chaos: ## The stories that kill and restart servers, for CHAOS=5m.
+	$(GO) test -race -count=1 -timeout 60m -run Chaos ./services/standalone/e2e -chaos $(CHAOS)
+
+bench: ## Deliveries a second and latency, beside the raw limit of this machine.
+	$(GO) run ./services/standalone/bench
+
+fuzz: ## Every fuzz target for FUZZTIME=20s.
+	@grep -rlE '^func Fuzz' --include='*_test.go' $(MODULES) | while read -r file; do \
+	  for target in $$(grep -oE '^func Fuzz[A-Za-z0-9_]*' "$$file" | cut -c6-); do \
+	    echo "fuzz $$target"; \
+	    $(GO) test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) "./$$(dirname "$$file")" || exit 1; \
+	  done; \
+	done
+
+lint: $(BIN)/golangci-lint ## Every rule of .golangci.yml, formatting included.
+	@failed=; for module in $(MODULES); do \
+	  echo "lint $$module"; \
+	  (cd $$module && $(BIN)/golangci-lint run ./...) || failed=1; \
+	done; [ -z "$$failed" ]
+
+fmt: $(BIN)/golangci-lint $(BIN)/buf ## Format Go and proto files.
+	@for module in $(MODULES); do (cd $$module && $(BIN)/golangci-lint fmt) || exit 1; done
+	cd proto && $(BIN)/buf format --write
+
+generate: $(BIN)/buf $(BIN)/protoc-gen-go ## Write what is generated from the contract.
+	cd proto && PATH="$(BIN):$$PATH" $(BIN)/buf generate
+
+verify-generated: $(BIN)/buf $(BIN)/protoc-gen-go ## The contract is sound and unbroken, and its Go is up to date.
+	cd proto && $(BIN)/buf lint
+	cd proto && $(BIN)/buf format --diff --exit-code
+	cd proto && $(BIN)/buf breaking --against released.binpb
+	@out=$$(mktemp -d) && trap 'rm -rf "$$out"' EXIT && mkdir "$$out/committed" && \
+	cp proto/webhooksv1/*.pb.go "$$out/committed" && \
+	(cd proto && PATH="$(BIN):$$PATH" $(BIN)/buf generate --output "$$out") && \
+	diff -ru "$$out/committed" "$$out/webhooksv1" || { echo "generated code is out of date: run make generate" >&2; exit 1; }
+
+contract-baseline: $(BIN)/buf ## After a release: what `buf breaking` compares with from now on.
+	cd proto && $(BIN)/buf build --exclude-source-info --output released.binpb
+
+verify-tidy: ## Every go.mod and go.sum is what `go mod tidy` would write.
+	@failed=; for module in $(MODULES); do \
+	  (cd $$module && GOWORK=off $(GO) mod tidy -diff) || { echo "$$module/go.mod is not tidy: run go mod tidy there" >&2; failed=1; }; \
+	done; [ -z "$$failed" ]
+
+deploy-check: ## Manifests, compose file and Dockerfiles agree with the programs.
+	$(GO) test -timeout 10m -count=1 ./deploy/...
+
+# Not part of ci: the answer comes from the vulnerability database on the
+# internet and changes without a commit, so it must not decide about one.
+vuln: $(BIN)/govulncheck ## Known vulnerabilities in what the programs call (needs the internet).
+	@failed=; for module in $(MODULES); do echo "vuln $$module"; (cd $$module && $(BIN)/govulncheck ./...) || failed=1; done; [ -z "$$failed" ]
+
+# The quickest refusal first. The tree must be clean at the end where it was
+# clean at the start, and always in CI: no step may leave anything behind.
+ci: ## What a change must pass.
+	@before=$$(git status --porcelain); \
+	for step in verify-tidy verify-generated lint deploy-check test; do \
+	  echo "== $$step"; start=$$(date +%s); \
+	  $(MAKE) --no-print-directory $$step || { echo "== $$step failed" >&2; exit 1; }; \
+	  echo "== $$step took $$(($$(date +%s) - start)) s"; \
+	done; \
+	after=$$(git status --porcelain); \
+	if [ -n "$$after" ] && { [ -n "$$CI" ] || [ -z "$$before" ]; }; then \
+	  echo "== the tree is not clean afterwards:" >&2; echo "$$after" >&2; git diff --stat >&2; exit 1; \
+	fi; \
+	echo "== ci passed"
+
+clean: ## Remove what was built; data stays.
+	rm -rf $(BIN)
+
+TOOL_buf           := github.com/bufbuild/buf/cmd/buf
+TOOL_golangci-lint := github.com/golangci/golangci-lint/v2/cmd/golangci-lint
+TOOL_govulncheck   := golang.org/x/vuln/cmd/govulncheck
+TOOL_nats          := github.com/nats-io/natscli/nats
+TOOL_protoc-gen-go := google.golang.org/protobuf/cmd/protoc-gen-go
+
+# tools is not in go.work: its hundreds of modules must not raise ours.
+$(BIN)/buf $(BIN)/golangci-lint $(BIN)/govulncheck $(BIN)/nats $(BIN)/protoc-gen-go: tools/go.mod tools/go.sum
+	@mkdir -p $(BIN)
+	cd tools && GOWORK=off $(GO) build -o $@ $(TOOL_$(@F))

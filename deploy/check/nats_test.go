@@ -1,0 +1,107 @@
+package check
+
+import (
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats-server/v2/server"
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/dembrane/webhooks/pkg/topology"
+)
+
+func natsOptions(t *testing.T) *server.Options {
+	t.Helper()
+	options, err := server.ProcessConfigFile(filepath.Join(root, "deploy/nats/nats.conf"))
+	require.NoError(t, err)
+	return options
+}
+
+func TestNATSAcceptsTheLargestEvent(t *testing.T) {
+	assert.EqualValues(t, topology.MaxEventBytes+topology.HeaderAllowance, natsOptions(t).MaxPayload)
+}
+
+// A server with this configuration holds every stream and the bucket.
+func TestNATSHoldsTheStreams(t *testing.T) {
+	options := natsOptions(t)
+	require.True(t, options.JetStream)
+	options.Host, options.Port = "127.0.0.1", server.RANDOM_PORT
+	options.HTTPHost, options.HTTPPort = "", 0
+	options.StoreDir = t.TempDir()
+	options.NoSigs, options.NoLog = true, true
+	s, err := server.NewServer(options)
+	require.NoError(t, err)
+	s.Start()
+	t.Cleanup(func() {
+		s.Shutdown()
+		s.WaitForShutdown()
+	})
+	require.True(t, s.ReadyForConnections(10*time.Second))
+	nc, err := nats.Connect(s.ClientURL())
+	require.NoError(t, err)
+	t.Cleanup(nc.Close)
+	js, err := jetstream.New(nc)
+	require.NoError(t, err)
+	require.NoError(t, topology.Ensure(t.Context(), js, topology.Settings{
+		Replicas: 1, EventsMaxAge: 720 * time.Hour, DuplicateWindow: 10 * time.Minute,
+	}))
+}
+
+// The store is on the volume, in compose and in Kubernetes, and fits on it.
+func TestNATSStoreIsOnAVolume(t *testing.T) {
+	options := natsOptions(t)
+	volumes := loadCompose(t).Services["nats"].Volumes
+	require.Len(t, volumes, 1)
+	assert.Equal(t, options.StoreDir, volumes[0].Target)
+	assert.Equal(t, "volume", volumes[0].Type)
+
+	w := render(t, "local").pods["nats"]
+	require.Len(t, w.claims, 1)
+	mounts := map[string]string{}
+	for _, mount := range w.template.Spec.Containers[0].VolumeMounts {
+		mounts[mount.Name] = mount.MountPath
+	}
+	assert.Equal(t, options.StoreDir, mounts[w.claims[0].Name])
+	assert.Less(t, options.JetStreamMaxStore, w.claims[0].Spec.Resources.Requests.Storage().Value())
+}
+
+// What runs is the version that the tests embed.
+func TestNATSImageIsTheTestedVersion(t *testing.T) {
+	embedded := regexp.MustCompile(`^\d+\.\d+`).FindString(server.VERSION)
+	for where, image := range map[string]string{
+		"compose":    loadCompose(t).Services["nats"].Image,
+		"kubernetes": render(t, "local").pods["nats"].template.Spec.Containers[0].Image,
+	} {
+		assert.Equal(t, "nats:"+embedded+"-alpine", image, where)
+	}
+}
+
+// The manifests mount the one file that is checked here, at the path that the
+// server is told.
+func TestNATSConfigIsMounted(t *testing.T) {
+	project := loadCompose(t)
+	configs := project.Services["nats"].Configs
+	require.Len(t, configs, 1)
+	folder, err := filepath.Abs(root)
+	require.NoError(t, err)
+	assert.Equal(t, filepath.Join(folder, "deploy/nats/nats.conf"), project.Configs[configs[0].Source].File)
+	assert.Contains(t, project.Services["nats"].Command, configs[0].Target)
+
+	o := render(t, "local")
+	w := o.pods["nats"]
+	require.NotNil(t, w.template.Spec.Volumes[0].ConfigMap)
+	mount := w.template.Spec.Containers[0].VolumeMounts[0]
+	assert.Equal(t, w.template.Spec.Volumes[0].Name, mount.Name)
+	content, err := os.ReadFile(filepath.Join(root, "deploy/nats/nats.conf"))
+	require.NoError(t, err)
+	mounted := o.configMaps[w.template.Spec.Volumes[0].ConfigMap.Name].Data["nats.conf"]
+	assert.Equal(t, strings.TrimSpace(string(content)), strings.TrimSpace(mounted))
+	assert.Contains(t, w.template.Spec.Containers[0].Args, mount.MountPath+"/nats.conf")
+}
