@@ -2,6 +2,9 @@ module github.com/dembrane/webhooks/proto
 
 go 1.26
 
-require google.golang.org/protobuf v1.36.12
+require (
+	github.com/stretchr/testify v1.12.1
+	google.golang.org/protobuf v1.36.12
+)
 
-require github.com/stretchr/testify v1.12.1 // indirect
+require go.yaml.in/yaml/v3 v3.0.5 // indirect

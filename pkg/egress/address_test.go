@@ -4,6 +4,7 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"net/url"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -56,8 +57,7 @@ func TestCase04_OnlyTheAllowedAddressOfSeveralIsDialled(t *testing.T) {
 			t.Parallel()
 			var wrong atomic.Int32
 			// Listens on every loopback address, so a wrong dial would get through.
-			listener, err := net.Listen("tcp", ":0")
-			require.NoError(t, err)
+			listener := listen(t, "tcp", ":0")
 			server := &http.Server{ReadHeaderTimeout: long, Handler: http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
 				local, ok := r.Context().Value(http.LocalAddrContextKey).(net.Addr)
 				if !ok || netip.MustParseAddrPort(local.String()).Addr().Unmap().String() != "127.0.0.1" {
@@ -107,8 +107,7 @@ func TestCase06_SpellingsOfLoopback(t *testing.T) {
 		"2130706433", "0x7f.1", "0x7f000001", "127.1", "127.0.1", "0177.0.0.1", "localhost", "localhost.", "LOCALHOST", "%31%32%37.0.0.1",
 		"127.0.0.1.", "①②⑦.⓪.⓪.①", "loopback.example",
 	} {
-		u := parse(t, "http://"+host+":"+parse(t, server.URL).Port()+"/")
-		result := client.Post(t.Context(), Call{URL: u})
+		result := client.Post(t.Context(), Call{URL: &url.URL{Scheme: "http", Host: host + ":" + parse(t, server.URL).Port(), Path: "/"}})
 		assert.Contains(t, []webhooksv1.Reason{
 			webhooksv1.Reason_REASON_ADDRESS_FORBIDDEN, webhooksv1.Reason_REASON_DNS,
 		}, result.Reason, host)
@@ -130,8 +129,7 @@ func TestCase07_UnusableURLs(t *testing.T) {
 func TestCase41_ForbiddenReadsTheSame(t *testing.T) {
 	t.Parallel()
 	open := serve(t, func(http.ResponseWriter, *http.Request) {})
-	closed, err := net.Listen("tcp4", "127.0.0.1:0")
-	require.NoError(t, err)
+	closed := listen(t, "tcp4", "127.0.0.1:0")
 	require.NoError(t, closed.Close())
 	client := newClient(t, Options{Policy: NewPolicy(nil), Resolver: nameServer(t, func(string, int) []string {
 		return []string{"10.0.0.1", "127.0.0.1"}
@@ -159,11 +157,9 @@ func TestNameThatDoesNotExist(t *testing.T) {
 
 func TestNameServerThatDoesNotAnswer(t *testing.T) {
 	t.Parallel()
-	socket, err := net.ListenPacket("udp4", "127.0.0.1:0")
-	require.NoError(t, err)
-	t.Cleanup(func() { _ = socket.Close() })
+	socket := listenPacket(t)
 	silent := nameServer(t, func(string, int) []string { return nil })
-	silent.Dial = dialTo(socket.LocalAddr().String())
+	silent.Dial = dialTo(t, socket.LocalAddr().String())
 
 	client := newClient(t, Options{Resolver: silent, ConnectTimeout: short})
 	result := post(t, client, "http://receiver.example./")
@@ -176,8 +172,7 @@ func TestNameServerThatDoesNotAnswer(t *testing.T) {
 
 func TestNobodyListens(t *testing.T) {
 	t.Parallel()
-	closed, err := net.Listen("tcp4", "127.0.0.1:0")
-	require.NoError(t, err)
+	closed := listen(t, "tcp4", "127.0.0.1:0")
 	require.NoError(t, closed.Close())
 	result := post(t, newClient(t, Options{}), "http://"+closed.Addr().String())
 	wantReason(t, webhooksv1.Reason_REASON_CONNECT, result)

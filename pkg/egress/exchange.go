@@ -20,17 +20,10 @@ import (
 type exchange struct {
 	client *Client
 	trace  httptrace.ClientTrace
-	body   requestBody
+	body   bytes.Reader
 	got    httptrace.GotConnInfo
 	conn   *watchedConn // got.Conn when it speaks HTTP/1
 }
-
-// requestBody is the body of a request. It has no more methods than net/http
-// needs: a GetBody or a type that it knows would let it replay the POST.
-type requestBody struct{ bytes bytes.Reader }
-
-func (b *requestBody) Read(p []byte) (int, error) { return b.bytes.Read(p) }
-func (b *requestBody) Close() error               { return nil }
 
 // send makes the request and returns when the response's headers have arrived.
 func (x *exchange) send(ctx context.Context, call Call) (*http.Response, error) {
@@ -45,8 +38,10 @@ func (x *exchange) send(ctx context.Context, call Call) (*http.Response, error) 
 	}
 	request.Body = http.NoBody
 	if len(call.Body) > 0 {
-		x.body.bytes.Reset(call.Body)
-		request.Body = &x.body
+		x.body.Reset(call.Body)
+		// Of a body in this form net/http knows that it can go out in one write
+		// with the headers. Without a GetBody it cannot send it a second time.
+		request.Body = io.NopCloser(&x.body)
 		request.ContentLength = int64(len(call.Body))
 	}
 	// The transport itself, not a client around it: no redirects, no cookies.
@@ -98,6 +93,9 @@ func (c *Client) failed(ctx, attempt context.Context, x *exchange, err error) Re
 func (c *Client) explain(attempt context.Context, x *exchange, err error) (webhooksv1.Reason, string) {
 	if attempt.Err() != nil {
 		return webhooksv1.Reason_REASON_TIMEOUT, "The receiver did not answer within " + c.timeout.String() + "."
+	}
+	if x.conn != nil && x.conn.cutShort() {
+		err = io.ErrUnexpectedEOF
 	}
 	return explain(err, x.got.Conn != nil)
 }

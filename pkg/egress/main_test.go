@@ -26,7 +26,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 // short is the deadline of attempts that are expected to run into it, long of
 // those that are not.
 const (
-	short = 150 * time.Millisecond
+	short = 400 * time.Millisecond
 	long  = 20 * time.Second
 )
 
@@ -92,8 +92,7 @@ func serve(tb testing.TB, handler http.HandlerFunc) *httptest.Server {
 // number it is given counts them from 1.
 func rawServer(tb testing.TB, talk func(n int, conn net.Conn)) string {
 	tb.Helper()
-	listener, err := net.Listen("tcp4", "127.0.0.1:0")
-	require.NoError(tb, err)
+	listener := listen(tb, "tcp4", "127.0.0.1:0")
 	var (
 		wg    sync.WaitGroup
 		mu    sync.Mutex
@@ -172,8 +171,7 @@ func reset(conn net.Conn) {
 // n-th query of that name, counted from 1. Nothing is answered with NXDOMAIN.
 func nameServer(tb testing.TB, addresses func(name string, n int) []string) *net.Resolver {
 	tb.Helper()
-	socket, err := net.ListenPacket("udp4", "127.0.0.1:0")
-	require.NoError(tb, err)
+	socket := listenPacket(tb)
 	var wg sync.WaitGroup
 	wg.Go(func() {
 		queries := map[string]int{}
@@ -193,7 +191,7 @@ func nameServer(tb testing.TB, addresses func(name string, n int) []string) *net
 		_ = socket.Close()
 		wg.Wait()
 	})
-	return &net.Resolver{PreferGo: true, Dial: dialTo(socket.LocalAddr().String())}
+	return &net.Resolver{PreferGo: true, Dial: dialTo(tb, socket.LocalAddr().String())}
 }
 
 func resolve(query []byte, queries map[string]int, addresses func(string, int) []string) ([]byte, error) {
@@ -228,10 +226,54 @@ func resolve(query []byte, queries map[string]int, addresses func(string, int) [
 	return message.Pack()
 }
 
-// dialTo sends a resolver's queries to one address.
-func dialTo(address string) func(context.Context, string, string) (net.Conn, error) {
+// dialTo sends a resolver's queries to one address. Go's resolver goes on waiting
+// for an answer after its caller has gone; the end of the test ends that.
+func dialTo(tb testing.TB, address string) func(context.Context, string, string) (net.Conn, error) {
+	tb.Helper()
+	var (
+		mu    sync.Mutex
+		over  bool
+		conns []net.Conn
+	)
+	tb.Cleanup(func() {
+		mu.Lock()
+		defer mu.Unlock()
+		over = true
+		for _, conn := range conns {
+			_ = conn.Close()
+		}
+	})
 	return func(ctx context.Context, _, _ string) (net.Conn, error) {
+		mu.Lock()
+		defer mu.Unlock()
+		if over {
+			return nil, net.ErrClosed
+		}
 		var d net.Dialer
-		return d.DialContext(ctx, "udp4", address)
+		conn, err := d.DialContext(ctx, "udp4", address)
+		if err == nil {
+			conns = append(conns, conn)
+		}
+		return conn, err
 	}
+}
+
+// listen opens a TCP socket that ends with the test.
+func listen(tb testing.TB, network, address string) net.Listener {
+	tb.Helper()
+	var config net.ListenConfig
+	listener, err := config.Listen(tb.Context(), network, address)
+	require.NoError(tb, err)
+	tb.Cleanup(func() { _ = listener.Close() })
+	return listener
+}
+
+// listenPacket opens a UDP socket on loopback that ends with the test.
+func listenPacket(tb testing.TB) net.PacketConn {
+	tb.Helper()
+	var config net.ListenConfig
+	socket, err := config.ListenPacket(tb.Context(), "udp4", "127.0.0.1:0")
+	require.NoError(tb, err)
+	tb.Cleanup(func() { _ = socket.Close() })
+	return socket
 }

@@ -86,42 +86,50 @@ func TestPolicyOpensWhatIsListed(t *testing.T) {
 		forbidden []string
 	}{
 		{
-			"loopback", []string{"127.0.0.0/8"},
+			"loopback",
+			[]string{"127.0.0.0/8"},
 			[]string{"127.0.0.1", "::ffff:127.0.0.1", "127.255.255.255"},
 			[]string{"::1", "::127.0.0.1", "10.0.0.1", "64:ff9b::7f00:1", "::ffff:10.0.0.1"},
 		},
 		{
-			"written as mapped", []string{"::ffff:10.1.0.0/112"},
+			"written as mapped",
+			[]string{"::ffff:10.1.0.0/112"},
 			[]string{"10.1.0.0", "10.1.255.255", "::ffff:10.1.2.3"},
 			[]string{"10.0.255.255", "10.2.0.0"},
 		},
 		{
-			"everything of IPv6 opens nothing of IPv4", []string{"::/0"},
+			"everything of IPv6 opens nothing of IPv4",
+			[]string{"::/0"},
 			[]string{"::1", "fd00::1", "fe80::1"},
 			[]string{"127.0.0.1", "::ffff:127.0.0.1", "10.0.0.1", "fe80::1%eth0"},
 		},
 		{
-			"everything of IPv4 opens nothing of IPv6", []string{"0.0.0.0/0"},
+			"everything of IPv4 opens nothing of IPv6",
+			[]string{"0.0.0.0/0"},
 			[]string{"127.0.0.1", "10.0.0.1", "255.255.255.255"},
 			[]string{"::1", "fd00::1", "64:ff9b::a00:1", "2002:a00:1::"},
 		},
 		{
-			"one address of each kind", []string{"10.0.0.7/32", "fd00::7/128"},
+			"one address of each kind",
+			[]string{"10.0.0.7/32", "fd00::7/128"},
 			[]string{"10.0.0.7", "fd00::7"},
 			[]string{"10.0.0.6", "10.0.0.8", "fd00::6", "fd00::8"},
 		},
 		{
-			"a host address with its prefix length", []string{"192.168.7.9/16"},
+			"a host address with its prefix length",
+			[]string{"192.168.7.9/16"},
 			[]string{"192.168.0.1", "192.168.255.255"},
 			[]string{"10.0.0.1", "172.16.0.1"},
 		},
 		{
-			"NAT64 to the public only", []string{"64:ff9b::/96"},
+			"NAT64 to the public only",
+			[]string{"64:ff9b::/96"},
 			[]string{"64:ff9b::808:808"},
 			[]string{"64:ff9b::a00:1", "64:ff9b::7f00:1", "64:ff9b::a9fe:a9fe", "64:ff9b:1::808:808"},
 		},
 		{
-			"NAT64 to a private range that is open itself", []string{"64:ff9b::/96", "10.0.0.0/8"},
+			"NAT64 to a private range that is open itself",
+			[]string{"64:ff9b::/96", "10.0.0.0/8"},
 			[]string{"64:ff9b::a00:1", "10.0.0.1"},
 			[]string{"64:ff9b::c0a8:1"},
 		},

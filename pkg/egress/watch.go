@@ -9,10 +9,10 @@ import (
 // copyBuffer is the size of the buffers in which bodies are copied to connections.
 const copyBuffer = 32 << 10
 
-// watchedConn is an HTTP/1 connection that remembers two things about the request
-// that uses it, which net/http does not tell: whether anything has been written,
-// and which final status line has arrived. The first says whether the request may
-// be sent again, the second what the outcome is when the headers never end.
+// watchedConn is an HTTP/1 connection that remembers what net/http does not tell
+// about the request that uses it: whether anything has been written, which says
+// whether it may be sent again; and which final status line has arrived, which is
+// the outcome even when the headers never end.
 type watchedConn struct {
 	net.Conn
 	dialer *dialer
@@ -20,6 +20,8 @@ type watchedConn struct {
 	mu      sync.Mutex
 	written bool
 	line    statusLine
+	last    byte // the last byte that was read
+	ended   bool // reading has failed, so nothing more will come
 }
 
 func (d *dialer) watch(conn net.Conn) *watchedConn {
@@ -46,13 +48,24 @@ func (c *watchedConn) status() int {
 	return c.line.status
 }
 
+// cutShort reports whether the connection ended in the middle of a line of what
+// looked like HTTP. net/http takes such a line for a whole one and calls it
+// malformed.
+func (c *watchedConn) cutShort() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.ended && c.last != '\n' && c.line.plausible()
+}
+
 func (c *watchedConn) Read(p []byte) (int, error) {
 	n, err := c.Conn.Read(p)
+	c.mu.Lock()
+	defer c.mu.Unlock()
 	if n > 0 {
-		c.mu.Lock()
 		c.line.feed(p[:n])
-		c.mu.Unlock()
+		c.last = p[n-1]
 	}
+	c.ended = err != nil
 	return n, err
 }
 
@@ -135,6 +148,13 @@ func (l *statusLine) endLine() {
 	default:
 		l.state = settled
 	}
+}
+
+// plausible reports whether the bytes so far may be the beginning of a response.
+func (l *statusLine) plausible() bool {
+	const protocol = "HTTP/"
+	n := min(l.begun, len(protocol))
+	return l.status != 0 || l.state == inInformationalHeaders || (n > 0 && string(l.start[:n]) == protocol[:n])
 }
 
 // code reads the three digits of "HTTP/1.x NNN", or returns 0.

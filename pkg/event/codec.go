@@ -33,8 +33,11 @@ var (
 	ErrInvalid = errors.New("event is not valid")
 )
 
-// maxExplanation bounds, in bytes, what an error says about unreadable bytes.
-const maxExplanation = 160
+// What an error repeats of a message, in bytes.
+const (
+	maxExplanation = 160
+	maxName        = 64
+)
 
 // Decode reads an event. An empty content type means [JSON]; parameters such
 // as `; charset=utf-8` are ignored. Fields that this build does not know are
@@ -93,7 +96,7 @@ func encodingOf(contentType string) (string, error) {
 		return Protobuf, nil
 	default:
 		return "", fmt.Errorf("%w: %q; use %s (also the default) or %s",
-			ErrContentType, clip(name), JSON, Protobuf)
+			ErrContentType, clip(name, maxName), JSON, Protobuf)
 	}
 }
 
@@ -107,7 +110,7 @@ func explain(err error) string {
 	text = strings.TrimPrefix(text, "proto: ")
 	place, fault, found := strings.Cut(text, "): ")
 	if !found || !strings.Contains(place, "(line ") {
-		return clip(text)
+		return clip(text, maxExplanation)
 	}
 	fault, _, _ = strings.Cut(fault, ": ")
 	if !strings.HasPrefix(fault, "duplicate field ") && !strings.HasPrefix(fault, "error parsing ") {
@@ -116,13 +119,13 @@ func explain(err error) string {
 	if strings.HasPrefix(fault, "invalid value ") && !strings.HasPrefix(fault, "invalid value for ") {
 		fault = "invalid value"
 	}
-	return clip(place + "): " + fault)
+	return clip(place+"): "+fault, maxExplanation)
 }
 
 // clip bounds what an error repeats.
-func clip(text string) string {
-	if len(text) <= maxExplanation {
+func clip(text string, limit int) string {
+	if len(text) <= limit {
 		return text
 	}
-	return strings.ToValidUTF8(text[:maxExplanation], "") + "…"
+	return strings.ToValidUTF8(text[:limit], "") + "…"
 }

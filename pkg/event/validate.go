@@ -66,7 +66,7 @@ func (f *faults) eventType(name string) {
 	case name == Test:
 		f.add("type %s cannot be published: a host asks for it with the test call", Test)
 	default:
-		f.add("type %q is not known: use one of %s", clip(name), strings.Join(Types(), ", "))
+		f.add("type %q is not known: use one of %s", clip(name, maxName), strings.Join(Types(), ", "))
 	}
 }
 

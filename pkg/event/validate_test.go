@@ -110,12 +110,12 @@ func TestAllFaultsAreReportedAtOnce(t *testing.T) {
 func TestDurations(t *testing.T) {
 	for _, d := range []float64{0, math.Copysign(0, -1), 5e-324, 1789.34, 1e21, math.MaxFloat64} {
 		e := validConversation()
-		e.GetConversation().Duration = proto.Float64(d)
+		e.GetConversation().Duration = new(d)
 		require.NoError(t, event.Validate(e), d)
 	}
 	for _, d := range []float64{-1, -5e-324, math.NaN(), math.Inf(1), math.Inf(-1)} {
 		e := validConversation()
-		e.GetConversation().Duration = proto.Float64(d)
+		e.GetConversation().Duration = new(d)
 		require.ErrorContains(t, event.Validate(e), "conversation.duration must be a finite number of seconds", d)
 	}
 }
@@ -169,9 +169,9 @@ func TestHugeIntegersAreNotDeliveredChanged(t *testing.T) {
 func TestOddTextsAreAccepted(t *testing.T) {
 	e := validConversation()
 	c := e.GetConversation()
-	c.ParticipantName = proto.String("NUL \x00, CR LF \r\nX-Evil: 1, \U0010ffff")
+	c.ParticipantName = new("NUL \x00, CR LF \r\nX-Evil: 1, \U0010ffff")
 	c.Tags = slices.Repeat([]string{"<script>alert(1)</script>"}, 10_000)
-	c.Transcript = proto.String("")
+	c.Transcript = new("")
 	require.NoError(t, event.Validate(e))
 	for _, encoding := range []string{event.JSON, event.Protobuf} {
 		data, err := event.Encode(encoding, e)

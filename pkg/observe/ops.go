@@ -33,7 +33,7 @@ func ListenOps(addr string, health *Health, registry *prometheus.Registry) (*Ops
 	if addr == "" {
 		return &Ops{}, nil
 	}
-	listener, err := net.Listen("tcp", addr)
+	listener, err := new(net.ListenConfig).Listen(context.Background(), "tcp", addr)
 	if err != nil {
 		return nil, fmt.Errorf("listen for operators on %s: %w", addr, err)
 	}
@@ -76,8 +76,11 @@ func (o *Ops) Run(ctx context.Context) error {
 	grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
 	defer cancel()
 	err := o.server.Shutdown(grace)
-	<-ended
-	if err != nil && !errors.Is(err, context.DeadlineExceeded) {
+	<-ended //nolint:errcheck // says that it was shut down
+	if errors.Is(err, context.DeadlineExceeded) {
+		err = o.server.Close() // a scrape that takes its time does not hold up a stop
+	}
+	if err != nil {
 		return fmt.Errorf("stop serving operators: %w", err)
 	}
 	return nil

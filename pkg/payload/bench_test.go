@@ -4,18 +4,16 @@ import (
 	"strings"
 	"testing"
 
-	"google.golang.org/protobuf/proto"
-
 	"github.com/dembrane/webhooks/pkg/payload"
 )
 
 func BenchmarkAppend(b *testing.B) {
 	started := readEvent(b, "events/01-conversation-started.json")
 	hour := readEvent(b, "events/02-conversation-transcribed.json")
-	hour.GetConversation().Transcript = proto.String(
+	hour.GetConversation().Transcript = new(
 		strings.Repeat("Nou, wat mij vooral opvalt is dat de bushalte wég is. ", 1150))
 	cyrillic := readEvent(b, "events/05-conversation-transcribed.json")
-	cyrillic.GetConversation().Transcript = proto.String(strings.Repeat("Ми приїхали сюди три роки тому. ", 1150))
+	cyrillic.GetConversation().Transcript = new(strings.Repeat("Ми приїхали сюди три роки тому. ", 1150))
 	r := payload.Renderer{AdminBaseURL: base}
 	for _, bench := range []struct {
 		name string

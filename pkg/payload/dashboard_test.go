@@ -6,7 +6,6 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
-	"google.golang.org/protobuf/proto"
 
 	"github.com/dembrane/webhooks/pkg/event"
 	"github.com/dembrane/webhooks/pkg/payload"
@@ -29,7 +28,7 @@ func conversation(id string) *webhooksv1.Event_Conversation {
 func TestDashboardURL(t *testing.T) {
 	started, report, test := event.ConversationStarted, event.ReportGenerated, event.Test
 	aReport := &webhooksv1.Event_Report{Report: &webhooksv1.Report{}}
-	inW := &webhooksv1.Project{Id: "p1", WorkspaceId: proto.String("w1")}
+	inW := &webhooksv1.Project{Id: "p1", WorkspaceId: new("w1")}
 	tests := map[string]struct {
 		base, want string
 		e          *webhooksv1.Event
@@ -53,7 +52,7 @@ func TestDashboardURL(t *testing.T) {
 		"with an empty workspace": {
 			base, base + "/en-US/projects/p1/report",
 			&webhooksv1.Event{
-				Type: report, Project: &webhooksv1.Project{Id: "p1", WorkspaceId: proto.String("")}, Subject: aReport,
+				Type: report, Project: &webhooksv1.Project{Id: "p1", WorkspaceId: new("")}, Subject: aReport,
 			},
 		},
 		"base with a path and slashes": {
@@ -64,7 +63,7 @@ func TestDashboardURL(t *testing.T) {
 			base, base + "/en-US/w/a%2Fb/projects/p1/conversations/%3Fx=1%23%22%3Cy%3E%C3%A9%0D%0A/overview",
 			&webhooksv1.Event{
 				Type:    started,
-				Project: &webhooksv1.Project{Id: "p1", WorkspaceId: proto.String("a/b")},
+				Project: &webhooksv1.Project{Id: "p1", WorkspaceId: new("a/b")},
 				Subject: conversation("?x=1#\"<y>é\r\n"),
 			},
 		},
@@ -86,7 +85,7 @@ func TestLocales(t *testing.T) {
 	}
 	for language, want := range tests {
 		e := &webhooksv1.Event{
-			Project: &webhooksv1.Project{Id: "p1", Language: proto.String(language)}, Subject: conversation("c1"),
+			Project: &webhooksv1.Project{Id: "p1", Language: new(language)}, Subject: conversation("c1"),
 		}
 		assert.Equal(t, base+"/"+want+"/projects/p1/conversations/c1/overview", dashboardURL(t, base, e), language)
 	}

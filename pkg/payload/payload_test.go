@@ -11,7 +11,6 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
-	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/structpb"
 	"google.golang.org/protobuf/types/known/timestamppb"
 	"pgregory.net/rapid"
@@ -23,13 +22,13 @@ import (
 
 const base = "https://dashboard.example.org"
 
-func readEvent(t testing.TB, file string) *webhooksv1.Event {
-	t.Helper()
+func readEvent(tb testing.TB, file string) *webhooksv1.Event {
+	tb.Helper()
 	data, err := os.ReadFile(filepath.Join("testdata", file))
-	require.NoError(t, err)
+	require.NoError(tb, err)
 	e, err := event.Decode(event.JSON, data)
-	require.NoError(t, err)
-	require.NoError(t, event.Validate(e))
+	require.NoError(tb, err)
+	require.NoError(tb, event.Validate(e))
 	return e
 }
 
@@ -108,7 +107,7 @@ func TestTextsAreEscaped(t *testing.T) {
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
 			e := readEvent(t, "events/01-conversation-started.json")
-			e.GetConversation().ParticipantName = proto.String(test.text)
+			e.GetConversation().ParticipantName = new(test.text)
 			e.GetConversation().Tags = []string{test.text}
 			body := render(e)
 			assert.Contains(t, body, `"participant_name":"`+test.want+`"`)
@@ -132,7 +131,7 @@ func TestNumbersAreFixedPoints(t *testing.T) {
 	}
 	for want, n := range tests {
 		e := readEvent(t, "events/03-conversation-summarized.json")
-		e.GetConversation().Duration = proto.Float64(n)
+		e.GetConversation().Duration = new(n)
 		body := render(e)
 		assert.Contains(t, body, `"duration":`+want+`,`)
 		wantCanonical(t, []byte(body))
@@ -148,7 +147,7 @@ func TestNumbersAreFixedPointsInPythonAndJavaScript(t *testing.T) {
 			rapid.Map(rapid.Int64Range(0, 1<<62), func(n int64) float64 { return float64(n) / 100 }),
 		).Draw(t, "n")
 		e := &webhooksv1.Event{Subject: &webhooksv1.Event_Conversation{
-			Conversation: &webhooksv1.Conversation{Duration: proto.Float64(n)},
+			Conversation: &webhooksv1.Conversation{Duration: new(n)},
 		}}
 		_, rest, _ := strings.Cut(render(e), `"duration":`)
 		literal, _, _ := strings.Cut(rest, ",")
@@ -164,7 +163,7 @@ func TestNumbersAreFixedPointsInPythonAndJavaScript(t *testing.T) {
 
 func TestTheSignOfZeroIsNotDelivered(t *testing.T) {
 	e := readEvent(t, "events/03-conversation-summarized.json")
-	e.GetConversation().Duration = proto.Float64(math.Copysign(0, -1))
+	e.GetConversation().Duration = new(math.Copysign(0, -1))
 	assert.Contains(t, render(e), `"duration":0,`)
 }
 
@@ -216,7 +215,7 @@ func TestTextsBelongToTheirTypes(t *testing.T) {
 		event.Test:                    {true, true},
 	}
 	for eventType, test := range tests {
-		for _, text := range []*string{nil, proto.String("words")} {
+		for _, text := range []*string{nil, new("words")} {
 			e := readEvent(t, "events/01-conversation-started.json")
 			e.Type = eventType
 			e.GetConversation().Transcript, e.GetConversation().Summary = text, text

@@ -34,9 +34,9 @@ func Sample(eventType string, p *webhooksv1.Project, id string, at time.Time) *w
 	if p == nil {
 		p = &webhooksv1.Project{
 			Id:          "sample-project",
-			WorkspaceId: proto.String("sample-workspace"),
-			Name:        proto.String("Sample project"),
-			Language:    proto.String("en"),
+			WorkspaceId: new("sample-workspace"),
+			Name:        new("Sample project"),
+			Language:    new("en"),
 		}
 	}
 	e := &webhooksv1.Event{
@@ -59,23 +59,23 @@ func sampleConversation(eventType string, at time.Time) *webhooksv1.Conversation
 		Id:                     "sample-conversation",
 		CreatedAt:              sampleTime(at),
 		UpdatedAt:              sampleTime(at),
-		ParticipantName:        proto.String(sampleParticipant),
+		ParticipantName:        new(sampleParticipant),
 		Duration:               proto.Float64(0),
-		Source:                 proto.String("PORTAL_AUDIO"),
+		Source:                 new("PORTAL_AUDIO"),
 		IsFinished:             over,
-		IsAllChunksTranscribed: proto.Bool(over),
+		IsAllChunksTranscribed: new(over),
 		Tags:                   []string{"sample", "neighbourhood"},
 		EmailsCsv:              "sample@example.org",
 	}
 	if over {
 		c.CreatedAt = sampleTime(at.Add(-30 * time.Minute))
-		c.Duration = proto.Float64(sampleSeconds)
+		c.Duration = new(sampleSeconds)
 	}
 	if carriesTranscript(eventType) {
-		c.Transcript = proto.String(sampleTranscript)
+		c.Transcript = new(sampleTranscript)
 	}
 	if carriesSummary(eventType) {
-		c.Summary = proto.String(sampleSummary)
+		c.Summary = new(sampleSummary)
 	}
 	return c
 }

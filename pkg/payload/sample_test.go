@@ -37,7 +37,7 @@ func TestSamplesShowEveryField(t *testing.T) {
 }
 
 func TestSampleBelongsToItsProject(t *testing.T) {
-	project := &webhooksv1.Project{Id: "p1", Name: proto.String("Buurt"), Language: proto.String("nl")}
+	project := &webhooksv1.Project{Id: "p1", Name: new("Buurt"), Language: new("nl")}
 	e := payload.Sample(event.ReportGenerated, project, "evt_1", sampleAt)
 	assert.True(t, proto.Equal(project, e.GetProject()))
 	assert.NotSame(t, project, e.GetProject(), "the caller's project must not be shared")

@@ -1,6 +1,7 @@
 package signature_test
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"net/http"
@@ -31,14 +32,14 @@ func Example() {
 	})
 
 	const body = `{"event":"webhook.test","id":"evt_1"}`
-	r := httptest.NewRequest(http.MethodPost, "/hook", strings.NewReader(body))
+	r := httptest.NewRequestWithContext(context.Background(), http.MethodPost, "/hook", strings.NewReader(body))
 	key := signature.NewKey(exampleSecret)
 	signature.Headers(r.Header, []signature.Key{key}, "evt_1", time.Now(), []byte(body))
 	w := httptest.NewRecorder()
 	receiver.ServeHTTP(w, r)
 	fmt.Println(w.Code)
 
-	r = httptest.NewRequest(http.MethodPost, "/hook", strings.NewReader(body))
+	r = httptest.NewRequestWithContext(context.Background(), http.MethodPost, "/hook", strings.NewReader(body))
 	w = httptest.NewRecorder()
 	receiver.ServeHTTP(w, r)
 	fmt.Println(w.Code, w.Body)

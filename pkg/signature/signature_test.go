@@ -33,13 +33,13 @@ type vector struct {
 	WebhookSignature   string `json:"webhook_signature"`
 }
 
-func vectors(t testing.TB) []vector {
-	t.Helper()
+func vectors(tb testing.TB) []vector {
+	tb.Helper()
 	data, err := os.ReadFile(filepath.Join("testdata", "vectors.json"))
-	require.NoError(t, err)
+	require.NoError(tb, err)
 	var list []vector
-	require.NoError(t, json.Unmarshal(data, &list))
-	require.Len(t, list, 13)
+	require.NoError(tb, json.Unmarshal(data, &list))
+	require.Len(tb, list, 13)
 	return list
 }
 
@@ -54,13 +54,13 @@ func sign(secrets []string, id string, at time.Time, body string) http.Header {
 }
 
 // official is the verifier that the Standard Webhooks project publishes.
-func official(t testing.TB, secret string) *standardwebhooks.Webhook {
-	t.Helper()
+func official(tb testing.TB, secret string) *standardwebhooks.Webhook {
+	tb.Helper()
 	verifier, err := standardwebhooks.NewWebhookRaw([]byte(secret))
 	if strings.HasPrefix(secret, "whsec_") {
 		verifier, err = standardwebhooks.NewWebhook(secret)
 	}
-	require.NoError(t, err)
+	require.NoError(tb, err)
 	return verifier
 }
 

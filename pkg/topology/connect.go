@@ -34,8 +34,10 @@ func Connect(c Connection, log *zap.Logger) (*nats.Conn, error) {
 		// What is published while disconnected fails at once instead of being
 		// kept in memory: every publish here waits for JetStream and retries.
 		nats.ReconnectBufSize(-1),
-		nats.DisconnectErrHandler(func(_ *nats.Conn, err error) {
-			log.Warn("nats disconnected", zap.Error(err))
+		nats.DisconnectErrHandler(func(nc *nats.Conn, err error) {
+			if !nc.IsClosed() { // by its owner
+				log.Warn("nats disconnected", zap.Error(err))
+			}
 		}),
 		nats.ReconnectHandler(func(nc *nats.Conn) {
 			log.Info("nats connected again", zap.String("server", nc.ConnectedUrlRedacted()))

@@ -139,7 +139,7 @@ func Streams(s Settings) []jetstream.StreamConfig {
 			Description:       "What is owed later: retries, parked deliveries, resends and replays. Ids only.",
 			Subjects:          []string{prefixDeliveries + ">", prefixScheduled + ">"},
 			Retention:         jetstream.WorkQueuePolicy,
-			Discard:           jetstream.DiscardNew,
+			Discard:           jetstream.DiscardOld, // nothing is: there is no limit, and schedules ask for it
 			AllowMsgSchedules: true,
 			Storage:           jetstream.FileStorage,
 			Replicas:          s.Replicas,

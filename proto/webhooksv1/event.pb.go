@@ -376,7 +376,7 @@ func (x *Conversation) GetSummary() string {
 // Report is a generated report.
 type Report struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// A string, or a whole number up to 2^53; delivered as it was published.
+	// A string, or a whole number below 2^53; delivered as it was published.
 	Id *structpb.Value `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
 	// "archived", "published", …
 	Status string `protobuf:"bytes,2,opt,name=status,proto3" json:"status,omitempty"`

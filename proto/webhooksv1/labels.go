@@ -1,3 +1,4 @@
+// Package webhooksv1 is the contract on NATS, generated from proto/dembrane/webhooks/v1.
 package webhooksv1
 
 import "strings"
