@@ -1,0 +1,304 @@
+// Package app wires the api together: the management API, the projection of
+// registrations into the bucket, and the recording of attempts.
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"sync/atomic"
+	"time"
+
+	"github.com/cenkalti/backoff/v4"
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+	"github.com/prometheus/client_golang/prometheus"
+	"go.uber.org/zap"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/dembrane/webhooks/pkg/egress"
+	"github.com/dembrane/webhooks/pkg/observe"
+	"github.com/dembrane/webhooks/pkg/payload"
+	"github.com/dembrane/webhooks/pkg/secret"
+	"github.com/dembrane/webhooks/pkg/topology"
+	"github.com/dembrane/webhooks/pkg/webhook"
+	"github.com/dembrane/webhooks/services/api/internal/access/static"
+	"github.com/dembrane/webhooks/services/api/internal/config"
+	"github.com/dembrane/webhooks/services/api/internal/httpapi"
+	"github.com/dembrane/webhooks/services/api/internal/projection"
+	"github.com/dembrane/webhooks/services/api/internal/record"
+	"github.com/dembrane/webhooks/services/api/internal/store"
+	"github.com/dembrane/webhooks/services/api/internal/trial"
+)
+
+const (
+	// setUpTimeout bounds one try to set up the streams.
+	setUpTimeout = 10 * time.Second
+	// closeTimeout bounds the end of a connection, after the grace.
+	closeTimeout = 5 * time.Second
+	// tokensInterval is how late a change of the tokens file can be noticed.
+	tokensInterval = 2 * time.Second
+	// reconcileInterval and rebuildInterval pace the projection.
+	reconcileInterval = 2 * time.Second
+	rebuildInterval   = 10 * time.Minute
+)
+
+// Config is the api's settings.
+type Config = config.Config
+
+// LoadConfig reads them from the environment.
+func LoadConfig() (Config, error) { return config.Load() }
+
+// LoadConfigFrom reads them from these variables instead.
+func LoadConfigFrom(environment map[string]string) (Config, error) {
+	return config.LoadFrom(environment)
+}
+
+// HashToken is a token as the tokens file holds it.
+func HashToken(token string) string { return static.Hash(token) }
+
+// App is one api.
+type App struct {
+	config   Config
+	log      *zap.Logger
+	box      *secret.Box
+	identity *static.Driver
+	health   *observe.Health
+	metrics  *prometheus.Registry
+	ops      *observe.Ops
+	listener net.Listener
+	ready    chan struct{}
+
+	// prepared says that the store has its indexes: before that, nothing is read
+	// or written. projectable says that the streams are set up.
+	prepared, projectable atomic.Bool
+}
+
+// New reads the keyset and the tokens and binds the listeners. Nothing is
+// connected until [App.Run]; an app that is not run must be closed.
+func New(c Config, log *zap.Logger) (*App, error) {
+	if err := c.Validate(); err != nil {
+		return nil, fmt.Errorf("check settings: %w", err)
+	}
+	box, err := secret.OpenKeysetFile(c.SecretsKeysetFile)
+	if err != nil {
+		return nil, fmt.Errorf("open SECRETS_KEYSET_FILE: %w", err)
+	}
+	identity, err := static.Open(c.StaticTokensFile, log)
+	if err != nil {
+		return nil, fmt.Errorf("open STATIC_TOKENS_FILE: %w", err)
+	}
+	health, metrics := observe.NewHealth(), observe.NewRegistry()
+	ops, err := observe.ListenOps(c.OpsAddr, health, metrics)
+	if err != nil {
+		return nil, err
+	}
+	listener, err := net.Listen("tcp", c.HTTPAddr)
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("listen on HTTP_ADDR: %w", err), ops.Close())
+	}
+	return &App{
+		config: c, log: log, box: box, identity: identity, health: health, metrics: metrics,
+		ops: ops, listener: listener, ready: make(chan struct{}),
+	}, nil
+}
+
+// Close releases the listeners of an app that is not run.
+func (a *App) Close() error { return errors.Join(a.listener.Close(), a.ops.Close()) }
+
+// Ready is closed when the store and the streams are set up for the first time.
+// The API answers before that, with 503.
+func (a *App) Ready() <-chan struct{} { return a.ready }
+
+// URL is where the management API is, from this machine.
+func (a *App) URL() string {
+	host, port, err := net.SplitHostPort(a.listener.Addr().String())
+	if err != nil {
+		return ""
+	}
+	if ip := net.ParseIP(host); ip == nil || ip.IsUnspecified() {
+		host = "127.0.0.1"
+	}
+	return "http://" + net.JoinHostPort(host, port)
+}
+
+// OpsAddr is where /livez, /readyz and /metrics are; empty when nowhere.
+func (a *App) OpsAddr() string { return a.ops.Addr() }
+
+// Run serves until ctx is done, then drains: not ready, no more records, requests
+// under way end within the grace, NATS, MongoDB, and last the operators'
+// listener. It waits for NATS and MongoDB as long as that takes. An error means
+// that a part died.
+func (a *App) Run(ctx context.Context) error {
+	opsCtx, stopOps := context.WithCancel(context.WithoutCancel(ctx))
+	ops := make(chan error, 1)
+	go func() { ops <- a.ops.Run(opsCtx) }()
+	err := a.run(ctx)
+	stopOps()
+	return errors.Join(err, <-ops)
+}
+
+func (a *App) run(ctx context.Context) error {
+	webhooks, err := store.Open(a.config.MongoDBURI, a.config.MongoDBDatabase, a.log)
+	if err != nil {
+		return errors.Join(err, a.listener.Close())
+	}
+	defer a.closing("mongodb", webhooks.Close)
+	nc, err := topology.Connect(topology.Connection{
+		URL: a.config.NATSURL, CredentialsFile: a.config.NATSCredentialsFile, Name: "webhooks-api",
+	}, a.log)
+	if err != nil {
+		return errors.Join(err, a.listener.Close())
+	}
+	defer a.closing("nats", func(ctx context.Context) error { return flushAndClose(ctx, nc) })
+	js, err := jetstream.New(nc)
+	if err != nil {
+		return errors.Join(fmt.Errorf("open jetstream: %w", err), a.listener.Close())
+	}
+	projector := projection.New(projection.Parts{
+		Store: webhooks, JS: js, Settings: a.config.Streams(), Log: a.log, Metrics: projection.NewMetrics(a.metrics),
+		Options: projection.Options{Reconcile: reconcileInterval, Rebuild: rebuildInterval},
+	})
+	recorder := record.New(record.Parts{
+		Store: webhooks, JS: js, Project: projector.Project, Log: a.log, Metrics: record.NewMetrics(a.metrics),
+	})
+	server, err := httpapi.New(httpapi.Parts{
+		Store:         webhooks,
+		Access:        a.identity,
+		Secrets:       a.box,
+		Rules:         webhook.URLRules{RequireHTTPS: a.config.RequireHTTPS, Address: egress.NewPolicy(a.config.AllowCIDRs).Check},
+		Renderer:      payload.Renderer{AdminBaseURL: a.config.AdminBaseURL},
+		Project:       projector.Project,
+		Try:           trial.New(nc, a.config.TestTimeout).Try,
+		Started:       a.prepared.Load,
+		Log:           a.log,
+		Metrics:       httpapi.NewMetrics(a.metrics),
+		SessionCookie: a.config.SessionCookie,
+		CORSOrigins:   a.config.CORSOrigins,
+		Limit:         a.config.MaxWebhooksPerProject,
+		TestTimeout:   a.config.TestTimeout,
+	})
+	if err != nil {
+		return errors.Join(err, a.listener.Close())
+	}
+	a.addChecks(nc, webhooks)
+
+	group, stop := errgroup.WithContext(ctx)
+	group.Go(func() error { return a.identity.Run(stop, tokensInterval) })
+	group.Go(func() error { return a.setUp(stop, webhooks, js) })
+	group.Go(func() error { return projector.Run(stop) })
+	group.Go(func() error { return recorder.Run(stop) })
+	group.Go(func() error { return recorder.Expire(stop, a.config.AttemptsMaxAge) })
+	served := make(chan error, 1)
+	go func() { served <- server.Serve(a.listener) }()
+	select {
+	case err = <-served:
+		err = fmt.Errorf("serve api: %w", err)
+		group.Go(func() error { return err })
+	case <-stop.Done():
+	}
+	a.health.Drain()
+	a.log.Info("stopping")
+	err = group.Wait()
+	return errors.Join(err, a.shutdown(ctx, server))
+}
+
+// setUp prepares the store and the streams, each as long as it takes.
+func (a *App) setUp(ctx context.Context, webhooks *store.Store, js jetstream.JetStream) error {
+	both, ctx := errgroup.WithContext(ctx)
+	both.Go(func() error {
+		return a.insist(ctx, "store", &a.prepared, func(ctx context.Context) error {
+			return webhooks.Prepare(ctx, a.config.AttemptsMaxAge)
+		})
+	})
+	both.Go(func() error {
+		return a.insist(ctx, "streams", &a.projectable, func(ctx context.Context) error {
+			return topology.Ensure(ctx, js, a.config.Streams())
+		})
+	})
+	if err := both.Wait(); err != nil {
+		return err
+	}
+	if a.prepared.Load() && a.projectable.Load() {
+		close(a.ready)
+		a.log.Info("ready", zap.String("url", a.URL()))
+	}
+	return nil
+}
+
+// insist tries until it succeeds or ctx is done.
+func (a *App) insist(ctx context.Context, what string, done *atomic.Bool, attempt func(context.Context) error) error {
+	policy := backoff.NewExponentialBackOff(backoff.WithInitialInterval(100*time.Millisecond),
+		backoff.WithMaxInterval(5*time.Second), backoff.WithMaxElapsedTime(0))
+	err := backoff.RetryNotify(func() error {
+		bounded, cancel := context.WithTimeout(ctx, setUpTimeout)
+		defer cancel()
+		return attempt(bounded)
+	}, backoff.WithContext(policy, ctx), func(err error, _ time.Duration) {
+		a.log.Warn(what+" not set up, trying again", zap.Error(err))
+	})
+	if err != nil && ctx.Err() == nil {
+		return fmt.Errorf("set up %s: %w", what, err)
+	}
+	done.Store(err == nil)
+	return nil
+}
+
+func (a *App) addChecks(nc *nats.Conn, webhooks *store.Store) {
+	a.health.Add("nats", func(context.Context) error {
+		if !nc.IsConnected() {
+			return errors.New("not connected")
+		}
+		return nil
+	})
+	a.health.Add("mongodb", func(ctx context.Context) error {
+		if webhooks.Ping(ctx) != nil {
+			return errors.New("does not answer")
+		}
+		return nil
+	})
+	a.health.Add("start", func(context.Context) error {
+		if !a.prepared.Load() || !a.projectable.Load() {
+			return errors.New("store and streams are not set up yet")
+		}
+		return nil
+	})
+}
+
+// shutdown lets requests under way end within the grace, and cuts off the rest.
+func (a *App) shutdown(ctx context.Context, server *http.Server) error {
+	grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), a.config.ShutdownGrace)
+	defer cancel()
+	err := server.Shutdown(grace)
+	if errors.Is(err, context.DeadlineExceeded) {
+		a.log.Warn("requests were cut off: the grace was over")
+		err = server.Close()
+	}
+	if err != nil && !errors.Is(err, net.ErrClosed) {
+		return fmt.Errorf("stop api: %w", err)
+	}
+	return nil
+}
+
+// closing ends a connection and logs what goes wrong: the work is done by then.
+func (a *App) closing(what string, end func(context.Context) error) {
+	ctx, cancel := context.WithTimeout(context.Background(), closeTimeout)
+	defer cancel()
+	if err := end(ctx); err != nil {
+		a.log.Warn("connection not closed properly", zap.String("connection", what), zap.Error(err))
+	}
+}
+
+// flushAndClose sends the acknowledgements that are still on their way out.
+func flushAndClose(ctx context.Context, nc *nats.Conn) error {
+	defer nc.Close()
+	if !nc.IsConnected() {
+		return nil
+	}
+	if err := nc.FlushWithContext(ctx); err != nil {
+		return fmt.Errorf("flush: %w", err)
+	}
+	return nil
+}

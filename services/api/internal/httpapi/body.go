@@ -1,0 +1,137 @@
+package httpapi
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"mime"
+	"net/http"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/labstack/echo/v4"
+
+	"github.com/dembrane/webhooks/pkg/webhook"
+)
+
+// registration is what a request says about a webhook. A field that is absent or
+// null is nil, and one that nobody knows is ignored: dashboards may be older or
+// newer.
+type registration struct {
+	Name        *string
+	Description *string
+	URL         *string
+	Secret      *string
+	Status      *string
+	Events      *[]string
+	Enabled     *bool
+}
+
+// withdraws reports whether the request does no more than switch a webhook off.
+func (r registration) withdraws() bool {
+	if r.Name != nil || r.Description != nil || r.URL != nil || r.Secret != nil || r.Events != nil {
+		return false
+	}
+	off := r.Enabled != nil && !*r.Enabled || r.Status != nil && !webhook.Status(*r.Status).Enabled()
+	on := r.Enabled != nil && *r.Enabled || r.Status != nil && webhook.Status(*r.Status).Enabled()
+	return off && !on
+}
+
+// isEmpty reports whether the request says nothing.
+func (r registration) isEmpty() bool { return r == registration{} }
+
+// readRegistration reads the body of a request.
+func readRegistration(c echo.Context) (registration, error) {
+	request := c.Request()
+	if err := acceptable(request); err != nil {
+		return registration{}, err
+	}
+	if request.ContentLength > maxBodyBytes {
+		return registration{}, &http.MaxBytesError{Limit: maxBodyBytes}
+	}
+	raw, err := io.ReadAll(http.MaxBytesReader(c.Response(), request.Body, maxBodyBytes))
+	if err != nil {
+		var tooLarge *http.MaxBytesError
+		if errors.As(err, &tooLarge) {
+			return registration{}, err
+		}
+		return registration{}, answer(http.StatusBadRequest, "The request body ended early.")
+	}
+	return parseRegistration(raw)
+}
+
+// acceptable refuses what says that it is not JSON. Forms of other sites could
+// otherwise send requests that read like it.
+func acceptable(r *http.Request) error {
+	given := r.Header.Get(echo.HeaderContentType)
+	if given == "" {
+		return nil
+	}
+	mediaType, _, err := mime.ParseMediaType(given)
+	if err == nil && (mediaType == echo.MIMEApplicationJSON || strings.HasSuffix(mediaType, "+json")) {
+		return nil
+	}
+	return answer(http.StatusUnsupportedMediaType, "The request body must be JSON: send it with Content-Type: application/json.")
+}
+
+// parseRegistration reads a JSON object field by field, so that one wrong type
+// does not hide the others, and names are exact.
+func parseRegistration(raw []byte) (registration, error) {
+	var fields map[string]json.RawMessage
+	malformed := answer(http.StatusUnprocessableEntity, "The request body is not valid JSON.")
+	if !utf8.Valid(raw) {
+		return registration{}, malformed
+	}
+	if err := json.Unmarshal(raw, &fields); err != nil {
+		var syntax *json.SyntaxError
+		if errors.As(err, &syntax) {
+			return registration{}, malformed
+		}
+		return registration{}, answer(http.StatusUnprocessableEntity, "The request body must be a JSON object.")
+	}
+	if fields == nil {
+		return registration{}, answer(http.StatusUnprocessableEntity, "The request body must be a JSON object.")
+	}
+	var r registration
+	var faults webhook.Faults
+	faults.Add(field(fields, "name", "text", &r.Name))
+	faults.Add(field(fields, "description", "text", &r.Description))
+	faults.Add(field(fields, "url", "text", &r.URL))
+	faults.Add(field(fields, "secret", "text", &r.Secret))
+	faults.Add(field(fields, "events", "a list of texts", &r.Events))
+	faults.Add(field(fields, "enabled", "true or false", &r.Enabled))
+	faults.Add(field(fields, "status", "text", &r.Status))
+	return r, faults.Err()
+}
+
+// field reads one field into target, which stays nil when it is absent or null.
+func field[T any](fields map[string]json.RawMessage, name, kind string, target **T) error {
+	raw, present := fields[name]
+	if !present {
+		return nil
+	}
+	err := json.Unmarshal(raw, target)
+	// A null in a list would become an empty text.
+	if err == nil && raw[0] == '[' && hasNull(raw) {
+		err = errors.New("null in a list")
+	}
+	if err != nil {
+		return &webhook.Fault{Field: name, Kind: webhook.KindBounds, Message: fmt.Sprintf("%s must be %s.", name, kind)}
+	}
+	return nil
+}
+
+func hasNull(raw json.RawMessage) bool {
+	var items []json.RawMessage
+	if json.Unmarshal(raw, &items) != nil {
+		return false
+	}
+	for _, item := range items {
+		if bytes.Equal(item, []byte("null")) {
+			return true
+		}
+	}
+	return false
+}

@@ -1,0 +1,232 @@
+package httpapi
+
+import (
+	_ "embed" // the snippets
+	"fmt"
+	"net/http"
+	"strconv"
+	"time"
+
+	"github.com/labstack/echo/v4"
+
+	"github.com/dembrane/webhooks/pkg/event"
+	"github.com/dembrane/webhooks/pkg/payload"
+	"github.com/dembrane/webhooks/pkg/signature"
+	"github.com/dembrane/webhooks/pkg/webhook"
+	"github.com/dembrane/webhooks/proto/webhooksv1"
+	"github.com/dembrane/webhooks/services/api/internal/access"
+	"github.com/dembrane/webhooks/services/api/internal/store"
+)
+
+// exampleSecret signs the examples. It is public, and no webhook's.
+const exampleSecret = "example-secret"
+
+// exampleID is the id of every sample event.
+const exampleID = "evt_sample"
+
+// maxPage is the most that one page of copyable webhooks can have.
+const maxPage = 250
+
+// The snippets are files, so that tests can run them.
+var (
+	//go:embed snippets/verify.py
+	snippetPython string
+	//go:embed snippets/verify.mjs
+	snippetNode string
+	//go:embed snippets/verify.go.txt
+	snippetGo string
+)
+
+// copyable is what somebody needs to set up the same webhook elsewhere, and to
+// write its receiver. The secret is not among it.
+type copyable struct {
+	ID           string         `json:"id"`
+	ProjectID    string         `json:"project_id"`
+	Name         string         `json:"name"`
+	URL          string         `json:"url"`
+	Events       []string       `json:"events"`
+	HasSecret    bool           `json:"has_secret"`
+	Headers      []headerInfo   `json:"headers"`
+	Samples      []sample       `json:"samples"`
+	Verification []verification `json:"verification"`
+	Notes        []string       `json:"notes"`
+}
+
+// headerInfo is one header of a delivery and how its value is made.
+type headerInfo struct {
+	Name       string `json:"name"`
+	Value      string `json:"value"`
+	Example    string `json:"example"`
+	NeedSecret bool   `json:"only_with_secret"`
+}
+
+// sample is one delivery as it would be sent.
+type sample struct {
+	Event string `json:"event"`
+	// Body is the exact bytes of the request's body.
+	Body string `json:"body"`
+	// Signature is X-Dembrane-Signature for it, made with the example secret.
+	Signature string `json:"signature_with_example_secret"`
+}
+
+type verification struct {
+	Language string `json:"language"`
+	Code     string `json:"code"`
+}
+
+// copyable describes one webhook.
+func (s *server) copyable(c echo.Context, grant access.Grant) error {
+	w, err := s.find(c, grant)
+	if err != nil {
+		return err
+	}
+	return c.JSON(http.StatusOK, s.describe(w, grant.Project))
+}
+
+func (s *server) describe(w store.Webhook, project access.Project) copyable {
+	// A fixed moment of the webhook's own, so that the samples stay the same.
+	at := w.CreatedAt
+	return copyable{
+		ID:        w.ID,
+		ProjectID: w.ProjectID,
+		Name:      w.Name,
+		URL:       w.URL,
+		Events:    w.Events,
+		HasSecret: len(w.Secrets) > 0,
+		Headers:   headersSent(s.sample(event.ConversationTranscribed, project, at), at),
+		Samples:   s.samples(project, at),
+		Verification: []verification{
+			{Language: "python", Code: snippetPython},
+			{Language: "node", Code: snippetNode},
+			{Language: "go", Code: snippetGo},
+		},
+		Notes: []string{
+			"A delivery is a POST to the URL. Answer 2xx quickly and do the work afterwards; a delivery may come more than once, with the same id.",
+			"The body of each sample is exact, byte for byte: a JSON object with sorted keys, no spaces and all non-ASCII characters escaped. Compute the HMAC over the raw bytes as received, never over JSON that was parsed and written again.",
+			fmt.Sprintf("The signatures shown here are made with the secret %q. This webhook's own secret is never shown.", exampleSecret),
+		},
+	}
+}
+
+// samples are one of every event that this build sends.
+func (s *server) samples(project access.Project, at time.Time) []sample {
+	var list []sample
+	for _, eventType := range append(event.Types(), event.Test) {
+		list = append(list, s.sample(eventType, project, at))
+	}
+	return list
+}
+
+func (s *server) sample(eventType string, project access.Project, at time.Time) sample {
+	e := s.sampleEvent(eventType, project, at)
+	body := s.Renderer.Append(nil, e)
+	return sample{Event: eventType, Body: string(body), Signature: exampleSignatures(body, at).Get(signature.HeaderBody)}
+}
+
+func (s *server) sampleEvent(eventType string, project access.Project, at time.Time) *webhooksv1.Event {
+	p := &webhooksv1.Project{Id: project.ID}
+	for _, optional := range []struct {
+		value  string
+		target **string
+	}{{project.WorkspaceID, &p.WorkspaceId}, {project.Name, &p.Name}, {project.Language, &p.Language}} {
+		if optional.value != "" {
+			*optional.target = &optional.value
+		}
+	}
+	return payload.Sample(eventType, p, exampleID, at)
+}
+
+func exampleSignatures(body []byte, at time.Time) http.Header {
+	header := http.Header{}
+	signature.Headers(header, []signature.Key{signature.NewKey(exampleSecret)}, exampleID, at, body)
+	return header
+}
+
+// headersSent lists the headers of a delivery, with those of the given sample.
+func headersSent(example sample, at time.Time) []headerInfo {
+	signed := exampleSignatures([]byte(example.Body), at)
+	return []headerInfo{
+		{Name: "Content-Type", Value: "always the same", Example: "application/json"},
+		{Name: "User-Agent", Value: "always the same", Example: "Dembrane-Webhook/1.0"},
+		{Name: "X-Dembrane-Event", Value: "the event, as in the body", Example: example.Event},
+		{Name: "X-Webhook-Event", Value: "the event once more, under its older name", Example: example.Event},
+		{Name: "X-Dembrane-Delivery", Value: "id of the delivery: one event to one webhook, the same with every attempt", Example: "dlv_sample"},
+		{Name: "X-Dembrane-Attempt", Value: "number of the attempt, from 1", Example: strconv.Itoa(1)},
+		{
+			Name: "X-Dembrane-Signature", NeedSecret: true, Example: signed.Get(signature.HeaderBody),
+			Value: "hexadecimal HMAC-SHA256 of the raw body; the key is the secret's UTF-8 bytes",
+		},
+		{
+			Name: "X-Webhook-Signature", NeedSecret: true, Example: signed.Get(signature.HeaderReference),
+			Value: "sha256= and the same, under its older name",
+		},
+		{Name: "webhook-id", NeedSecret: true, Value: "id of the event, as in the body", Example: signed.Get(signature.HeaderID)},
+		{Name: "webhook-timestamp", NeedSecret: true, Value: "when this attempt was made, in Unix seconds", Example: signed.Get(signature.HeaderTimestamp)},
+		{
+			Name: "webhook-signature", NeedSecret: true, Example: signed.Get(signature.HeaderSignature),
+			Value: "Standard Webhooks 1.0: v1, and the base64 HMAC-SHA256 of `{webhook-id}.{webhook-timestamp}.{body}`; " +
+				"the key is the base64 after whsec_, or else the secret's bytes. One for each valid secret, separated by spaces",
+		},
+	}
+}
+
+// elsewhere is a webhook of another project, to be cloned.
+type elsewhere struct {
+	ID          string   `json:"id"`
+	Name        string   `json:"name"`
+	URL         string   `json:"url"`
+	Events      []string `json:"events"`
+	ProjectID   string   `json:"project_id"`
+	ProjectName *string  `json:"project_name"`
+}
+
+// listElsewhere lists the caller's webhooks in other projects. What the caller
+// may not see is left out before the page is cut.
+func (s *server) listElsewhere(c echo.Context, grant access.Grant) error {
+	selection, err := page(c)
+	if err != nil {
+		return err
+	}
+	token, err := s.token(c.Request())
+	if err != nil {
+		return err
+	}
+	ctx := c.Request().Context()
+	scope, err := s.Access.Scope(ctx, token)
+	if err != nil {
+		return fmt.Errorf("list projects: %w", err)
+	}
+	selection.Except, selection.All, selection.Projects = grant.Project.ID, scope.All, scope.IDs()
+	found, err := s.Store.ListElsewhere(ctx, selection)
+	if err != nil {
+		return fmt.Errorf("list webhooks elsewhere: %w", err)
+	}
+	list := make([]elsewhere, len(found))
+	for i, w := range found {
+		list[i] = elsewhere{ID: w.ID, Name: w.Name, URL: w.URL, Events: w.Events, ProjectID: w.ProjectID}
+		if name := scope.Name(w.ProjectID); name != "" {
+			list[i].ProjectName = &name
+		}
+	}
+	return c.JSON(http.StatusOK, list)
+}
+
+// page reads limit and offset; without them the list is whole.
+func page(c echo.Context) (store.Elsewhere, error) {
+	var e store.Elsewhere
+	var faults webhook.Faults
+	number := func(name string, lowest, highest int64) int64 {
+		given := c.QueryParam(name)
+		if given == "" {
+			return 0
+		}
+		value, err := strconv.ParseInt(given, 10, 64)
+		if err != nil || value < lowest || value > highest {
+			faults.Add(missing(name, fmt.Sprintf("%s must be a number from %d to %d.", name, lowest, highest)))
+		}
+		return value
+	}
+	e.Limit = number("limit", 1, maxPage)
+	e.Offset = number("offset", 0, 1<<31)
+	return e, faults.Err()
+}

@@ -1,0 +1,42 @@
+package httpapi
+
+import (
+	"net/http"
+	"strconv"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+// Metrics counts requests by route pattern, method and class of status.
+type Metrics struct {
+	total   *prometheus.CounterVec
+	seconds *prometheus.HistogramVec
+}
+
+// NewMetrics registers the metrics of the API.
+func NewMetrics(r prometheus.Registerer) *Metrics {
+	m := &Metrics{
+		total: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "webhooks_requests_total",
+			Help: "Requests to the management API.",
+		}, []string{"route", "method", "status"}),
+		seconds: prometheus.NewHistogramVec(prometheus.HistogramOpts{
+			Name:    "webhooks_request_seconds",
+			Help:    "Time to answer a request to the management API.",
+			Buckets: []float64{.0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 15, 30},
+		}, []string{"route", "method"}),
+	}
+	r.MustRegister(m.total, m.seconds)
+	return m
+}
+
+func (m *Metrics) observe(route, method string, status int, took time.Duration) {
+	switch method {
+	case http.MethodGet, http.MethodPost, http.MethodPatch, http.MethodDelete, http.MethodOptions:
+	default:
+		method = "other" // callers can make up methods
+	}
+	m.total.WithLabelValues(route, method, strconv.Itoa(status/100)+"xx").Inc()
+	m.seconds.WithLabelValues(route, method).Observe(took.Seconds())
+}

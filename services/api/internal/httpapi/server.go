@@ -1,0 +1,127 @@
+// Package httpapi is the management API: routes, who may call them, what goes in
+// and comes out, and one place that words every refusal.
+package httpapi
+
+import (
+	"context"
+	"net/http"
+	"time"
+
+	"github.com/labstack/echo/v4"
+	"github.com/labstack/echo/v4/middleware"
+	"go.uber.org/zap"
+
+	"github.com/dembrane/webhooks/pkg/payload"
+	"github.com/dembrane/webhooks/pkg/secret"
+	"github.com/dembrane/webhooks/pkg/webhook"
+	"github.com/dembrane/webhooks/proto/webhooksv1"
+	"github.com/dembrane/webhooks/services/api/internal/access"
+	"github.com/dembrane/webhooks/services/api/internal/store"
+)
+
+const (
+	// maxBodyBytes is the largest request body.
+	maxBodyBytes = 64 << 10
+	// maxHeaderBytes leaves room for the cookies of a dashboard's domain.
+	maxHeaderBytes = 64 << 10
+)
+
+// Authorizer says who may do what. Its errors are those of package access; any
+// other error is a fault of our side.
+type Authorizer interface {
+	// Authorize says whether the token's owner may do something with webhooks of
+	// the project. It is called with whatever came in the address, valid or not.
+	Authorize(ctx context.Context, token, projectID string, action access.Action) (access.Grant, error)
+	// Scope lists the projects whose webhooks the token's owner may read.
+	Scope(ctx context.Context, token string) (access.Scope, error)
+}
+
+// Parts is what the API is made of.
+type Parts struct {
+	Store    *store.Store
+	Access   Authorizer
+	Secrets  *secret.Box
+	Rules    webhook.URLRules
+	Renderer payload.Renderer
+	// Project brings a change into the bucket. It never fails its caller.
+	Project func(ctx context.Context, projectID, webhookID string)
+	// Try makes one test delivery. Its errors are those of package trial.
+	Try func(ctx context.Context, request *webhooksv1.TestRequest) (*webhooksv1.Attempt, error)
+	// Started reports whether the store has been prepared; until then nothing is
+	// read or written.
+	Started func() bool
+	Log     *zap.Logger
+	Metrics *Metrics
+
+	// SessionCookie names the cookie that wins over the Authorization header.
+	SessionCookie string
+	// CORSOrigins may call with the user's cookie.
+	CORSOrigins []string
+	// Limit is how many webhooks a project can have.
+	Limit int
+	// TestTimeout is the longest that Try takes.
+	TestTimeout time.Duration
+}
+
+type server struct {
+	Parts
+
+	origins *http.CrossOriginProtection
+	routes  map[string]bool
+}
+
+// New makes the HTTP server of the API. It has no address: serve a listener with
+// it. Its time limits keep slow clients from holding on to it.
+func New(parts Parts) (*http.Server, error) {
+	s := &server{Parts: parts, origins: http.NewCrossOriginProtection(), routes: map[string]bool{}}
+	for _, origin := range parts.CORSOrigins {
+		if err := s.origins.AddTrustedOrigin(origin); err != nil {
+			return nil, err //nolint:wrapcheck // it names the origin
+		}
+	}
+	e := echo.New()
+	e.HTTPErrorHandler = s.fail
+	// The order matters: the line in the log tells about everything inside it.
+	e.Pre(middleware.RemoveTrailingSlash(), s.identify, s.observe, s.recover, secured)
+	if len(parts.CORSOrigins) > 0 {
+		e.Pre(middleware.CORSWithConfig(middleware.CORSConfig{
+			AllowOrigins:     parts.CORSOrigins,
+			AllowCredentials: true,
+			AllowMethods:     []string{http.MethodGet, http.MethodPost, http.MethodPatch, http.MethodDelete},
+			AllowHeaders:     []string{echo.HeaderAuthorization, echo.HeaderContentType},
+			ExposeHeaders:    []string{echo.HeaderXRequestID, echo.HeaderRetryAfter},
+			MaxAge:           600,
+		}))
+	}
+	s.route(e)
+	return &http.Server{
+		Handler:           e,
+		ReadHeaderTimeout: 5 * time.Second,
+		ReadTimeout:       20 * time.Second,
+		WriteTimeout:      parts.TestTimeout + 15*time.Second,
+		IdleTimeout:       2 * time.Minute,
+		MaxHeaderBytes:    maxHeaderBytes,
+		ErrorLog:          zap.NewStdLog(parts.Log.WithOptions(zap.IncreaseLevel(zap.ErrorLevel))),
+	}, nil
+}
+
+// route is the API, from the outside.
+func (s *server) route(e *echo.Echo) {
+	e.GET("/api/health", health)
+	webhooks := e.Group("/api/projects/:pid/webhooks")
+	webhooks.GET("", s.guard(access.Read, s.list))
+	webhooks.POST("", s.guard(access.Change, s.create))
+	webhooks.GET("/copyable", s.guard(access.Read, s.listElsewhere))
+	webhooks.GET("/:id", s.guard(access.Read, s.get))
+	webhooks.PATCH("/:id", s.change)
+	webhooks.DELETE("/:id", s.guard(access.Withdraw, s.remove))
+	webhooks.POST("/:id/test", s.guard(access.Change, s.test))
+	webhooks.GET("/:id/copyable", s.guard(access.Read, s.copyable))
+	for _, route := range e.Routes() {
+		s.routes[route.Path] = true
+	}
+}
+
+func health(c echo.Context) error {
+	return c.JSON(http.StatusOK, map[string]string{"status": "ok"})
+}

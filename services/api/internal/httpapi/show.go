@@ -1,0 +1,105 @@
+package httpapi
+
+import (
+	"time"
+
+	"github.com/dembrane/webhooks/services/api/internal/store"
+)
+
+// shown is a webhook as hosts see it. There is no secret in it, and nothing that
+// one could be made of.
+type shown struct {
+	ID          string      `json:"id"`
+	ProjectID   string      `json:"project_id"`
+	Name        string      `json:"name"`
+	Description string      `json:"description"`
+	URL         string      `json:"url"`
+	Events      []string    `json:"events"`
+	Enabled     bool        `json:"enabled"`
+	Status      string      `json:"status"`
+	HasSecret   bool        `json:"has_secret"`
+	Health      shownHealth `json:"health"`
+	DateCreated timestamp   `json:"date_created"`
+	DateUpdated timestamp   `json:"date_updated"`
+}
+
+type shownHealth struct {
+	State          string     `json:"state"`
+	FailingSince   *timestamp `json:"failing_since"`
+	LastSuccessAt  *timestamp `json:"last_success_at"`
+	LastAttemptAt  *timestamp `json:"last_attempt_at"`
+	LastStatusCode *int       `json:"last_status_code"`
+	DisabledReason *string    `json:"disabled_reason"`
+}
+
+// timestamp is a time in the API: RFC 3339, UTC, milliseconds, Z.
+type timestamp time.Time
+
+// MarshalText implements [encoding.TextMarshaler].
+func (t timestamp) MarshalText() ([]byte, error) {
+	return time.Time(t).UTC().AppendFormat(nil, "2006-01-02T15:04:05.000Z"), nil
+}
+
+func show(w store.Webhook) shown {
+	return shown{
+		ID:          w.ID,
+		ProjectID:   w.ProjectID,
+		Name:        w.Name,
+		Description: w.Description,
+		URL:         w.URL,
+		Events:      w.Events,
+		Enabled:     w.Status.Enabled(),
+		Status:      string(w.Status),
+		HasSecret:   len(w.Secrets) > 0,
+		Health:      showHealth(w),
+		DateCreated: timestamp(w.CreatedAt),
+		DateUpdated: timestamp(w.UpdatedAt),
+	}
+}
+
+func showAll(list []store.Webhook) []shown {
+	all := make([]shown, len(list))
+	for i, w := range list {
+		all[i] = show(w)
+	}
+	return all
+}
+
+func showHealth(w store.Webhook) shownHealth {
+	h := shownHealth{
+		State:         "ok",
+		FailingSince:  optional(w.Health.FailingSince),
+		LastSuccessAt: optional(w.Health.LastSuccessAt),
+		LastAttemptAt: optional(w.Health.LastAttemptAt),
+	}
+	if code := w.Health.LastStatusCode; code != 0 {
+		h.LastStatusCode = &code
+	}
+	switch {
+	case !w.Status.Enabled():
+		h.State = "disabled"
+	case w.Health.FailingSince != nil:
+		h.State = "failing"
+	}
+	if w.DisabledReason != "" {
+		sentence := disabledSentence(w.DisabledReason)
+		h.DisabledReason = &sentence
+	}
+	return h
+}
+
+// disabledSentence says in a host's words why deliveries stopped.
+func disabledSentence(reason store.DisabledReason) string {
+	if reason == store.DisabledGone {
+		return "The receiver is gone: it answered 410, which asks for no more deliveries. Enable the webhook to try again."
+	}
+	return string(reason)
+}
+
+func optional(t *time.Time) *timestamp {
+	if t == nil {
+		return nil
+	}
+	shownTime := timestamp(*t)
+	return &shownTime
+}

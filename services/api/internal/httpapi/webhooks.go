@@ -1,0 +1,219 @@
+package httpapi
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"time"
+
+	"github.com/labstack/echo/v4"
+
+	"github.com/dembrane/webhooks/pkg/event"
+	"github.com/dembrane/webhooks/pkg/secret"
+	"github.com/dembrane/webhooks/pkg/webhook"
+	"github.com/dembrane/webhooks/services/api/internal/access"
+	"github.com/dembrane/webhooks/services/api/internal/store"
+)
+
+func (s *server) list(c echo.Context, grant access.Grant) error {
+	found, err := s.Store.List(c.Request().Context(), grant.Project.ID)
+	if err != nil {
+		return fmt.Errorf("list webhooks: %w", err)
+	}
+	return c.JSON(http.StatusOK, showAll(found))
+}
+
+func (s *server) get(c echo.Context, grant access.Grant) error {
+	w, err := s.find(c, grant)
+	if err != nil {
+		return err
+	}
+	return c.JSON(http.StatusOK, show(w))
+}
+
+// find loads the webhook of the address, if it is one of the project's.
+func (s *server) find(c echo.Context, grant access.Grant) (store.Webhook, error) {
+	id := c.Param("id")
+	if !event.ValidID(id) {
+		return store.Webhook{}, store.ErrNotFound
+	}
+	w, err := s.Store.Get(c.Request().Context(), grant.Project.ID, id)
+	if err != nil {
+		return store.Webhook{}, fmt.Errorf("get webhook: %w", err)
+	}
+	return w, nil
+}
+
+// create answers as soon as the database has the webhook: what is in the
+// database will be in force, whatever becomes of the projection.
+func (s *server) create(c echo.Context, grant access.Grant) error {
+	given, err := readRegistration(c)
+	if err != nil {
+		return err
+	}
+	w, err := s.fresh(grant.Project.ID, given)
+	if err != nil {
+		return err
+	}
+	w, err = s.Store.Create(c.Request().Context(), w, s.Limit)
+	if err != nil {
+		return fmt.Errorf("create webhook: %w", err)
+	}
+	s.Project(c.Request().Context(), w.ProjectID, w.ID)
+	return c.JSON(http.StatusCreated, show(w))
+}
+
+// fresh makes a webhook of what was given, or reports everything that is wrong.
+func (s *server) fresh(projectID string, given registration) (store.Webhook, error) {
+	var faults webhook.Faults
+	if given.URL == nil {
+		faults.Add(missing("url", "The URL is missing."))
+	}
+	if given.Events == nil {
+		faults.Add(missing("events", "The events are missing."))
+	}
+	if given.Name != nil && *given.Name == "" {
+		given.Name = nil
+	}
+	w := store.Webhook{
+		ID:        webhook.NewID(),
+		ProjectID: projectID,
+		Status:    webhook.Published,
+		CreatedAt: time.Now().UTC().Truncate(time.Millisecond),
+	}
+	edit := s.edits(projectID, w.ID, given, &faults)
+	if err := faults.Err(); err != nil {
+		return store.Webhook{}, err
+	}
+	if err := edit(&w); err != nil {
+		return store.Webhook{}, err
+	}
+	if w.Name == "" {
+		w.Name = webhook.DefaultName(w.URL)
+	}
+	return w, nil
+}
+
+func missing(field, message string) error {
+	return &webhook.Fault{Field: field, Message: message, Kind: webhook.KindBounds}
+}
+
+// change decides who may send a request by what it asks for, so it reads first
+// and asks then; what is wrong with the body is told only to who may know.
+func (s *server) change(c echo.Context) error {
+	given, bodyErr := readRegistration(c)
+	action := access.Change
+	if bodyErr == nil && given.withdraws() {
+		action = access.Withdraw
+	}
+	grant, err := s.authorize(c, action)
+	if err != nil {
+		return err
+	}
+	if bodyErr != nil {
+		return bodyErr
+	}
+	w, err := s.find(c, grant)
+	if err != nil {
+		return err
+	}
+	if !given.isEmpty() {
+		if w, err = s.apply(c.Request().Context(), w, given); err != nil {
+			return err
+		}
+	}
+	return c.JSON(http.StatusOK, show(w))
+}
+
+func (s *server) apply(ctx context.Context, w store.Webhook, given registration) (store.Webhook, error) {
+	var faults webhook.Faults
+	edit := s.edits(w.ProjectID, w.ID, given, &faults)
+	if err := faults.Err(); err != nil {
+		return store.Webhook{}, err
+	}
+	changed, err := s.Store.Change(ctx, w.ProjectID, w.ID, edit)
+	if err != nil {
+		return store.Webhook{}, fmt.Errorf("change webhook: %w", err)
+	}
+	s.Project(ctx, changed.ProjectID, changed.ID)
+	return changed, nil
+}
+
+func (s *server) remove(c echo.Context, grant access.Grant) error {
+	id := c.Param("id")
+	if !event.ValidID(id) {
+		return store.ErrNotFound
+	}
+	if err := s.Store.Delete(c.Request().Context(), grant.Project.ID, id); err != nil {
+		return fmt.Errorf("delete webhook: %w", err)
+	}
+	s.Project(c.Request().Context(), grant.Project.ID, id)
+	return c.NoContent(http.StatusNoContent)
+}
+
+// edits checks every field that was given and returns what they do to a webhook.
+// The result may be applied more than once.
+func (s *server) edits(projectID, id string, given registration, faults *webhook.Faults) func(*store.Webhook) error {
+	var err error
+	var name, description, url string
+	var events []string
+	if given.Name != nil {
+		name, err = webhook.Name(*given.Name)
+		faults.Add(err)
+	}
+	if given.Description != nil {
+		description, err = webhook.Description(*given.Description)
+		faults.Add(err)
+	}
+	if given.URL != nil {
+		url, err = s.Rules.Canonical(*given.URL)
+		faults.Add(err)
+	}
+	if given.Events != nil {
+		events, err = webhook.Events(*given.Events)
+		faults.Add(err)
+	}
+	if given.Secret != nil && *given.Secret != "" {
+		faults.Add(webhook.Secret(*given.Secret))
+	}
+	_, err = webhook.Reconcile(given.Enabled, given.Status, webhook.Published)
+	faults.Add(err)
+	return func(w *store.Webhook) error {
+		replace(&w.Name, given.Name, name)
+		replace(&w.Description, given.Description, description)
+		replace(&w.URL, given.URL, url)
+		if given.Events != nil {
+			w.Events = events
+		}
+		if w.Status, err = webhook.Reconcile(given.Enabled, given.Status, w.Status); err != nil {
+			return err //nolint:wrapcheck // a fault, worded for hosts
+		}
+		if w.Status.Enabled() {
+			w.DisabledReason = ""
+		}
+		return s.seal(w, projectID, id, given.Secret)
+	}
+}
+
+func replace(target, given *string, checked string) {
+	if given != nil {
+		*target = checked
+	}
+}
+
+// seal replaces the secret, or takes it away when it is empty.
+func (s *server) seal(w *store.Webhook, projectID, id string, given *string) error {
+	switch {
+	case given == nil:
+		return nil
+	case *given == "":
+		w.Secrets = nil
+		return nil
+	}
+	ciphertext, err := s.Secrets.Seal(secret.New(*given), projectID, id)
+	if err != nil {
+		return fmt.Errorf("seal secret: %w", err)
+	}
+	w.Secrets = []store.Secret{{Ciphertext: ciphertext}}
+	return nil
+}

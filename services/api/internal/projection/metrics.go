@@ -1,0 +1,54 @@
+package projection
+
+import (
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+// Metrics counts projections.
+type Metrics struct {
+	total   *prometheus.CounterVec
+	seconds prometheus.Histogram
+	pending prometheus.Gauge
+	pass    prometheus.Gauge
+}
+
+// NewMetrics registers the metrics of the projection.
+func NewMetrics(r prometheus.Registerer) *Metrics {
+	m := &Metrics{
+		total: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "webhooks_projections_total",
+			Help: "Registrations brought into the bucket, by result: ok or late.",
+		}, []string{"result"}),
+		seconds: prometheus.NewHistogram(prometheus.HistogramOpts{
+			Name:    "webhooks_projection_seconds",
+			Help:    "Time from a change in the database to its value in the bucket.",
+			Buckets: []float64{.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2},
+		}),
+		pending: prometheus.NewGauge(prometheus.GaugeOpts{
+			Name: "webhooks_projections_pending",
+			Help: "Registrations found waiting at the last look; at most 500 are looked at.",
+		}),
+		pass: prometheus.NewGauge(prometheus.GaugeOpts{
+			Name: "webhooks_projection_rebuild_seconds",
+			Help: "Duration of the last comparison of all registrations.",
+		}),
+	}
+	m.total.WithLabelValues("ok")
+	m.total.WithLabelValues("late")
+	r.MustRegister(m.total, m.seconds, m.pending, m.pass)
+	return m
+}
+
+func (m *Metrics) projected(err error, took time.Duration) {
+	if err != nil {
+		m.total.WithLabelValues("late").Inc()
+		return
+	}
+	m.total.WithLabelValues("ok").Inc()
+	m.seconds.Observe(took.Seconds())
+}
+
+func (m *Metrics) setPending(count int)       { m.pending.Set(float64(count)) }
+func (m *Metrics) rebuilt(took time.Duration) { m.pass.Set(took.Seconds()) }

@@ -1,0 +1,86 @@
+package record
+
+import (
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	"github.com/dembrane/webhooks/proto/webhooksv1"
+	"github.com/dembrane/webhooks/services/api/internal/store"
+)
+
+const (
+	delivered = webhooksv1.Outcome_OUTCOME_DELIVERED
+	retry     = webhooksv1.Outcome_OUTCOME_RETRY
+	exhausted = webhooksv1.Outcome_OUTCOME_EXHAUSTED
+	gone      = webhooksv1.Outcome_OUTCOME_GONE
+)
+
+func minute(n int) time.Time { return time.Date(2026, 1, 20, 12, n, 0, 0, time.UTC) }
+
+func at(n int) *time.Time {
+	t := minute(n)
+	return &t
+}
+
+func attempt(n int, outcome webhooksv1.Outcome, status uint32) *webhooksv1.Attempt {
+	return &webhooksv1.Attempt{
+		StartedAt: timestamppb.New(minute(n)), Outcome: outcome, StatusCode: status,
+		Trigger: webhooksv1.Trigger_TRIGGER_EVENT,
+	}
+}
+
+func TestAfter(t *testing.T) {
+	tested := attempt(9, exhausted, 500)
+	tested.Trigger = webhooksv1.Trigger_TRIGGER_TEST
+	failing := store.Health{FailingSince: at(1), LastAttemptAt: at(1), LastStatusCode: 500}
+	healthy := store.Health{LastSuccessAt: at(5), LastAttemptAt: at(5), LastStatusCode: 200}
+	for name, row := range map[string]struct {
+		before store.Health
+		given  []*webhooksv1.Attempt
+		want   store.Health
+	}{
+		"nothing": {healthy, nil, healthy},
+		"first success": {
+			store.Health{}, []*webhooksv1.Attempt{attempt(1, delivered, 204)},
+			store.Health{LastSuccessAt: at(1), LastAttemptAt: at(1), LastStatusCode: 204},
+		},
+		"first failure": {
+			store.Health{}, []*webhooksv1.Attempt{attempt(1, retry, 500)},
+			store.Health{FailingSince: at(1), LastAttemptAt: at(1), LastStatusCode: 500},
+		},
+		"failing keeps its beginning": {
+			failing, []*webhooksv1.Attempt{attempt(2, retry, 502), attempt(3, exhausted, 0)},
+			store.Health{FailingSince: at(1), LastAttemptAt: at(3), LastStatusCode: 0},
+		},
+		"success ends it": {
+			failing, []*webhooksv1.Attempt{attempt(2, delivered, 200)},
+			store.Health{LastSuccessAt: at(2), LastAttemptAt: at(2), LastStatusCode: 200},
+		},
+		"success and failure in one batch, out of order": {
+			failing, []*webhooksv1.Attempt{attempt(4, retry, 503), attempt(2, delivered, 200)},
+			store.Health{FailingSince: at(4), LastSuccessAt: at(2), LastAttemptAt: at(4), LastStatusCode: 503},
+		},
+		"late failure from before the success": {healthy, []*webhooksv1.Attempt{attempt(4, retry, 500)}, healthy},
+		"the same records again":               {failing, []*webhooksv1.Attempt{attempt(1, retry, 500)}, failing},
+		"gone counts as a failure": {
+			healthy, []*webhooksv1.Attempt{attempt(6, gone, 410)},
+			store.Health{FailingSince: at(6), LastSuccessAt: at(5), LastAttemptAt: at(6), LastStatusCode: 410},
+		},
+		"tests and deliveries that were not made do not count": {
+			healthy, []*webhooksv1.Attempt{
+				tested,
+				attempt(9, webhooksv1.Outcome_OUTCOME_DELETED, 0),
+				attempt(9, webhooksv1.Outcome_OUTCOME_DISABLED, 0),
+				attempt(9, webhooksv1.Outcome_OUTCOME_EXPIRED, 0),
+				attempt(9, webhooksv1.Outcome_OUTCOME_UNSPECIFIED, 0),
+			}, healthy,
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			assert.Equal(t, row.want, after(row.before, row.given))
+		})
+	}
+}

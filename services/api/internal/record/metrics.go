@@ -1,0 +1,55 @@
+package record
+
+import (
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/dembrane/webhooks/services/api/internal/store"
+)
+
+// Metrics counts what happens to records.
+type Metrics struct {
+	records  *prometheus.CounterVec
+	refused  prometheus.Counter
+	late     prometheus.Counter
+	disabled prometheus.Counter
+	expired  prometheus.Counter
+	seconds  prometheus.Histogram
+}
+
+// NewMetrics registers the metrics of the recorder.
+func NewMetrics(r prometheus.Registerer) *Metrics {
+	m := &Metrics{
+		records: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "webhooks_records_total",
+			Help: "Records of attempts, by result: written, duplicate or refused.",
+		}, []string{"result"}),
+		late: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "webhooks_record_retries_total",
+			Help: "Batches of records that had to wait for the database.",
+		}),
+		disabled: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "webhooks_webhooks_disabled_total",
+			Help: "Webhooks disabled because their receiver is gone.",
+		}),
+		expired: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "webhooks_records_expired_total",
+			Help: "Records deleted because of their age.",
+		}),
+		seconds: prometheus.NewHistogram(prometheus.HistogramOpts{
+			Name:    "webhooks_record_batch_seconds",
+			Help:    "Time to write one batch of records with all that follows from it.",
+			Buckets: []float64{.005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30},
+		}),
+	}
+	m.records.WithLabelValues("written")
+	m.records.WithLabelValues("duplicate")
+	m.refused = m.records.WithLabelValues("refused")
+	r.MustRegister(m.records, m.late, m.disabled, m.expired, m.seconds)
+	return m
+}
+
+func (m *Metrics) recorded(r store.Recorded) {
+	m.records.WithLabelValues("written").Add(float64(r.Inserted))
+	m.records.WithLabelValues("duplicate").Add(float64(r.Duplicates))
+	m.refused.Add(float64(len(r.Refused)))
+}

@@ -1,0 +1,188 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/oklog/ulid/v2"
+	"go.mongodb.org/mongo-driver/bson"
+	"go.mongodb.org/mongo-driver/mongo"
+	"go.mongodb.org/mongo-driver/mongo/options"
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	"github.com/dembrane/webhooks/proto/webhooksv1"
+)
+
+// attempt is a document of the delivery log. It is written once.
+type attempt struct {
+	ID              string     `bson:"_id"`
+	DeliveryID      string     `bson:"delivery_id"`
+	EventID         string     `bson:"event_id"`
+	EventType       string     `bson:"event_type"`
+	EventSequence   int64      `bson:"event_sequence"`
+	ProjectID       string     `bson:"project_id"`
+	WebhookID       string     `bson:"webhook_id"`
+	WebhookRevision int64      `bson:"webhook_revision"`
+	Number          int        `bson:"number"`
+	Trigger         string     `bson:"trigger"`
+	StartedAt       time.Time  `bson:"started_at"`
+	DurationUS      int64      `bson:"duration_us"`
+	Outcome         string     `bson:"outcome"`
+	Reason          string     `bson:"reason"`
+	StatusCode      int        `bson:"status_code"`
+	Detail          string     `bson:"detail"`
+	NextAttemptAt   *time.Time `bson:"next_attempt_at"`
+	Request         request    `bson:"request"`
+	Response        *response  `bson:"response"`
+}
+
+type request struct {
+	URL       string `bson:"url"`
+	BodyBytes int64  `bson:"body_bytes"`
+}
+
+type response struct {
+	Headers   []header `bson:"headers"`
+	Body      []byte   `bson:"body"`
+	Truncated bool     `bson:"truncated"`
+}
+
+type header struct {
+	Name  string `bson:"name"`
+	Value string `bson:"value"`
+}
+
+// Recorded says what became of attempts that were handed in.
+type Recorded struct {
+	// Inserted are new in the log.
+	Inserted int
+	// Duplicates were in it already.
+	Duplicates int
+	// Refused can never be written.
+	Refused []RefusedAttempt
+}
+
+// RefusedAttempt is an attempt that the database will not take.
+type RefusedAttempt struct {
+	ID     string
+	Reason string
+}
+
+// InsertAttempts adds attempts to the delivery log; those that are there already
+// stay as they are. An error means that some may be missing: hand in all again.
+func (s *Store) InsertAttempts(ctx context.Context, attempts []*webhooksv1.Attempt) (Recorded, error) {
+	if len(attempts) == 0 {
+		return Recorded{}, nil
+	}
+	documents := make([]any, len(attempts))
+	for i, a := range attempts {
+		documents[i] = document(a)
+	}
+	ctx, cancel := context.WithTimeoutCause(ctx, 4*callTimeout, errors.New("mongodb took too long"))
+	defer cancel()
+	_, err := s.attempts.InsertMany(ctx, documents, options.InsertMany().SetOrdered(false))
+	if err == nil {
+		return Recorded{Inserted: len(attempts)}, nil
+	}
+	var bulk mongo.BulkWriteException
+	if !errors.As(err, &bulk) || bulk.WriteConcernError != nil || len(bulk.WriteErrors) == 0 {
+		return Recorded{}, unavailable("insert attempts", err)
+	}
+	recorded := Recorded{Inserted: len(attempts) - len(bulk.WriteErrors)}
+	for _, fault := range bulk.WriteErrors {
+		if mongo.IsDuplicateKeyError(fault.WriteError) {
+			recorded.Duplicates++
+			continue
+		}
+		refused := RefusedAttempt{Reason: fault.Message}
+		if 0 <= fault.Index && fault.Index < len(attempts) {
+			refused.ID = attempts[fault.Index].GetId()
+		}
+		recorded.Refused = append(recorded.Refused, refused)
+	}
+	return recorded, nil
+}
+
+// Expire deletes attempts that began before the given time, at most limit of
+// them, and returns how many. Their ids tell their time, so the log needs no
+// index for it.
+func (s *Store) Expire(ctx context.Context, before time.Time, limit int64) (int, error) {
+	var bound ulid.ULID
+	if err := bound.SetTime(ulid.Timestamp(before)); err != nil {
+		return 0, errors.New("expire attempts: the time is out of range")
+	}
+	ctx, cancel := context.WithTimeoutCause(ctx, 6*callTimeout, errors.New("mongodb took too long"))
+	defer cancel()
+	cursor, err := s.attempts.Find(ctx, bson.D{{Key: "_id", Value: bson.D{{Key: "$lt", Value: bound.String()}}}},
+		options.Find().SetSort(bson.D{{Key: "_id", Value: 1}}).SetLimit(limit).SetProjection(bson.D{{Key: "_id", Value: 1}}))
+	if err != nil {
+		return 0, unavailable("find expired attempts", err)
+	}
+	var found []struct {
+		ID string `bson:"_id"`
+	}
+	if err := cursor.All(ctx, &found); err != nil || len(found) == 0 {
+		return 0, unavailable("read expired attempts", err)
+	}
+	last := found[len(found)-1].ID
+	result, err := s.attempts.DeleteMany(ctx, bson.D{{Key: "_id", Value: bson.D{{Key: "$lte", Value: last}}}})
+	if err != nil {
+		return 0, unavailable("delete expired attempts", err)
+	}
+	return int(result.DeletedCount), nil
+}
+
+// CountAttempts counts the webhook's attempts in the log.
+func (s *Store) CountAttempts(ctx context.Context, webhookID string) (int, error) {
+	ctx, cancel := bounded(ctx)
+	defer cancel()
+	count, err := s.attempts.CountDocuments(ctx, bson.D{{Key: "webhook_id", Value: webhookID}})
+	return int(count), unavailable("count attempts", err)
+}
+
+func document(a *webhooksv1.Attempt) attempt {
+	d := attempt{
+		ID:              a.GetId(),
+		DeliveryID:      a.GetDeliveryId(),
+		EventID:         a.GetEventId(),
+		EventType:       a.GetEventType(),
+		EventSequence:   int64(a.GetEventSequence()), //nolint:gosec // stream sequences start at 1
+		ProjectID:       a.GetProjectId(),
+		WebhookID:       a.GetWebhookId(),
+		WebhookRevision: int64(a.GetWebhookRevision()), //nolint:gosec // made by this service
+		Number:          int(a.GetNumber()),
+		Trigger:         a.GetTrigger().Label(),
+		StartedAt:       a.GetStartedAt().AsTime(),
+		DurationUS:      a.GetDurationUs(),
+		Outcome:         a.GetOutcome().Label(),
+		Reason:          a.GetReason().Label(),
+		StatusCode:      int(a.GetStatusCode()),
+		Detail:          a.GetDetail(),
+		NextAttemptAt:   optionalTime(a.GetNextAttemptAt()),
+		Request: request{
+			URL:       a.GetRequest().GetUrl(),
+			BodyBytes: a.GetRequest().GetBodyBytes(),
+		},
+	}
+	if r := a.GetResponse(); r != nil {
+		d.Response = &response{Headers: headers(r.GetHeaders()), Body: r.GetBody(), Truncated: r.GetTruncated()}
+	}
+	return d
+}
+
+func headers(list []*webhooksv1.Header) []header {
+	out := make([]header, len(list))
+	for i, h := range list {
+		out[i] = header{Name: h.GetName(), Value: h.GetValue()}
+	}
+	return out
+}
+
+func optionalTime(t *timestamppb.Timestamp) *time.Time {
+	if t == nil {
+		return nil
+	}
+	at := t.AsTime()
+	return &at
+}

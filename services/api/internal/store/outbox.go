@@ -1,0 +1,90 @@
+package store
+
+import (
+	"context"
+	"time"
+
+	"go.mongodb.org/mongo-driver/bson"
+	"go.mongodb.org/mongo-driver/mongo"
+	"go.mongodb.org/mongo-driver/mongo/options"
+)
+
+// Pending returns the ids of at most limit webhooks whose last change is not
+// known to be in the bucket.
+func (s *Store) Pending(ctx context.Context, limit int64) ([]string, error) {
+	return s.ids(ctx, bson.D{{Key: "pending", Value: true}}, limit)
+}
+
+// Settle takes the mark off a revision that is in the bucket. It does nothing
+// when there is a newer one.
+func (s *Store) Settle(ctx context.Context, id string, revision int64) error {
+	_, err := s.update(ctx, id, bson.D{{Key: "revision", Value: revision}},
+		bson.D{{Key: "$unset", Value: bson.D{{Key: "pending", Value: ""}}}})
+	return err
+}
+
+// Each calls visit with every webhook, tombstones included, and stops at the
+// first error. It holds one page in memory.
+func (s *Store) Each(ctx context.Context, visit func(Webhook) error) error {
+	first, cancel := bounded(ctx)
+	defer cancel()
+	cursor, err := s.webhooks.Find(first, bson.D{}, options.Find().SetBatchSize(pageSize))
+	if err != nil {
+		return unavailable("find webhooks", err)
+	}
+	defer func() { _ = cursor.Close(context.WithoutCancel(ctx)) }() // the server forgets it by itself
+	for s.next(ctx, cursor) {
+		var w Webhook
+		if err := cursor.Decode(&w); err != nil {
+			return unavailable("read webhook", err)
+		}
+		if err := visit(w); err != nil {
+			return err
+		}
+	}
+	return unavailable("read webhooks", cursor.Err())
+}
+
+// Purge forgets tombstones that are older than the given time, at most limit of
+// them, and returns how many.
+func (s *Store) Purge(ctx context.Context, before time.Time, limit int64) (int, error) {
+	ids, err := s.ids(ctx, bson.D{{Key: "deleted_at", Value: bson.D{{Key: "$lt", Value: before}}}}, limit)
+	if err != nil {
+		return 0, err
+	}
+	ctx, cancel := bounded(ctx)
+	defer cancel()
+	for i, id := range ids {
+		if _, err := s.webhooks.DeleteOne(ctx, bson.D{{Key: "_id", Value: id}}); err != nil {
+			return i, unavailable("purge webhook", err)
+		}
+	}
+	return len(ids), nil
+}
+
+func (s *Store) ids(ctx context.Context, filter bson.D, limit int64) ([]string, error) {
+	ctx, cancel := bounded(ctx)
+	defer cancel()
+	cursor, err := s.webhooks.Find(ctx, filter, options.Find().SetProjection(bson.D{{Key: "_id", Value: 1}}).SetLimit(limit))
+	if err != nil {
+		return nil, unavailable("find webhooks", err)
+	}
+	var found []struct {
+		ID string `bson:"_id"`
+	}
+	if err := cursor.All(ctx, &found); err != nil {
+		return nil, unavailable("read webhooks", err)
+	}
+	ids := make([]string, len(found))
+	for i := range found {
+		ids[i] = found[i].ID
+	}
+	return ids, nil
+}
+
+// next moves a cursor on; a page may take as long as any other call.
+func (s *Store) next(ctx context.Context, cursor *mongo.Cursor) bool {
+	ctx, cancel := bounded(ctx)
+	defer cancel()
+	return cursor.Next(ctx)
+}

@@ -1,0 +1,238 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"time"
+
+	"go.mongodb.org/mongo-driver/bson"
+	"go.mongodb.org/mongo-driver/mongo"
+	"go.mongodb.org/mongo-driver/mongo/options"
+)
+
+// changeAttempts is how often a change is tried against concurrent ones.
+const changeAttempts = 10
+
+// newestFirst is the order of every list.
+func newestFirst() bson.D { return bson.D{{Key: "created_at", Value: -1}, {Key: "_id", Value: -1}} }
+
+// live selects what is not deleted.
+func live(filter bson.D) bson.D { return append(filter, bson.E{Key: "deleted_at", Value: nil}) }
+
+// Create stores a new webhook as revision 1, pending. [ErrLimit] when the
+// project has limit webhooks; however many are made at once, it never has more.
+//
+// A webhook takes one of the project's numbered slots, and the unique index on
+// slots lets two never take the same one: counting first and inserting then
+// would let both in.
+func (s *Store) Create(ctx context.Context, w Webhook, limit int) (Webhook, error) {
+	ctx, cancel := bounded(ctx)
+	defer cancel()
+	w.Revision, w.Pending = 1, true
+	w.UpdatedAt = w.CreatedAt
+	for {
+		free, err := s.freeSlots(ctx, w.ProjectID, limit)
+		if err != nil {
+			return Webhook{}, err
+		}
+		if len(free) == 0 {
+			return Webhook{}, ErrLimit
+		}
+		// Not the first: those who create at the same time would all try it.
+		w.Slot = free[rand.IntN(len(free))] //nolint:gosec // it only has to spread
+		_, err = s.webhooks.InsertOne(ctx, w)
+		if err == nil {
+			return w, nil
+		}
+		if !mongo.IsDuplicateKeyError(err) {
+			return Webhook{}, unavailable("insert webhook", err)
+		}
+	}
+}
+
+func (s *Store) freeSlots(ctx context.Context, projectID string, limit int) ([]string, error) {
+	cursor, err := s.webhooks.Find(ctx, live(bson.D{{Key: "project_id", Value: projectID}}),
+		options.Find().SetProjection(bson.D{{Key: "slot", Value: 1}}))
+	if err != nil {
+		return nil, unavailable("find slots", err)
+	}
+	var taken []struct {
+		Slot string `bson:"slot"`
+	}
+	if err := cursor.All(ctx, &taken); err != nil {
+		return nil, unavailable("read slots", err)
+	}
+	if len(taken) >= limit {
+		return nil, nil
+	}
+	var free []string
+	for number := range limit {
+		slot := fmt.Sprintf("%s/%d", projectID, number)
+		if !slices.ContainsFunc(taken, func(t struct {
+			Slot string `bson:"slot"`
+		},
+		) bool {
+			return t.Slot == slot
+		}) {
+			free = append(free, slot)
+		}
+	}
+	return free, nil
+}
+
+// Get returns a webhook of the project, or [ErrNotFound].
+func (s *Store) Get(ctx context.Context, projectID, id string) (Webhook, error) {
+	w, err := s.Load(ctx, id)
+	if err != nil {
+		return Webhook{}, err
+	}
+	if w.ProjectID != projectID || w.Deleted() {
+		return Webhook{}, ErrNotFound
+	}
+	return w, nil
+}
+
+// Load returns a webhook of whatever project, tombstones included, or
+// [ErrNotFound] when there is no trace of it.
+func (s *Store) Load(ctx context.Context, id string) (Webhook, error) {
+	ctx, cancel := bounded(ctx)
+	defer cancel()
+	var w Webhook
+	err := s.webhooks.FindOne(ctx, bson.D{{Key: "_id", Value: id}}).Decode(&w)
+	if errors.Is(err, mongo.ErrNoDocuments) {
+		return Webhook{}, ErrNotFound
+	}
+	return w, unavailable("load webhook", err)
+}
+
+// List returns every webhook of the project, newest first.
+func (s *Store) List(ctx context.Context, projectID string) ([]Webhook, error) {
+	return s.find(ctx, live(bson.D{{Key: "project_id", Value: projectID}}), options.Find().SetSort(newestFirst()))
+}
+
+// Elsewhere selects webhooks outside of one project.
+type Elsewhere struct {
+	// Except is the project left out.
+	Except string
+	// All selects every other project, else Projects lists them.
+	All      bool
+	Projects []string
+	// Offset and Limit cut a page out of the list; a limit of 0 means all.
+	Offset, Limit int64
+}
+
+// ListElsewhere returns webhooks of other projects, newest first.
+func (s *Store) ListElsewhere(ctx context.Context, e Elsewhere) ([]Webhook, error) {
+	filter := bson.D{{Key: "project_id", Value: bson.D{{Key: "$ne", Value: e.Except}}}}
+	if !e.All {
+		others := slices.DeleteFunc(slices.Clone(e.Projects), func(id string) bool { return id == e.Except })
+		if len(others) == 0 {
+			return nil, nil
+		}
+		filter = bson.D{{Key: "project_id", Value: bson.D{{Key: "$in", Value: others}}}}
+	}
+	return s.find(ctx, live(filter), options.Find().SetSort(newestFirst()).SetSkip(e.Offset).SetLimit(e.Limit))
+}
+
+func (s *Store) find(ctx context.Context, filter bson.D, opts *options.FindOptions) ([]Webhook, error) {
+	ctx, cancel := bounded(ctx)
+	defer cancel()
+	cursor, err := s.webhooks.Find(ctx, filter, opts)
+	if err != nil {
+		return nil, unavailable("find webhooks", err)
+	}
+	var list []Webhook
+	if err := cursor.All(ctx, &list); err != nil {
+		return nil, unavailable("read webhooks", err)
+	}
+	return list, nil
+}
+
+// Change applies edit to the current state of a webhook and stores the result as
+// its next revision, pending. When others change it at the same time, edit is
+// called again with what they left; it must not keep anything. An error of edit
+// is returned as it is, and nothing is stored. Errors: [ErrNotFound],
+// [ErrConflict].
+func (s *Store) Change(ctx context.Context, projectID, id string, edit func(*Webhook) error) (Webhook, error) {
+	for range changeAttempts {
+		current, err := s.Get(ctx, projectID, id)
+		if err != nil {
+			return Webhook{}, err
+		}
+		next := current
+		next.Events, next.Secrets = slices.Clone(current.Events), slices.Clone(current.Secrets)
+		if err := edit(&next); err != nil {
+			return Webhook{}, err
+		}
+		next.UpdatedAt = later(current.UpdatedAt, now())
+		stored, err := s.replace(ctx, current.Revision, &next)
+		if err != nil {
+			return Webhook{}, err
+		}
+		if stored {
+			return next, nil
+		}
+	}
+	return Webhook{}, ErrConflict
+}
+
+// Delete turns a webhook into a tombstone: its secrets and its URL are gone, its
+// id and revision stay until [Store.Purge], so that the bucket is told.
+func (s *Store) Delete(ctx context.Context, projectID, id string) error {
+	_, err := s.Change(ctx, projectID, id, func(w *Webhook) error {
+		deleted := now()
+		w.DeletedAt = &deleted
+		w.Name, w.Description, w.URL, w.Slot = "", "", "", w.ID
+		w.Secrets, w.Events = nil, nil
+		return nil
+	})
+	return err
+}
+
+// Raise gives a webhook a revision above the one that the bucket holds, without
+// any other change, unless it has changed since it was at revision from. It is
+// for a database that was put back in time.
+func (s *Store) Raise(ctx context.Context, id string, from, above int64) error {
+	w, err := s.Load(ctx, id)
+	if err != nil || w.Revision != from {
+		return err
+	}
+	_, err = s.update(ctx, id, bson.D{{Key: "revision", Value: from}},
+		bson.D{{Key: "$set", Value: bson.D{{Key: "revision", Value: above + 1}, {Key: "pending", Value: true}}}})
+	return err
+}
+
+// replace writes the next revision of w and reports false when the stored one is
+// not from any more. Health is left alone: it has another writer.
+func (s *Store) replace(ctx context.Context, from int64, w *Webhook) (bool, error) {
+	w.Revision, w.Pending = from+1, true
+	set := bson.D{
+		{Key: "name", Value: w.Name},
+		{Key: "description", Value: w.Description},
+		{Key: "url", Value: w.URL},
+		{Key: "events", Value: w.Events},
+		{Key: "status", Value: w.Status},
+		{Key: "secrets", Value: w.Secrets},
+		{Key: "disabled_reason", Value: w.DisabledReason},
+		{Key: "slot", Value: w.Slot},
+		{Key: "updated_at", Value: w.UpdatedAt},
+		{Key: "deleted_at", Value: w.DeletedAt},
+		{Key: "revision", Value: w.Revision},
+		{Key: "pending", Value: true},
+	}
+	return s.update(ctx, w.ID, bson.D{{Key: "revision", Value: from}}, bson.D{{Key: "$set", Value: set}})
+}
+
+// now is the time as the database keeps it.
+func now() time.Time { return time.Now().UTC().Truncate(time.Millisecond) }
+
+// later keeps a time from going back with the clock.
+func later(before, after time.Time) time.Time {
+	if after.Before(before) {
+		return before
+	}
+	return after
+}

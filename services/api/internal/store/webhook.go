@@ -1,0 +1,91 @@
+package store
+
+import (
+	"time"
+
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	"github.com/dembrane/webhooks/pkg/webhook"
+	"github.com/dembrane/webhooks/proto/webhooksv1"
+)
+
+// Webhook is a registration as it is stored.
+type Webhook struct {
+	ID          string         `bson:"_id"`
+	ProjectID   string         `bson:"project_id"`
+	Name        string         `bson:"name"`
+	Description string         `bson:"description"`
+	URL         string         `bson:"url"`
+	Events      []string       `bson:"events"`
+	Status      webhook.Status `bson:"status"`
+	// Secrets are those that sign, newest first, encrypted.
+	Secrets []Secret `bson:"secrets"`
+	// DisabledReason says why the system disabled it; empty when it did not.
+	DisabledReason DisabledReason `bson:"disabled_reason"`
+
+	// Revision grows with every change of the fields above.
+	Revision int64 `bson:"revision"`
+	// Pending marks a revision that is not known to be in the bucket.
+	Pending bool `bson:"pending,omitempty"`
+	// Slot is unique: `{project}/{number}` while the webhook lives, its id after.
+	Slot string `bson:"slot"`
+
+	CreatedAt time.Time  `bson:"created_at"`
+	UpdatedAt time.Time  `bson:"updated_at"`
+	DeletedAt *time.Time `bson:"deleted_at"`
+
+	// Health is written by the recorder alone, and never raises the revision.
+	Health Health `bson:"health"`
+}
+
+// Secret is one encrypted secret.
+type Secret struct {
+	Ciphertext []byte     `bson:"ciphertext"`
+	ValidUntil *time.Time `bson:"valid_until"`
+}
+
+// DisabledReason is why the system disabled a webhook: a closed set.
+type DisabledReason string
+
+// DisabledGone: the receiver answered 410.
+const DisabledGone DisabledReason = "gone"
+
+// Health is what the attempts of late say about a webhook.
+type Health struct {
+	FailingSince   *time.Time `bson:"failing_since"`
+	LastSuccessAt  *time.Time `bson:"last_success_at"`
+	LastAttemptAt  *time.Time `bson:"last_attempt_at"`
+	LastStatusCode int        `bson:"last_status_code"`
+}
+
+// Deleted reports whether this is a tombstone.
+func (w Webhook) Deleted() bool { return w.DeletedAt != nil }
+
+// Registration is the webhook as a dispatcher needs it.
+func (w Webhook) Registration() *webhooksv1.Registration {
+	r := &webhooksv1.Registration{
+		Id:        w.ID,
+		ProjectId: w.ProjectID,
+		Revision:  uint64(w.Revision), //nolint:gosec // revisions start at 1 and grow
+	}
+	if w.Deleted() {
+		r.Deleted = true
+		return r
+	}
+	r.Url = w.URL
+	r.Events = w.Events
+	r.Enabled = w.Status.Enabled()
+	for _, secret := range w.Secrets {
+		sealed := &webhooksv1.SealedSecret{Ciphertext: secret.Ciphertext}
+		if secret.ValidUntil != nil {
+			sealed.ValidUntil = timestamppb.New(*secret.ValidUntil)
+		}
+		r.Secrets = append(r.Secrets, sealed)
+	}
+	return r
+}
+
+// Disable switches the webhook off on behalf of the system.
+func (w *Webhook) Disable(reason DisabledReason) {
+	w.Status, w.DisabledReason = webhook.Draft, reason
+}

@@ -1,0 +1,60 @@
+// Package trial asks a dispatcher for one test delivery and waits for it.
+package trial
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/micro"
+	"google.golang.org/protobuf/proto"
+
+	"github.com/dembrane/webhooks/pkg/topology"
+	"github.com/dembrane/webhooks/proto/webhooksv1"
+)
+
+// Faults of our side. What the receiver did is never one of them.
+var (
+	// ErrNoDispatcher: none is running, or NATS is away.
+	ErrNoDispatcher = errors.New("no dispatcher")
+	// ErrTimeout: it took the request and did not answer in time.
+	ErrTimeout = errors.New("dispatcher did not answer in time")
+	// ErrRefused: it could not make the attempt.
+	ErrRefused = errors.New("dispatcher refused")
+)
+
+// Trier asks over one connection.
+type Trier struct {
+	nc      *nats.Conn
+	timeout time.Duration
+}
+
+// New makes a trier. The timeout must be above the longest attempt.
+func New(nc *nats.Conn, timeout time.Duration) *Trier { return &Trier{nc: nc, timeout: timeout} }
+
+// Try makes one test delivery, whatever becomes of it.
+func (t *Trier) Try(ctx context.Context, request *webhooksv1.TestRequest) (*webhooksv1.Attempt, error) {
+	ctx, cancel := context.WithTimeoutCause(ctx, t.timeout, ErrTimeout)
+	defer cancel()
+	data, err := proto.Marshal(request)
+	if err != nil {
+		return nil, fmt.Errorf("encode test request: %w", err)
+	}
+	answer, err := t.nc.RequestWithContext(ctx, topology.SubjectTest, data)
+	switch {
+	case errors.Is(err, context.DeadlineExceeded):
+		return nil, fmt.Errorf("ask dispatcher: %w", ErrTimeout)
+	case err != nil:
+		return nil, fmt.Errorf("ask dispatcher: %w: %w", ErrNoDispatcher, err)
+	}
+	if code := answer.Header.Get(micro.ErrorCodeHeader); code != "" {
+		return nil, fmt.Errorf("%w: %s %s", ErrRefused, code, answer.Header.Get(micro.ErrorHeader))
+	}
+	reply := &webhooksv1.TestReply{}
+	if err := proto.Unmarshal(answer.Data, reply); err != nil || reply.GetAttempt() == nil {
+		return nil, fmt.Errorf("%w: its reply cannot be read", ErrRefused)
+	}
+	return reply.GetAttempt(), nil
+}
