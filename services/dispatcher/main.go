@@ -19,7 +19,7 @@ import (
 )
 
 // version is set when an image is built.
-var version = "0.0.0-dev" //nolint:gochecknoglobals // the linker sets it
+var version = "0.0.0-dev"
 
 func main() { os.Exit(run(os.Args[1:], os.Stdout, os.Stderr)) }
 

@@ -51,6 +51,11 @@ type Config = config.Config
 // LoadConfig reads them from the environment.
 func LoadConfig() (Config, error) { return config.Load() }
 
+// LoadConfigFrom reads them from these variables instead.
+func LoadConfigFrom(environment map[string]string) (Config, error) {
+	return config.LoadFrom(environment)
+}
+
 // App is one dispatcher.
 type App struct {
 	config  Config
@@ -73,14 +78,22 @@ func New(c Config, version string, log *zap.Logger) (*App, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open SECRETS_KEYSET_FILE: %w", err)
 	}
-	health, metrics := observe.NewHealth(), observe.NewRegistry()
+	health, metrics, ready := observe.NewHealth(), observe.NewRegistry(), make(chan struct{})
+	health.Add("registrations", func(context.Context) error {
+		select {
+		case <-ready:
+			return nil
+		default:
+			return errors.New("not loaded yet; the api writes them to the bucket WEBHOOKS when it starts")
+		}
+	})
 	ops, err := observe.ListenOps(c.OpsAddr, health, metrics)
 	if err != nil {
 		return nil, err
 	}
 	return &App{
 		config: c, log: log, box: box, health: health, metrics: metrics, ops: ops,
-		ready: make(chan struct{}), version: version,
+		ready: ready, version: version,
 	}, nil
 }
 
@@ -95,9 +108,15 @@ func (a *App) OpsAddr() string { return a.ops.Addr() }
 // written, NATS is closed, and last the operators' listener. It waits for NATS as
 // long as that takes. An error means that a part died.
 func (a *App) Run(ctx context.Context) error {
+	ctx, die := context.WithCancel(ctx)
+	defer die()
 	opsCtx, stopOps := context.WithCancel(context.WithoutCancel(ctx))
+	defer stopOps()
 	ops := make(chan error, 1)
-	go func() { ops <- a.ops.Run(opsCtx) }()
+	go func() {
+		ops <- a.ops.Run(opsCtx)
+		die()
+	}()
 	err := a.run(ctx)
 	stopOps()
 	return errors.Join(err, <-ops)
@@ -182,28 +201,31 @@ func (a *App) dispatch(ctx context.Context, nc *nats.Conn, js jetstream.JetStrea
 	sources.Go(func() error { return tests.Run(stop, nc, a.version) })
 	sources.Go(func() error { return taking.Run(stop) })
 	sources.Go(func() error { return a.takeMessages(stop, js, webhooks, taking, falling) })
-	a.health.Add("registrations", func(context.Context) error {
-		select {
-		case <-webhooks.Ready():
-			return nil
-		default:
-			return errors.New("not loaded yet; the api writes them to the bucket WEBHOOKS when it starts")
-		}
-	})
 	<-stop.Done()
 	a.health.Drain()
 	a.log.Info("stopping")
-	err := sources.Wait()
 
 	drain, cancel := context.WithTimeout(context.WithoutCancel(ctx), a.config.ShutdownGrace+flushTimeout)
 	defer cancel()
 	deliverer.Drain(drain, a.config.ShutdownGrace)
 	tests.Wait()
-	if flushErr := nc.FlushWithContext(drain); flushErr != nil {
-		a.log.Warn("acknowledgements not flushed, some deliveries come again", zap.Error(flushErr))
+	var died error
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		died = sources.Wait()
+	}()
+	select {
+	case <-ended:
+	case <-drain.Done(): // without NATS, its client takes its time to end a consumer
 	}
+	if err := nc.FlushWithContext(drain); err != nil {
+		a.log.Warn("acknowledgements not flushed, some deliveries come again", zap.Error(err))
+	}
+	nc.Close()
+	<-ended
 	a.log.Info("stopped")
-	return err
+	return died
 }
 
 // takeMessages consumes once the registrations are known: before that, an event

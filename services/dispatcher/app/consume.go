@@ -33,7 +33,7 @@ func consume(ctx context.Context, js jetstream.JetStream, c consumption, log *za
 			<-closed
 		}
 		if ctx.Err() != nil {
-			return nil
+			break
 		}
 		log.Warn("consumer ended, beginning again", zap.Error(err))
 		select {
@@ -41,7 +41,7 @@ func consume(ctx context.Context, js jetstream.JetStream, c consumption, log *za
 		case <-ctx.Done():
 		}
 	}
-	return nil
+	return nil //nolint:nilerr // a stop is no fault, whatever it interrupted
 }
 
 // start begins to consume; what it returns is closed when that has ended, which
@@ -61,6 +61,7 @@ func start(ctx context.Context, js jetstream.JetStream, c consumption, log *zap.
 	if err != nil {
 		return nil, fmt.Errorf("begin to consume: %w", err)
 	}
+	closed := consuming.Closed() // asked for before anything can end it: closed after the last call of handle
 	context.AfterFunc(ctx, consuming.Drain)
-	return consuming.Closed(), nil
+	return closed, nil
 }

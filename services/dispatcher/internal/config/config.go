@@ -50,9 +50,15 @@ type Config struct {
 }
 
 // Load reads the environment and reports every mistake at once.
-func Load() (Config, error) {
-	var c Config
-	err := env.Parse(&c)
+func Load() (Config, error) { return load(env.Options{}) }
+
+// LoadFrom is [Load] with these variables instead of the process's.
+func LoadFrom(environment map[string]string) (Config, error) {
+	return load(env.Options{Environment: environment})
+}
+
+func load(options env.Options) (Config, error) {
+	c, err := env.ParseAsWithOptions[Config](options)
 	if err != nil {
 		return Config{}, fmt.Errorf("read settings: %w", err)
 	}

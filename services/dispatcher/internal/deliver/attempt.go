@@ -23,44 +23,68 @@ import (
 // UserAgent names us to receivers.
 const UserAgent = "Dembrane-Webhook/1.0"
 
-// attempt makes one POST and settles the delivery. It returns what the lane is to
-// know of it.
+// ending is what an attempt comes to.
+type ending struct {
+	// record is what happened; nil when nothing did and the delivery is to be
+	// handed back.
+	record *webhooksv1.Attempt
+	// next is when the next attempt is due; zero when there is none.
+	next time.Time
+	// lane is what the endpoint's lane is to know of it.
+	lane lane.Result
+}
+
+// attempt makes one attempt and settles the delivery. It returns what the lane is
+// to know of it.
 func (d *Deliverer) attempt(x *Delivery) lane.Result {
-	if outcome, ended := d.unwanted(x); ended {
-		d.conclude(x, outcome)
-		return lane.Result{}
+	e := d.try(x)
+	if e.record == nil {
+		x.Source.Settle(false)
+		return e.lane
+	}
+	d.report(e.record)
+	d.settle(x, e.record, e.next)
+	return e.lane
+}
+
+// try makes one attempt. A panic on the way is our fault and costs this attempt
+// only: the process stays up, and the delivery does not come back for ever.
+func (d *Deliverer) try(x *Delivery) (e ending) {
+	started := time.Now()
+	defer func() {
+		if fault := recover(); fault != nil {
+			v := d.judge(d.panicked(x, fault), x, started)
+			e = ending{record: newRecord(x, v, started), next: v.next}
+		}
+	}()
+	if _, outcome, ended := d.wanted(x); ended {
+		return ending{record: concluded(x, outcome)}
 	}
 	body, err := x.Source.Body(d.attempts)
-	if errors.Is(err, ErrExpired) {
-		d.conclude(x, webhooksv1.Outcome_OUTCOME_EXPIRED)
-		return lane.Result{}
-	}
-	if err != nil {
+	switch {
+	case errors.Is(err, ErrExpired):
+		return ending{record: concluded(x, webhooksv1.Outcome_OUTCOME_EXPIRED)}
+	case err != nil:
 		d.log.Warn("event not loaded, delivery handed back", append(names(x), zap.Error(err))...)
-		x.Source.Settle(false)
-		return lane.Result{}
+		return ending{}
 	}
-	w := d.registry.Get(x.WebhookID)
-	if w == nil {
-		d.conclude(x, webhooksv1.Outcome_OUTCOME_DELETED)
-		return lane.Result{}
+	w, outcome, ended := d.wanted(x) // loading the event may have taken a while
+	if ended {
+		return ending{record: concluded(x, outcome)}
 	}
-	started := time.Now()
-	answer := d.send(x, w, body, started)
+	started = time.Now()
+	answer := d.post(d.attempts, x, w, body, started)
 	took := time.Since(started)
 	if answer.Canceled {
-		x.Source.Settle(false)
-		return lane.Result{}
+		return ending{}
 	}
-	v := judge(answer, x.Attempt, d.retries, started.Add(took), rand.Float64()) //nolint:gosec // spreads retries, keeps no secret
+	v := d.judge(answer, x, started.Add(took))
 	if v.outcome == webhooksv1.Outcome_OUTCOME_GONE {
 		w.MarkGone()
 	}
-	record := newRecord(x, v, started)
-	describeExchange(record, w, exchange{answer: answer, bodyBytes: len(body), took: took})
-	d.report(record)
-	d.settle(x, record, v.next)
-	return lane.Result{Took: took, PauseUntil: v.pauseUntil}
+	e = ending{record: newRecord(x, v, started), next: v.next, lane: lane.Result{Took: took, PauseUntil: v.pauseUntil}}
+	describeExchange(e.record, w, exchange{answer: answer, bodyBytes: len(body), took: took})
+	return e
 }
 
 // Try makes one attempt that is never repeated, records it, and returns the
@@ -71,11 +95,11 @@ func (d *Deliverer) Try(ctx context.Context, x *Delivery, w *registry.Webhook, b
 		return nil
 	}
 	defer d.running.Done()
-	started := time.Now()
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	defer context.AfterFunc(d.attempts, cancel)()
-	answer := d.post(ctx, x, w, body, started)
+	defer context.AfterFunc(d.attempts, cancel)() //nolint:contextcheck // a stop ends it as well as the caller
+	started := time.Now()
+	answer := d.tryPost(ctx, x, w, body, started)
 	took := time.Since(started)
 	if answer.Canceled {
 		answer = egress.Result{Reason: webhooksv1.Reason_REASON_INTERNAL, Detail: "The test was interrupted on our side. Try again."}
@@ -88,16 +112,24 @@ func (d *Deliverer) Try(ctx context.Context, x *Delivery, w *registry.Webhook, b
 	return record
 }
 
-// send makes the POST. A panic on the way is our fault and costs this attempt
-// only: the process stays up, and the delivery does not come back for ever.
-func (d *Deliverer) send(x *Delivery, w *registry.Webhook, body []byte, now time.Time) (answer egress.Result) {
+// tryPost is post for a test, where no panic may end the process either.
+func (d *Deliverer) tryPost(ctx context.Context, x *Delivery, w *registry.Webhook, body []byte, now time.Time) (answer egress.Result) {
 	defer func() {
 		if fault := recover(); fault != nil {
-			d.log.Error("attempt panicked", append(names(x), zap.String("panic", fmt.Sprint(fault)), zap.ByteString("stack", debug.Stack()))...)
-			answer = egress.Result{Reason: webhooksv1.Reason_REASON_INTERNAL, Detail: "Something went wrong on our side."}
+			answer = d.panicked(x, fault)
 		}
 	}()
-	return d.post(d.attempts, x, w, body, now)
+	return d.post(ctx, x, w, body, now)
+}
+
+// panicked is the answer of an attempt that panicked on our side.
+func (d *Deliverer) panicked(x *Delivery, fault any) egress.Result {
+	d.log.Error("attempt panicked", append(names(x), zap.String("panic", fmt.Sprint(fault)), zap.ByteString("stack", debug.Stack()))...)
+	return egress.Result{Reason: webhooksv1.Reason_REASON_INTERNAL, Detail: "Something went wrong on our side."}
+}
+
+func (d *Deliverer) judge(answer egress.Result, x *Delivery, now time.Time) verdict {
+	return judge(answer, x.Attempt, d.retries, now, rand.Float64()) //nolint:gosec // spreads retries, keeps no secret
 }
 
 func (d *Deliverer) post(ctx context.Context, x *Delivery, w *registry.Webhook, body []byte, now time.Time) egress.Result {
@@ -121,14 +153,19 @@ func (d *Deliverer) post(ctx context.Context, x *Delivery, w *registry.Webhook, 
 
 // conclude records the end of a delivery to which nothing is sent any more.
 func (d *Deliverer) conclude(x *Delivery, outcome webhooksv1.Outcome) {
+	record := concluded(x, outcome)
+	d.report(record)
+	d.settle(x, record, time.Time{})
+}
+
+// concluded is the record of a delivery to which nothing is sent any more.
+func concluded(x *Delivery, outcome webhooksv1.Outcome) *webhooksv1.Attempt {
 	detail := map[webhooksv1.Outcome]string{
 		webhooksv1.Outcome_OUTCOME_DELETED:  "The webhook was deleted before this could be sent.",
 		webhooksv1.Outcome_OUTCOME_DISABLED: "The webhook was disabled before this could be sent.",
 		webhooksv1.Outcome_OUTCOME_EXPIRED:  "The event is older than events are kept, so it can no longer be sent.",
 	}[outcome]
-	record := newRecord(x, verdict{outcome: outcome, detail: detail}, time.Now())
-	d.report(record)
-	d.journal.add(record, newSettlement(x.Source, 1).stored)
+	return newRecord(x, verdict{outcome: outcome, detail: detail}, time.Now())
 }
 
 // report is the one log line and the metrics of an attempt.

@@ -79,11 +79,13 @@ func (d *Deliverer) Deliver(x *Delivery) {
 		x.Source.Settle(false)
 		return
 	}
-	if outcome, ended := d.unwanted(x); ended {
+	w, outcome, ended := d.wanted(x)
+	if ended {
 		d.conclude(x, outcome)
 		return
 	}
-	switch verdict, at := d.lanes.Offer(x.WebhookID, x, time.Now()); verdict {
+	x.endpoint = w.Endpoint
+	switch verdict, at := d.lanes.Offer(x.endpoint, x, time.Now()); verdict {
 	case lane.Send:
 		d.running.Add(1)
 		go d.run(x)
@@ -104,16 +106,17 @@ func (d *Deliverer) enter() bool {
 	return true
 }
 
-// unwanted reports whether the webhook was deleted or disabled meanwhile.
-func (d *Deliverer) unwanted(x *Delivery) (webhooksv1.Outcome, bool) {
+// wanted returns the webhook as it is now, or the outcome of a delivery whose
+// webhook was deleted or disabled meanwhile.
+func (d *Deliverer) wanted(x *Delivery) (_ *registry.Webhook, outcome webhooksv1.Outcome, ended bool) {
 	w := d.registry.Get(x.WebhookID)
 	switch {
 	case w == nil:
-		return webhooksv1.Outcome_OUTCOME_DELETED, true
+		return nil, webhooksv1.Outcome_OUTCOME_DELETED, true
 	case !w.Active():
-		return webhooksv1.Outcome_OUTCOME_DISABLED, true
+		return nil, webhooksv1.Outcome_OUTCOME_DISABLED, true
 	default:
-		return webhooksv1.Outcome_OUTCOME_UNSPECIFIED, false
+		return w, webhooksv1.Outcome_OUTCOME_UNSPECIFIED, false
 	}
 }
 
@@ -122,7 +125,7 @@ func (d *Deliverer) unwanted(x *Delivery) (webhooksv1.Outcome, bool) {
 func (d *Deliverer) run(x *Delivery) {
 	defer d.running.Done()
 	for x != nil {
-		endpoint := x.WebhookID
+		endpoint := x.endpoint
 		result := d.attempt(x)
 		x = nil
 		for _, next := range d.lanes.Done(endpoint, result, time.Now()) {
@@ -151,8 +154,8 @@ func (d *Deliverer) Run(ctx context.Context) error {
 
 // Drain ends the deliverer. Deliveries that wait in line are handed back at once,
 // attempts under way may finish within grace and are handed back after it, and
-// the records of what was done are written before it returns or ctx is done. The
-// sources must have stopped.
+// the records of what was done are written before it returns or ctx is done. What
+// the sources still bring is handed back, so it need not wait for them to stop.
 func (d *Deliverer) Drain(ctx context.Context, grace time.Duration) {
 	defer context.AfterFunc(ctx, d.writer.cancel)() // whatever waits for a slow JetStream ends with ctx
 	d.mu.Lock()

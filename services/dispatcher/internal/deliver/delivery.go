@@ -43,6 +43,9 @@ type Delivery struct {
 	Attempt uint32
 	Trigger webhooksv1.Trigger
 	Source  Source
+
+	// endpoint names the lane it goes through.
+	endpoint string
 }
 
 // message is the delivery as it waits on DELIVERIES for the given attempt.

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go"
+	"google.golang.org/protobuf/encoding/protowire"
 	"google.golang.org/protobuf/proto"
 
 	"github.com/dembrane/webhooks/pkg/topology"
@@ -15,9 +16,12 @@ import (
 // A batch is written when it is full, large, or old, whichever comes first.
 const (
 	batchRecords = 256
-	batchBytes   = 512 << 10
+	batchBytes   = 512 << 10 // with one more record still far below any max_payload
 	batchAge     = 5 * time.Millisecond
 )
+
+// fieldAttempts is the number of AttemptBatch.attempts.
+const fieldAttempts protowire.Number = 1
 
 // journal collects the records of attempts and writes them to ATTEMPTS, many in
 // one message.
@@ -25,10 +29,11 @@ type journal struct {
 	writer *writer
 
 	mu    sync.Mutex
-	batch webhooksv1.AttemptBatch
+	batch []byte // an AttemptBatch, encoded
 	done  []func(error)
-	bytes int
 	timer *time.Timer
+
+	writing sync.Mutex // held while a batch is on its way to the writer
 }
 
 func newJournal(w *writer) *journal {
@@ -39,13 +44,19 @@ func newJournal(w *writer) *journal {
 }
 
 // add puts a record into the next batch. stored is called once the batch is
-// durable, or with the error that says it is not.
+// durable, or with the error that says it is not. Each record is encoded by
+// itself, so one that cannot be takes no other with it.
 func (j *journal) add(record *webhooksv1.Attempt, stored func(error)) {
+	data, err := proto.Marshal(record)
+	if err != nil {
+		stored(fmt.Errorf("encode record: %w", err))
+		return
+	}
 	j.mu.Lock()
-	j.batch.Attempts = append(j.batch.Attempts, record)
+	j.batch = protowire.AppendTag(j.batch, fieldAttempts, protowire.BytesType)
+	j.batch = protowire.AppendBytes(j.batch, data)
 	j.done = append(j.done, stored)
-	j.bytes += len(record.GetResponse().GetBody()) + 1024
-	full := len(j.done) >= batchRecords || j.bytes >= batchBytes
+	full := len(j.done) >= batchRecords || len(j.batch) >= batchBytes
 	first := len(j.done) == 1
 	j.mu.Unlock()
 	switch {
@@ -56,27 +67,23 @@ func (j *journal) add(record *webhooksv1.Attempt, stored func(error)) {
 	}
 }
 
-// flush writes what has been collected.
+// flush writes what has been collected. When it returns, nothing that was added
+// before is left in the journal: it is with the writer.
 func (j *journal) flush() {
+	j.writing.Lock()
+	defer j.writing.Unlock()
 	j.mu.Lock()
-	batch := &webhooksv1.AttemptBatch{Attempts: j.batch.Attempts}
-	done := j.done
-	j.batch.Attempts, j.done, j.bytes = nil, nil, 0
+	data, done := j.batch, j.done
+	j.batch, j.done = nil, nil
 	j.mu.Unlock()
 	if len(done) == 0 {
 		return
 	}
-	settle := func(err error) {
+	j.writer.write(&nats.Msg{Subject: topology.SubjectAttempts, Data: data}, func(err error) {
 		for _, stored := range done {
 			stored(err)
 		}
-	}
-	data, err := proto.Marshal(batch)
-	if err != nil {
-		settle(fmt.Errorf("encode records: %w", err))
-		return
-	}
-	j.writer.write(&nats.Msg{Subject: topology.SubjectAttempts, Data: data}, settle)
+	})
 }
 
 // close writes the last batch. Nothing may be added any more.

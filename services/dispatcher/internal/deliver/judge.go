@@ -2,7 +2,6 @@ package deliver
 
 import (
 	"fmt"
-	"math"
 	"net/http"
 	"net/url"
 	"strconv"
@@ -125,25 +124,35 @@ func redirectHint(location string) string {
 }
 
 // retryAfter reads a Retry-After header (RFC 9110, 10.2.3): seconds or a date.
-// Fractions are rounded up, so that it is never earlier than asked; the past and
-// zero become the minimum; anything else is ignored.
+// Fractions are rounded up, so that it is never earlier than asked; a past date
+// and zero become the minimum; anything else is ignored, signs, exponents and
+// names of numbers included.
 func retryAfter(value string, now time.Time) (time.Duration, bool) {
 	value = strings.TrimSpace(value)
-	if value == "" {
-		return 0, false
-	}
-	if seconds, err := strconv.ParseFloat(value, 64); err == nil {
-		if !(seconds >= 0) || strings.ContainsAny(value, "xXpP_") {
-			return 0, false
-		}
-		if seconds >= maxRetryAfter.Seconds() {
+	whole, fraction, _ := strings.Cut(value, ".")
+	if digits(whole) && (fraction == "" || digits(fraction)) {
+		seconds, err := strconv.ParseUint(whole, 10, 32)
+		if err != nil { // more than fits
 			return maxRetryAfter, true
 		}
-		return max(time.Duration(math.Ceil(seconds))*time.Second, minRetryAfter), true
+		if strings.Trim(fraction, "0") != "" {
+			seconds++
+		}
+		asked := time.Duration(seconds) * time.Second
+		return min(max(asked, minRetryAfter), maxRetryAfter), true
 	}
 	at, err := http.ParseTime(value)
 	if err != nil {
 		return 0, false
 	}
 	return min(max(at.Sub(now), minRetryAfter), maxRetryAfter), true
+}
+
+func digits(s string) bool {
+	for i := range len(s) {
+		if s[i] < '0' || s[i] > '9' {
+			return false
+		}
+	}
+	return s != ""
 }

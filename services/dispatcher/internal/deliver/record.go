@@ -1,6 +1,7 @@
 package deliver
 
 import (
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -34,7 +35,9 @@ func newRecord(x *Delivery, v verdict, started time.Time) *webhooksv1.Attempt {
 		StartedAt:     timestamppb.New(started),
 		Outcome:       v.outcome,
 		Reason:        v.reason,
-		Detail:        v.detail,
+		// A receiver's words may be part of it, and one byte that is no text
+		// would make the record unwritable.
+		Detail: strings.ToValidUTF8(v.detail, "?"),
 	}
 	if !v.next.IsZero() {
 		record.NextAttemptAt = timestamppb.New(v.next)
@@ -69,8 +72,8 @@ func response(answer egress.Result) *webhooksv1.Response {
 	}
 	r := &webhooksv1.Response{Body: answer.Body, Truncated: answer.Truncated}
 	r.Headers = make([]*webhooksv1.Header, 0, min(len(answer.Header), maxRecordedHeaders))
-	for name, values := range answer.Header {
-		for _, value := range values {
+	for _, name := range slices.Sorted(maps.Keys(answer.Header)) {
+		for _, value := range answer.Header[name] {
 			if len(r.Headers) == maxRecordedHeaders {
 				break
 			}
@@ -80,6 +83,5 @@ func response(answer egress.Result) *webhooksv1.Response {
 			})
 		}
 	}
-	slices.SortStableFunc(r.Headers, func(a, b *webhooksv1.Header) int { return strings.Compare(a.Name, b.Name) })
 	return r
 }

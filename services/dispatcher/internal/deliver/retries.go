@@ -1,7 +1,6 @@
 package deliver
 
 import (
-	"math"
 	"time"
 
 	"github.com/cenkalti/backoff/v4"
@@ -17,17 +16,21 @@ type Retries struct {
 	Multiplier float64
 }
 
+// maxWait is the longest place in the schedule. It is far beyond the waits that
+// the defaults come to, and keeps every setting within what a time can hold.
+const maxWait = 7 * 24 * time.Hour
+
 // jitter is how much longer than its place in the schedule a wait may be.
 const jitter = 0.2
 
-// Wait is the time between the given attempt and the next: exponential, and up
-// to a fifth longer by chance (in [0, 1)), never shorter.
+// Wait is the time between the given attempt and the next: exponential up to a
+// week, and up to a fifth longer by chance (in [0, 1)), never shorter.
 func (r Retries) Wait(attempt uint32, chance float64) time.Duration {
 	schedule := backoff.ExponentialBackOff{
 		InitialInterval:     r.First,
 		Multiplier:          r.Multiplier,
 		RandomizationFactor: 0,
-		MaxInterval:         math.MaxInt64,
+		MaxInterval:         maxWait,
 		Stop:                backoff.Stop,
 		Clock:               backoff.SystemClock,
 	}

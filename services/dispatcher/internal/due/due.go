@@ -24,6 +24,9 @@ const (
 	fetchTimeout = 5 * time.Second
 	// handBackDelay keeps a fault of ours from turning into a busy loop.
 	handBackDelay = time.Second
+	// fetching bounds the events that are being read back at once. Before an
+	// event is here its size is not known, so MaxBytes cannot bound these.
+	fetching = 16
 )
 
 // Parts is what a due is made of.
@@ -41,11 +44,14 @@ type Parts struct {
 // DELIVERIES.
 type Due struct {
 	Parts
-	bytes *semaphore.Weighted
+	bytes   *semaphore.Weighted
+	fetches *semaphore.Weighted
 }
 
 // New returns a due.
-func New(p Parts) *Due { return &Due{Parts: p, bytes: semaphore.NewWeighted(p.MaxBytes)} }
+func New(p Parts) *Due {
+	return &Due{Parts: p, bytes: semaphore.NewWeighted(p.MaxBytes), fetches: semaphore.NewWeighted(fetching)}
+}
 
 // Handle takes over one message of DELIVERIES.
 func (d *Due) Handle(ctx context.Context, msg jetstream.Msg) {
@@ -55,7 +61,7 @@ func (d *Due) Handle(ctx context.Context, msg jetstream.Msg) {
 	}
 	var owed webhooksv1.Delivery
 	err := proto.Unmarshal(msg.Data(), &owed)
-	if err != nil || owed.GetWebhookId() == "" || owed.GetAttempt() == 0 {
+	if err != nil || !event.ValidID(owed.GetWebhookId()) || !event.ValidID(owed.GetId()) || owed.GetAttempt() == 0 {
 		// Only the two services write here, so this is a fault of ours that no
 		// repetition mends. The event itself is still in EVENTS.
 		d.Log.Error("delivery unreadable, dropped", zap.String("subject", msg.Subject()), zap.Error(err))
@@ -88,6 +94,10 @@ type source struct {
 
 // Body implements deliver.Source.
 func (s *source) Body(ctx context.Context) ([]byte, error) {
+	if err := s.due.fetches.Acquire(ctx, 1); err != nil {
+		return nil, fmt.Errorf("wait to fetch the event: %w", err)
+	}
+	defer s.due.fetches.Release(1)
 	e, err := s.due.fetch(ctx, s.sequence)
 	if err != nil {
 		return nil, err
@@ -105,7 +115,7 @@ func (s *source) Body(ctx context.Context) ([]byte, error) {
 }
 
 // Settle implements deliver.Source.
-func (s *source) Settle(durable bool) {
+func (s *source) Settle(durable bool) { //nolint:revive // the interface says why
 	s.due.bytes.Release(s.weight)
 	if !durable {
 		s.due.handBack(s.msg, handBackDelay)

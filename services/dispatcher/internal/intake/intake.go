@@ -8,6 +8,7 @@ import (
 	"context"
 	"fmt"
 	"runtime"
+	"strings"
 	"sync"
 	"time"
 
@@ -118,19 +119,18 @@ func (i *Intake) take(ctx context.Context, msg jetstream.Msg) {
 		i.handBack(msg)
 		return
 	}
-	e, reason := i.read(msg)
+	e, webhooks, body, reason := i.read(msg)
 	if reason != "" {
 		i.reject(ctx, msg, meta.Sequence.Stream, reason)
 		return
 	}
-	webhooks := i.Registry.Match(nil, e.GetProject().GetId(), e.GetType())
 	if len(webhooks) == 0 {
+		i.events.WithLabelValues("no").Inc()
 		i.acknowledge(msg)
 		return
 	}
 	i.events.WithLabelValues("yes").Inc()
-	body := i.Renderer.Append(nil, e)
-	weight := min(int64(len(body)), i.MaxBytes)
+	weight := min(int64(len(body)+len(msg.Data())), i.MaxBytes) // the message is held as long as its body
 	if i.bytes.Acquire(ctx, weight) != nil {
 		i.handBack(msg)
 		return
@@ -158,13 +158,27 @@ func (i *Intake) take(ctx context.Context, msg jetstream.Msg) {
 	}
 }
 
-// read decodes and checks an event. reason says why it cannot be used.
-func (i *Intake) read(msg jetstream.Msg) (e *webhooksv1.Event, reason string) {
+// read decodes and checks an event, finds who wants it, and renders its body if
+// anybody does. reason says why the event cannot be used; a panic is one, because
+// it would come back with the event.
+func (i *Intake) read(msg jetstream.Msg) (e *webhooksv1.Event, webhooks []*registry.Webhook, body []byte, reason string) {
 	defer func() {
 		if fault := recover(); fault != nil {
-			e, reason = nil, fmt.Sprintf("reading it made the dispatcher panic: %v", fault)
+			reason = fmt.Sprintf("reading it made the dispatcher panic: %v", fault)
 		}
 	}()
+	e, reason = decode(msg)
+	if reason != "" {
+		return nil, nil, nil, reason
+	}
+	webhooks = i.Registry.Match(nil, e.GetProject().GetId(), e.GetType())
+	if len(webhooks) > 0 {
+		body = i.Renderer.Append(nil, e)
+	}
+	return e, webhooks, body, ""
+}
+
+func decode(msg jetstream.Msg) (_ *webhooksv1.Event, reason string) {
 	e, err := event.Decode(msg.Headers().Get("Content-Type"), msg.Data())
 	if err != nil {
 		return nil, err.Error()
@@ -187,8 +201,8 @@ func (i *Intake) reject(ctx context.Context, msg jetstream.Msg, sequence uint64,
 	defer cancel()
 	data, err := protojson.MarshalOptions{UseProtoNames: true}.Marshal(&webhooksv1.Rejection{
 		EventSequence: sequence,
-		Subject:       msg.Subject(),
-		Reason:        reason,
+		Subject:       strings.ToValidUTF8(msg.Subject(), "?"), // NATS takes any bytes, JSON does not
+		Reason:        strings.ToValidUTF8(reason, "?"),
 		RejectedAt:    timestamppb.Now(),
 	})
 	if err == nil {

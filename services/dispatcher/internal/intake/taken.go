@@ -3,7 +3,6 @@ package intake
 import (
 	"context"
 	"sync/atomic"
-
 )
 
 // taken is an event whose deliveries are under way. The last one that is settled
@@ -26,7 +25,7 @@ func newTaken(body []byte, deliveries int, end func(bool)) *taken {
 func (t *taken) Body(context.Context) ([]byte, error) { return t.body, nil }
 
 // Settle implements deliver.Source.
-func (t *taken) Settle(durable bool) {
+func (t *taken) Settle(durable bool) { //nolint:revive // the interface says why
 	if !durable {
 		t.failed.Store(true)
 	}

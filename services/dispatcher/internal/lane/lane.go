@@ -10,6 +10,7 @@
 package lane
 
 import (
+	"slices"
 	"sync"
 	"time"
 )
@@ -20,7 +21,7 @@ type Verdict int
 const (
 	// Send it now; call [Lanes.Done] when the attempt has ended.
 	Send Verdict = iota
-	// Wait: it is in line, and comes out of [Lanes.Done] when it may be sent.
+	// Wait in line: it comes out of [Lanes.Done] when it may be sent.
 	Wait
 	// Park it: try again no earlier than the time that came with the verdict.
 	Park
@@ -90,12 +91,12 @@ func (l *Lanes[T]) Offer(endpoint string, delivery T, now time.Time) (Verdict, t
 	switch {
 	case now.Before(own.pauseUntil):
 		return Park, own.nextSlot(own.pauseUntil, l.limits)
-	case own.inFlight < l.limits.Concurrency && l.inFlight < l.limits.MaxInFlight:
+	case l.room(own):
 		own.inFlight++
 		l.inFlight++
 		return Send, time.Time{}
 	}
-	wait := own.expectedWait(l.limits)
+	wait := own.expectedWait(len(own.line) + 1)
 	if own.inFlight > 0 && wait <= l.limits.MaxWait {
 		own.line = append(own.line, delivery)
 		return Wait, time.Time{}
@@ -103,9 +104,21 @@ func (l *Lanes[T]) Offer(endpoint string, delivery T, now time.Time) (Verdict, t
 	return Park, own.nextSlot(now.Add(max(wait, l.limits.MaxWait)), l.limits)
 }
 
+// room reports whether one more attempt to the endpoint may begin. Besides its own
+// limit, an endpoint may hold a share of what is free only: the more endpoints
+// hang, the fewer attempts each can hold, so there is room left for the first
+// attempts to one more until there are about as many of them as MaxInFlight. While
+// a quarter of MaxInFlight is free, every endpoint gets its own limit.
+func (l *Lanes[T]) room(own *lane[T]) bool {
+	const shares = 4
+	free := l.limits.MaxInFlight - l.inFlight
+	return own.inFlight < l.limits.Concurrency && own.inFlight*l.limits.MaxInFlight < shares*l.limits.Concurrency*free
+}
+
 // Done ends an attempt at an endpoint. It returns the deliveries that leave the
 // line because of it: at most one to be sent, for which Done is to be called
-// again, and any number to be parked.
+// again, and any number to be parked, because the receiver asked for a pause or
+// has become too slow for them to wait.
 func (l *Lanes[T]) Done(endpoint string, result Result, now time.Time) []Next[T] {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -119,7 +132,7 @@ func (l *Lanes[T]) Done(endpoint string, result Result, now time.Time) []Next[T]
 		own.pauseUntil = result.PauseUntil
 	}
 	next := own.leave(now, l.limits)
-	if len(next) == 1 && next[0].Verdict == Send {
+	if len(next) > 0 && next[0].Verdict == Send {
 		own.inFlight++
 		l.inFlight++
 	}
@@ -168,35 +181,53 @@ func (l *Lanes[T]) Forget(now time.Time) {
 	}
 }
 
-// leave takes out of the line what may go now, or everything when the receiver
-// has asked for a pause.
+// leave takes out of the line the delivery that may go now, and from its end
+// those that would wait too long at the pace of now; or everything, when the
+// receiver has asked for a pause.
 func (own *lane[T]) leave(now time.Time, limits Limits) []Next[T] {
 	if len(own.line) == 0 {
 		return nil
 	}
-	if !now.Before(own.pauseUntil) {
-		next := Next[T]{Delivery: own.line[0], Verdict: Send}
-		var none T
-		own.line[0] = none // nothing that has left is kept alive by the line
-		own.line = own.line[1:]
-		return []Next[T]{next}
+	if now.Before(own.pauseUntil) {
+		return own.park(nil, 0, own.pauseUntil, limits)
 	}
-	parked := make([]Next[T], len(own.line))
-	for i, delivery := range own.line {
-		parked[i] = Next[T]{Delivery: delivery, Verdict: Park, At: own.nextSlot(own.pauseUntil, limits)}
+	next := []Next[T]{{Delivery: own.line[0], Verdict: Send}}
+	var none T
+	own.line[0] = none // nothing that has left is kept alive by the line
+	own.line = own.line[1:]
+	if keep := int(limits.MaxWait / turn(own.pace, own.inFlight+1)); keep < len(own.line) {
+		next = own.park(next, keep, now.Add(limits.MaxWait), limits)
 	}
-	own.line = nil
-	return parked
+	return next
 }
 
-// expectedWait is how long the next delivery in line would wait.
-func (own *lane[T]) expectedWait(limits Limits) time.Duration {
-	return own.gap(limits) * time.Duration(len(own.line)+1)
+// park takes everything from the given place in the line on out of it.
+func (own *lane[T]) park(next []Next[T], from int, earliest time.Time, limits Limits) []Next[T] {
+	next = slices.Grow(next, len(own.line)-from)
+	for _, delivery := range own.line[from:] {
+		next = append(next, Next[T]{Delivery: delivery, Verdict: Park, At: own.nextSlot(earliest, limits)})
+	}
+	clear(own.line[from:])
+	own.line = own.line[:from]
+	if from == 0 {
+		own.line = nil
+	}
+	return next
 }
 
-// gap is the time between two turns at the endpoint's pace.
-func (own *lane[T]) gap(limits Limits) time.Duration {
-	return max(own.pace/time.Duration(limits.Concurrency), 10*time.Microsecond)
+// expectedWait is how long the delivery at this place of the line, from 1, waits
+// at the pace of now.
+func (own *lane[T]) expectedWait(place int) time.Duration {
+	return turn(own.pace, max(own.inFlight, 1)) * time.Duration(place)
+}
+
+// gap is the time between two slots: a turn when the endpoint has its whole limit.
+func (own *lane[T]) gap(limits Limits) time.Duration { return turn(own.pace, limits.Concurrency) }
+
+// turn is the time from the end of one attempt to the end of the next, with this
+// many of them under way.
+func turn(pace time.Duration, attempts int) time.Duration {
+	return max(pace/time.Duration(attempts), 10*time.Microsecond)
 }
 
 // nextSlot gives out the first free slot at or after the earliest time.

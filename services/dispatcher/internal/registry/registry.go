@@ -32,6 +32,7 @@ type Registry struct {
 type table struct {
 	webhooks map[string]*Webhook   // by id
 	projects map[string][]*Webhook // by project; replaced, never changed in place
+	deleted  map[string]uint64     // revision of the tombstone, by id
 }
 
 // Open returns an empty registry; [Registry.Run] fills it.
@@ -85,7 +86,7 @@ func (r *Registry) Len() int {
 }
 
 func newTable() *table {
-	return &table{webhooks: map[string]*Webhook{}, projects: map[string][]*Webhook{}}
+	return &table{webhooks: map[string]*Webhook{}, projects: map[string][]*Webhook{}, deleted: map[string]uint64{}}
 }
 
 // replace makes a completely loaded table the live one.
@@ -101,36 +102,77 @@ func (r *Registry) replace(t *table) {
 }
 
 // apply puts one value of the bucket into t. A value that cannot be read is
-// logged and skipped: the webhook stays as it was.
+// logged and skipped, and an older revision than is known gives way, also when a
+// whole bucket has come back from a backup: the webhook stays as it was.
 func (r *Registry) apply(t *table, key string, value []byte) {
 	var registration webhooksv1.Registration
 	err := proto.Unmarshal(value, &registration)
 	project, id, _ := strings.Cut(key, ".")
 	if err != nil || registration.GetId() != id || registration.GetProjectId() != project {
 		r.log.Error("registration unreadable, kept as it was", zap.String("key", key), zap.Error(err))
+		r.keep(t, id)
 		return
 	}
-	known := t.webhooks[id]
-	if known != nil && known.Revision > registration.GetRevision() {
+	revision := registration.GetRevision()
+	if t.newer(id, revision) {
+		return
+	}
+	if t != r.live && r.live.newer(id, revision) {
+		r.keep(t, id)
 		return
 	}
 	if registration.GetDeleted() {
-		t.remove(project, id)
+		t.remove(project, id, revision)
 		return
 	}
 	w := New(&registration, r.box)
 	if w.Fault != nil {
 		r.log.Error("registration unusable", zap.String(observe.KeyWebhook, id), zap.Error(w.Fault))
 	}
+	if known := r.live.get(id); known != nil && known.Revision == revision && known.gone.Load() {
+		w.MarkGone() // reading the same revision again does not bring it back
+	}
 	t.put(w)
 }
 
+// keep takes what is known of a webhook over into a table that is being loaded.
+func (r *Registry) keep(t *table, id string) {
+	if t == r.live || r.live == nil {
+		return
+	}
+	if w := r.live.webhooks[id]; w != nil {
+		t.put(w)
+	} else if revision, known := r.live.deleted[id]; known {
+		t.deleted[id] = revision
+	}
+}
+
+func (t *table) get(id string) *Webhook {
+	if t == nil {
+		return nil
+	}
+	return t.webhooks[id]
+}
+
+// newer reports whether more is known of a webhook than the revision holds.
+func (t *table) newer(id string, revision uint64) bool {
+	if t == nil {
+		return false
+	}
+	if w := t.webhooks[id]; w != nil {
+		return w.Revision > revision
+	}
+	return t.deleted[id] > revision
+}
+
 func (t *table) put(w *Webhook) {
+	delete(t.deleted, w.ID)
 	t.webhooks[w.ID] = w
 	t.projects[w.ProjectID] = append(without(t.projects[w.ProjectID], w.ID), w)
 }
 
-func (t *table) remove(project, id string) {
+func (t *table) remove(project, id string, revision uint64) {
+	t.deleted[id] = revision
 	delete(t.webhooks, id)
 	rest := without(t.projects[project], id)
 	if len(rest) == 0 {

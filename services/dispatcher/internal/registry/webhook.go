@@ -1,8 +1,10 @@
 package registry
 
 import (
+	"errors"
 	"fmt"
 	"net/url"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -18,7 +20,10 @@ type Webhook struct {
 	ProjectID string
 	Revision  uint64
 	URL       *url.URL
-	Enabled   bool
+	// Endpoint names what is behind the webhook: another URL is another endpoint,
+	// to which nothing that was learned of the old one applies.
+	Endpoint string
+	Enabled  bool
 	// Fault says why nothing can be sent (a secret that cannot be decrypted, a
 	// URL that cannot be parsed). A webhook with a fault is never sent to
 	// unsigned; its deliveries fail and are retried.
@@ -39,12 +44,7 @@ func (w *Webhook) Wants(eventType string) bool {
 	if !w.Active() {
 		return false
 	}
-	for _, wanted := range w.events {
-		if wanted == eventType {
-			return true
-		}
-	}
-	return false
+	return slices.Contains(w.events, eventType)
 }
 
 // Active reports whether anything may be sent: the webhook is enabled and has
@@ -71,12 +71,13 @@ func New(r *webhooksv1.Registration, box *secret.Box) *Webhook {
 		ID:        r.GetId(),
 		ProjectID: r.GetProjectId(),
 		Revision:  r.GetRevision(),
+		Endpoint:  r.GetId() + " " + r.GetUrl(),
 		Enabled:   r.GetEnabled() && !r.GetDeleted(),
 		events:    r.GetEvents(),
 	}
 	parsed, err := url.Parse(r.GetUrl())
 	if err != nil || parsed.Host == "" {
-		w.Fault = fmt.Errorf("the registered URL cannot be parsed")
+		w.Fault = errors.New("the registered URL cannot be parsed")
 		return w
 	}
 	w.URL = parsed
