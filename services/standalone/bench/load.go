@@ -1,0 +1,176 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+	"google.golang.org/protobuf/proto"
+
+	"github.com/dembrane/webhooks/pkg/event"
+	"github.com/dembrane/webhooks/pkg/payload"
+	"github.com/dembrane/webhooks/pkg/topology"
+	"github.com/dembrane/webhooks/proto/webhooksv1"
+)
+
+const (
+	// bodyBytes is about how long a body is: half a minute of speech, as JSON.
+	bodyBytes = 1200
+	// unacknowledged bounds the publishes that JetStream has not answered.
+	unacknowledged = 4096
+	// stallTimeout is how long a publish waits for room among them.
+	stallTimeout = time.Minute
+	// dashboard is ADMIN_BASE_URL: bodies link into it.
+	dashboard = "https://dashboard.example.org"
+	// eventType is what is published and subscribed to.
+	eventType = event.ConversationTranscribed
+)
+
+// target is one endpoint: a project with one webhook.
+type target struct {
+	project string
+	url     string
+	stencil stencil
+}
+
+// stencil makes events of one project, and the bodies that they are delivered
+// with, by filling in the id. Publishing and posting then cost little more than
+// themselves.
+type stencil struct {
+	subject     string
+	contentType string
+	message     gap
+	body        gap
+}
+
+// gap is bytes around an id.
+type gap struct{ before, after []byte }
+
+func (g gap) fill(dst []byte, id string) []byte {
+	return append(append(append(dst, g.before...), id...), g.after...)
+}
+
+func newTarget(project, url, contentType string) (target, error) {
+	blank := strings.Repeat("#", len(eventID(phaseName(0), 0)))
+	at := time.Date(2026, time.January, 20, 12, 0, 0, 123456000, time.UTC)
+	e := payload.Sample(eventType, &webhooksv1.Project{
+		Id: project, WorkspaceId: proto.String("bench"), Name: proto.String("Benchmark"), Language: proto.String("en"),
+	}, blank, at)
+	renderer := payload.Renderer{AdminBaseURL: dashboard}
+	text := e.GetConversation().GetTranscript()
+	missing := bodyBytes - len(renderer.Append(nil, e))
+	e.GetConversation().Transcript = proto.String(text + strings.Repeat(" and so on", max(0, missing)/10))
+	message, err := event.Encode(contentType, e)
+	if err != nil {
+		return target{}, fmt.Errorf("encode an event: %w", err)
+	}
+	s := stencil{subject: topology.SubjectEvent(project, eventType), contentType: contentType}
+	var inMessage, inBody bool
+	s.message.before, s.message.after, inMessage = bytes.Cut(message, []byte(blank))
+	s.body.before, s.body.after, inBody = bytes.Cut(renderer.Append(nil, e), []byte(blank))
+	if !inMessage || !inBody {
+		return target{}, errors.New("an event does not carry its id")
+	}
+	return target{project: project, url: url, stencil: s}, nil
+}
+
+// phaseName names a phase; all names are equally long.
+func phaseName(number int) string { return fmt.Sprintf("p%04d", number) }
+
+// publisher publishes as a pipeline stage in a hurry does: without waiting for
+// one acknowledgement before the next publish, but for all of them in the end.
+type publisher struct {
+	js      jetstream.JetStream
+	refused atomic.Int64
+}
+
+func newPublisher(nc *nats.Conn) (*publisher, error) {
+	p := new(publisher)
+	js, err := jetstream.New(nc,
+		jetstream.WithPublishAsyncMaxPending(unacknowledged),
+		jetstream.WithPublishAsyncTimeout(stallTimeout),
+		jetstream.WithPublishAsyncErrHandler(func(jetstream.JetStream, *nats.Msg, error) { p.refused.Add(1) }))
+	if err != nil {
+		return nil, fmt.Errorf("open jetstream: %w", err)
+	}
+	p.js = js
+	return p, nil
+}
+
+// flood publishes events as fast as JetStream takes them, to one target after the
+// other, and returns when all are acknowledged.
+func (p *publisher) flood(ctx context.Context, phase string, events int, targets []target) error {
+	for i := range events {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		if err := p.publish(targets[i%len(targets)].stencil, eventID(phase, i)); err != nil {
+			return err
+		}
+	}
+	return p.acknowledged(ctx)
+}
+
+// calm publishes a number of events a second and returns when it published each.
+func (p *publisher) calm(ctx context.Context, phase string, count, rate int, t target) ([]int64, error) {
+	sent := make([]int64, count)
+	err := pace(ctx, count, rate, func(number int) error {
+		id := eventID(phase, number)
+		sent[number] = time.Now().UnixNano()
+		return p.publish(t.stencil, id)
+	})
+	if err != nil {
+		return nil, err
+	}
+	return sent, p.acknowledged(ctx)
+}
+
+func (p *publisher) publish(s stencil, id string) error {
+	size := len(s.message.before) + len(id) + len(s.message.after)
+	message := &nats.Msg{
+		Subject: s.subject,
+		Header:  nats.Header{jetstream.MsgIDHeader: {id}, "Content-Type": {s.contentType}},
+		Data:    s.message.fill(make([]byte, 0, size), id),
+	}
+	if _, err := p.js.PublishMsgAsync(message, jetstream.WithStallWait(stallTimeout)); err != nil {
+		return fmt.Errorf("publish an event: %w", err)
+	}
+	return nil
+}
+
+func (p *publisher) acknowledged(ctx context.Context) error {
+	select {
+	case <-p.js.PublishAsyncComplete():
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	if n := p.refused.Swap(0); n > 0 {
+		return fmt.Errorf("jetstream did not acknowledge %d events", n)
+	}
+	return nil
+}
+
+// pace calls do rate times a second, on time even after a call was late.
+func pace(ctx context.Context, count, rate int, do func(number int) error) error {
+	start := time.Now()
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	for i := range count {
+		timer.Reset(time.Until(start.Add(time.Duration(i) * time.Second / time.Duration(rate))))
+		select {
+		case <-timer.C:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+		if err := do(i); err != nil {
+			return err
+		}
+	}
+	return nil
+}

@@ -1,0 +1,115 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"runtime"
+	"runtime/pprof"
+
+	"github.com/dembrane/webhooks/pkg/observe"
+	"github.com/dembrane/webhooks/services/standalone/app"
+	"github.com/dembrane/webhooks/services/standalone/internal/config"
+)
+
+// profile runs the system inside this process, publishes the events of every
+// scenario, and writes CPU and heap profiles. The receiver stays outside; the
+// publisher is in the profile, as the function flood.
+func profile(ctx context.Context, o plan, progress io.Writer) error {
+	folder, err := os.MkdirTemp("", "webhooks-bench-")
+	if err != nil {
+		return fmt.Errorf("make a temporary folder: %w", err)
+	}
+	defer func() { _ = os.RemoveAll(folder) }() // what is left over is in the system's folder for that
+	if err := os.MkdirAll(o.profile, 0o750); err != nil {
+		return fmt.Errorf("make a folder for the profiles: %w", err)
+	}
+	b, err := newBench(ctx, o, folder, progress)
+	if err != nil {
+		return err
+	}
+	defer b.close()
+	s, err := hostSystem(ctx, o, folder)
+	if err != nil {
+		return err
+	}
+	defer s.stop()
+	if err := b.warmUp(ctx, s); err != nil {
+		return err
+	}
+	for _, each := range b.scenarios {
+		if err := b.profileOne(ctx, s, each); err != nil {
+			return fmt.Errorf("profile %s: %w", each.title, err)
+		}
+	}
+	runtime.GC() // the profile is of what is in use as of the last collection
+	return save(filepath.Join(o.profile, "heap.prof"), pprof.WriteHeapProfile)
+}
+
+func (b *bench) profileOne(ctx context.Context, s *system, each *scenario) error {
+	return save(filepath.Join(b.profile, "cpu-"+each.key+".prof"), func(w io.Writer) error {
+		if err := pprof.StartCPUProfile(w); err != nil {
+			return err
+		}
+		defer pprof.StopCPUProfile()
+		m, err := b.deliver(ctx, s, each, b.events)
+		if err != nil {
+			return err
+		}
+		b.say("%s: %.0f/s in one process; %d lost, %d twice", each.title, m.rate, m.lost, m.Duplicates)
+		return nil
+	})
+}
+
+func save(path string, write func(io.Writer) error) error {
+	file, err := os.Create(path) //nolint:gosec // the caller of the program names it
+	if err != nil {
+		return fmt.Errorf("make a profile: %w", err)
+	}
+	if err := errors.Join(write(file), file.Close()); err != nil {
+		return fmt.Errorf("write %s: %w", path, err)
+	}
+	return nil
+}
+
+// hostSystem starts a system inside this process.
+func hostSystem(ctx context.Context, o plan, folder string) (*system, error) {
+	logFile, err := os.Create(filepath.Join(folder, "standalone.log")) //nolint:gosec // in a temporary folder of our own
+	if err != nil {
+		return nil, fmt.Errorf("make the log: %w", err)
+	}
+	log, err := observe.NewLogger(o.logLevel, logFile)
+	if err != nil {
+		return nil, err
+	}
+	settings, err := config.Load(map[string]string{
+		"API_ADDR": "127.0.0.1:0", "NATS_ADDR": "127.0.0.1:0", "DATA_DIR": filepath.Join(folder, "data"),
+		"ALLOW_CIDRS": "127.0.0.0/8", "ADMIN_BASE_URL": dashboard, "LOG_LEVEL": o.logLevel,
+	})
+	if err != nil {
+		return nil, err
+	}
+	hosted, err := app.New(settings, "bench", log)
+	if err != nil {
+		return nil, err
+	}
+	running, cancel := context.WithCancel(ctx)
+	ended := make(chan error, 1)
+	go func() { ended <- hosted.Run(running) }()
+	stop := func() {
+		cancel()
+		<-ended
+		_ = logFile.Close() // nobody reads it
+	}
+	select {
+	case at := <-hosted.Ready():
+		s := &system{addresses: addresses(at), pid: os.Getpid(), check: func() error { return nil }}
+		return s.connect(ctx, stop)
+	case err := <-ended:
+		cancel()
+		return nil, fmt.Errorf("start the system: %w", errors.Join(err, ctx.Err()))
+	}
+}

@@ -1,0 +1,234 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"time"
+)
+
+const (
+	// arrivalTimeout is how long nothing may arrive before what is missing is lost.
+	// A delivery that failed or was parked comes again well before.
+	arrivalTimeout = 90 * time.Second
+	// perDeliveries is the unit of CPU time.
+	perDeliveries = 100_000
+	megabyte      = 1 << 20
+)
+
+// measurement is what one flood of events came to.
+type measurement struct {
+	report
+	rate float64 // distinct events received a second, from the first one sent
+	// took is from the first event sent to the last one received.
+	took time.Duration
+	// published is how long it took until all publishes were acknowledged.
+	published time.Duration
+	// lag is from the last event received to the last record in the log.
+	lag       time.Duration
+	recorded  int
+	scheduled int
+	used      map[string]usage
+	lost      int
+}
+
+// throughput measures a scenario end to end and as raw POSTs.
+func (b *bench) throughput(ctx context.Context, s *system, each *scenario, rawFirst bool) error {
+	var raw, whole measurement
+	posting := func() (err error) {
+		raw, err = b.post(ctx, each, b.events)
+		return err
+	}
+	delivering := func() (err error) {
+		whole, err = b.deliver(ctx, s, each, b.events)
+		return err
+	}
+	if err := inOrder(rawFirst, posting, delivering); err != nil {
+		return err
+	}
+	b.lost += whole.lost
+	b.say("%s: %.0f/s end to end, %.0f/s raw: %.2f; %d lost, %d twice; log complete %s later",
+		each.title, whole.rate, raw.rate, whole.rate/raw.rate, whole.lost, whole.Duplicates, whole.lag.Round(time.Millisecond))
+	b.noteThroughput(each, raw, whole)
+	return nil
+}
+
+func inOrder(firstFirst bool, first, second func() error) error { //nolint:revive // which of two comes first is all it decides
+	if !firstFirst {
+		first, second = second, first
+	}
+	if err := first(); err != nil {
+		return err
+	}
+	return second()
+}
+
+func (b *bench) noteThroughput(each *scenario, raw, whole measurement) {
+	note := func(key, label string, value float64) {
+		b.figures.add(fmt.Sprintf("%s, %d events of %.1f KB", each.title, b.events, float64(whole.Bytes)/float64(max(1, whole.Distinct+whole.Duplicates))/1000),
+			each.key+"."+key, label, value)
+	}
+	note("ratio", "end to end / raw POST loop", whole.rate/raw.rate)
+	note("rate", "end to end, deliveries/s", whole.rate)
+	note("raw.rate", fmt.Sprintf("raw POST loop, %d at once, POSTs/s", each.concurrency), raw.rate)
+	note("published.rate", "publishes acknowledged/s", float64(b.events)/whole.published.Seconds())
+	note("recorded.rate", "recorded in the log/s", float64(whole.recorded)/(whole.took+whole.lag).Seconds())
+	note("log.lag", "log complete after the last delivery, s", whole.lag.Seconds())
+	note("duplicates", "received twice", float64(whole.Duplicates))
+	note("scheduled", "messages on DELIVERIES (parked, retried)", float64(whole.scheduled))
+	if whole.used["system"].CPU == 0 {
+		return // no /proc here
+	}
+	per := func(m measurement, names ...string) float64 {
+		var sum time.Duration
+		for _, name := range names {
+			sum += m.used[name].CPU
+		}
+		return sum.Seconds() * perDeliveries / float64(b.events)
+	}
+	all, bare := per(whole, "system", "receiver", "bench"), per(raw, "receiver", "bench")
+	note("cpu.ratio", "CPU of all processes / raw's", all/bare)
+	note("cpu.system", "CPU s per 100,000: standalone", per(whole, "system"))
+	note("cpu.receiver", "CPU s per 100,000: receiver", per(whole, "receiver"))
+	note("cpu.publisher", "CPU s per 100,000: publisher", per(whole, "bench"))
+	note("raw.cpu.receiver", "CPU s per 100,000, raw: receiver", per(raw, "receiver"))
+	note("raw.cpu.sender", "CPU s per 100,000, raw: sender", per(raw, "bench"))
+	note("memory.system", "peak memory, MB: standalone", float64(whole.used["system"].Peak)/megabyte)
+	note("memory.receiver", "peak memory, MB: receiver", float64(whole.used["receiver"].Peak)/megabyte)
+	note("memory.publisher", "peak memory, MB: publisher", float64(whole.used["bench"].Peak)/megabyte)
+}
+
+// post measures the raw loop. Every POST has to arrive.
+func (b *bench) post(ctx context.Context, each *scenario, events int) (measurement, error) {
+	phase, err := b.receiver.begin(ctx, events)
+	if err != nil {
+		return measurement{}, err
+	}
+	used := b.meter(0)
+	started := time.Now()
+	if err := b.raw.flood(ctx, phase, events, each.concurrency, each.targets); err != nil {
+		return measurement{}, err
+	}
+	m := measurement{used: used()}
+	if m.report, err = b.receiver.report(ctx, time.Second); err != nil {
+		return measurement{}, err
+	}
+	if m.Distinct != events || m.Duplicates != 0 {
+		return measurement{}, fmt.Errorf("the raw loop made %d POSTs and %d arrived, %d of them twice", events, m.Distinct, m.Duplicates)
+	}
+	m.since(started)
+	return m, each.checkBodies(m.report)
+}
+
+// deliver measures the whole system: it publishes, waits until everything has
+// arrived, and then until everything is in the log.
+func (b *bench) deliver(ctx context.Context, s *system, each *scenario, events int) (measurement, error) {
+	var m measurement
+	logged, err := s.log.count(ctx)
+	if err != nil {
+		return m, err
+	}
+	schedules, err := s.scheduled(ctx)
+	if err != nil {
+		return m, err
+	}
+	phase, err := b.receiver.begin(ctx, events)
+	if err != nil {
+		return m, err
+	}
+	used := b.meter(s.pid)
+	started := time.Now()
+	if err := s.flood(ctx, phase, events, each.targets); err != nil {
+		return m, err
+	}
+	m.published = time.Since(started)
+	if m.report, err = b.arrived(ctx, s, events); err != nil {
+		return m, err
+	}
+	m.lost = events - m.Distinct
+	m.since(started)
+	complete, err := s.recorded(ctx)
+	if err != nil {
+		return m, err
+	}
+	m.lag, m.used = complete.Sub(m.last()), used()
+	return m, errors.Join(b.audit(ctx, s, &m, logged, schedules), each.checkBodies(m.report))
+}
+
+// since fills in what follows from when the first event was sent.
+func (m *measurement) since(started time.Time) {
+	m.took = m.last().Sub(started.Round(0)) // the receiver's clock is this machine's
+	m.rate = float64(m.Distinct) / m.took.Seconds()
+}
+
+// arrived waits for all events. It gives up when nothing has come for a while.
+func (b *bench) arrived(ctx context.Context, s *system, events int) (report, error) {
+	before := -1
+	for {
+		r, err := b.receiver.report(ctx, arrivalTimeout)
+		if err != nil || r.Distinct == events || r.Distinct == before {
+			return r, err
+		}
+		before = r.Distinct
+		if err := errors.Join(s.check(), b.receiver.check()); err != nil {
+			return r, err
+		}
+		b.say("%d of %d events have arrived", r.Distinct, events)
+	}
+}
+
+// audit compares the log with what the receiver saw: no attempt may be missing.
+func (b *bench) audit(ctx context.Context, s *system, m *measurement, logged, schedules int) error {
+	now, err := s.log.count(ctx)
+	if err != nil {
+		return err
+	}
+	m.recorded = now - logged
+	after, err := s.scheduled(ctx)
+	if err != nil {
+		return err
+	}
+	m.scheduled = after - schedules
+	if received := m.Distinct + m.Duplicates; m.recorded < received {
+		return fmt.Errorf("the log has %d attempts and the receiver saw %d", m.recorded, received)
+	}
+	return nil
+}
+
+// checkBodies makes sure that what arrived was what the raw loop sends: the
+// comparison would be worth nothing otherwise.
+func (each *scenario) checkBodies(r report) error {
+	id := len(eventID(phaseName(0), 0))
+	var size int64
+	for i := range r.Distinct {
+		body := each.targets[i%len(each.targets)].stencil.body
+		size += int64(len(body.before) + id + len(body.after))
+	}
+	if r.Distinct == len(r.Arrived) && r.Duplicates == 0 && r.Bytes != size {
+		return fmt.Errorf("%d bytes were received where %d were expected", r.Bytes, size)
+	}
+	return nil
+}
+
+// meter starts to count what the processes use; what it returns tells it. The
+// system's pid is 0 when it has no part in it.
+func (b *bench) meter(systemPID int) func() map[string]usage {
+	pids := map[string]int{"receiver": b.receiver.pid(), "bench": os.Getpid()}
+	if systemPID != 0 && systemPID != os.Getpid() {
+		pids["system"] = systemPID
+	}
+	before := map[string]usage{}
+	for name, pid := range pids {
+		forgetPeak(pid)
+		before[name] = usageOf(pid)
+	}
+	return func() map[string]usage {
+		used := map[string]usage{}
+		for name, pid := range pids {
+			now := usageOf(pid)
+			used[name] = usage{CPU: now.CPU - before[name].CPU, Peak: now.Peak}
+		}
+		return used
+	}
+}

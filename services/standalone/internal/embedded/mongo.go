@@ -1,0 +1,88 @@
+package embedded
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/FerretDB/FerretDB/ferretdb"
+	"go.uber.org/zap"
+)
+
+// Mongo is a database that speaks MongoDB's protocol and stores in SQLite. It
+// reports nothing to anybody: telemetry is off when it is embedded. Whoever
+// starts it stops it.
+type Mongo struct {
+	uri   string
+	stop  context.CancelFunc
+	ended chan struct{}
+}
+
+// StartMongo starts a database on a free port of the loopback interface that
+// stores in dir.
+func StartMongo(dir string, log *zap.Logger) (*Mongo, error) {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, fmt.Errorf("make the database's folder: %w", err)
+	}
+	location, err := sqliteURL(dir)
+	if err != nil {
+		return nil, err
+	}
+	db, err := ferretdb.New(&ferretdb.Config{
+		Listener:  ferretdb.ListenerConfig{TCP: "127.0.0.1:0"},
+		Logger:    slog.New(&mongoLog{log: log.Named("mongodb")}),
+		Handler:   "sqlite",
+		SQLiteURL: location,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("start the database: %w", err)
+	}
+	ctx, stop := context.WithCancel(context.Background())
+	m := &Mongo{uri: db.MongoDBURI(), stop: stop, ended: make(chan struct{})}
+	go func() {
+		defer close(m.ended)
+		if err := db.Run(ctx); err != nil {
+			log.Error("database ended", zap.Error(err))
+		}
+	}()
+	return m, nil
+}
+
+// sqliteURL names a folder as SQLite wants it. The path has to be clean of
+// characters that mean something in a URL.
+func sqliteURL(dir string) (string, error) {
+	absolute, err := filepath.Abs(dir)
+	if err != nil {
+		return "", fmt.Errorf("find the database's folder: %w", err)
+	}
+	if strings.ContainsAny(absolute, "?#%") {
+		return "", fmt.Errorf("DATA_DIR must not contain ?, # or %%: %s", absolute)
+	}
+	return (&url.URL{Scheme: "file", OmitHost: true, Path: filepath.ToSlash(absolute) + "/"}).String(), nil
+}
+
+// URI is its connection string.
+func (m *Mongo) URI() string { return m.uri }
+
+// Watch returns nil when ctx is done, and an error as soon as the database has
+// ended.
+func (m *Mongo) Watch(ctx context.Context) error {
+	select {
+	case <-ctx.Done():
+		return nil
+	case <-m.ended:
+		return errors.New("the database died")
+	}
+}
+
+// Stop ends the database; what it stored stays. Clients should have left: it
+// waits for them a few seconds.
+func (m *Mongo) Stop() {
+	m.stop()
+	<-m.ended
+}

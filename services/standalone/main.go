@@ -1,0 +1,134 @@
+// Standalone is the whole system in one process, with its own broker and
+// database: `standalone --demo` shows it at work, `standalone receiver` is a
+// receiver that verifies. See docs/settings.md for what it reads from its
+// environment; each of its own settings is a flag, too.
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"strings"
+	"syscall"
+
+	"go.uber.org/zap"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/dembrane/webhooks/pkg/observe"
+	"github.com/dembrane/webhooks/services/standalone/app"
+	"github.com/dembrane/webhooks/services/standalone/internal/config"
+	"github.com/dembrane/webhooks/services/standalone/internal/demo"
+)
+
+// version is set when an image is built.
+var version = "0.0.0-dev" //nolint:gochecknoglobals // the linker sets it
+
+func main() { os.Exit(run(os.Args[1:], os.Stdout, os.Stderr)) }
+
+func run(args []string, stdout, stderr io.Writer) int {
+	if len(args) > 0 && args[0] == "receiver" {
+		return runReceiver(args[1:], stdout, stderr)
+	}
+	flags := flag.NewFlagSet("standalone", flag.ContinueOnError)
+	flags.SetOutput(stderr)
+	printVersion := flags.Bool("version", false, "print the version and exit")
+	printSettings := flags.Bool("settings", false, "print every setting as JSON and exit")
+	printConfig := flags.Bool("print-config", false, "print the effective settings and exit")
+	demonstrate := flags.Bool("demo", false, "start a receiver that verifies, register it, publish four events and show them arrive")
+	given := map[string]string{}
+	for _, s := range config.Own() {
+		name := strings.ToLower(strings.ReplaceAll(s.Name, "_", "-"))
+		flags.Func(name, s.Description+" (environment: "+s.Name+")", func(value string) error {
+			given[s.Name] = value
+			return nil
+		})
+	}
+	if err := flags.Parse(args); err != nil {
+		return 2
+	}
+	if flags.NArg() > 0 {
+		_, _ = fmt.Fprintf(stderr, "standalone: unknown command %q; the only one is receiver\n", flags.Arg(0))
+		return 2
+	}
+	switch {
+	case *printVersion:
+		return report(stderr, second(fmt.Fprintln(stdout, version)))
+	case *printSettings:
+		return report(stderr, config.WriteJSON(stdout))
+	}
+	settings, err := config.Load(given)
+	switch {
+	case err != nil:
+		return report(stderr, err)
+	case *printConfig:
+		return report(stderr, settings.Print(stdout))
+	case *demonstrate:
+		return report(stderr, serve(settings.Quiet(), demo.Run, stdout, stderr))
+	}
+	return report(stderr, serve(settings, nil, stdout, stderr))
+}
+
+// show is what happens beside the system once it is ready, if anything.
+type show func(context.Context, demo.Place, io.Writer) error
+
+func serve(settings config.Config, then show, stdout, stderr io.Writer) error {
+	log, err := observe.NewLogger(settings.LogLevel, stderr)
+	if err != nil {
+		return err
+	}
+	ctx, cancel := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer cancel()
+	system, err := app.New(settings, version, log)
+	if err != nil {
+		return err
+	}
+	parts, ctx := errgroup.WithContext(ctx)
+	parts.Go(func() error { return system.Run(ctx) })
+	parts.Go(func() error {
+		select {
+		case running := <-system.Ready():
+			if err := announce(stdout, running); err != nil || then == nil {
+				return err
+			}
+			return then(ctx, demo.Place{
+				API: running.API, NATS: running.NATS, Token: running.Token, LoopbackAssumed: settings.LoopbackAssumed,
+			}, stderr)
+		case <-ctx.Done():
+			return nil
+		}
+	})
+	if err := parts.Wait(); err != nil {
+		log.Error("standalone died", zap.Error(err))
+		return err
+	}
+	return nil
+}
+
+// announce prints the one line on standard output.
+func announce(stdout io.Writer, running app.Running) error {
+	err := json.NewEncoder(stdout).Encode(struct {
+		Ready   bool   `json:"ready"`
+		API     string `json:"api"`
+		NATS    string `json:"nats"`
+		MongoDB string `json:"mongodb"`
+		Token   string `json:"token"`
+	}{true, running.API, running.NATS, running.MongoDB, running.Token})
+	if err != nil {
+		return fmt.Errorf("say that it is ready: %w", err)
+	}
+	return nil
+}
+
+func report(stderr io.Writer, err error) int {
+	if err == nil {
+		return 0
+	}
+	_, _ = fmt.Fprintln(stderr, err) // nobody is left to tell
+	return 1
+}
+
+func second(_ int, err error) error { return err }
