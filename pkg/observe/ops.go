@@ -13,6 +13,9 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 )
 
+// NoOps is the address of a listener that is not wanted.
+const NoOps = "none"
+
 // Ops is the operators' listener, apart from the one that serves users:
 // /livez, /readyz and /metrics.
 type Ops struct {
@@ -28,9 +31,9 @@ func NewRegistry() *prometheus.Registry {
 }
 
 // ListenOps binds addr at once, so that a port that is taken is an error at
-// start-up. An empty addr means no listener: [Ops.Run] then only waits.
+// start-up. [NoOps], or nothing, means no listener: [Ops.Run] then only waits.
 func ListenOps(addr string, health *Health, registry *prometheus.Registry) (*Ops, error) {
-	if addr == "" {
+	if addr == "" || addr == NoOps {
 		return &Ops{}, nil
 	}
 	listener, err := new(net.ListenConfig).Listen(context.Background(), "tcp", addr)

@@ -33,11 +33,11 @@ func runReceiver(args []string, stdout, stderr io.Writer) int {
 	}
 	ctx, cancel := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer cancel()
-	listener, err := net.Listen("tcp", *addr)
+	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", *addr)
 	if err != nil {
 		return report(stderr, fmt.Errorf("listen for deliveries: %w", err))
 	}
-	_, _ = fmt.Fprintf(stderr, "Waiting for deliveries on http://%s/. Ctrl-C stops.\n", listener.Addr())
+	_, _ = fmt.Fprintf(stdout, "Waiting for deliveries on http://%s/ (Ctrl-C stops)\n", listener.Addr())
 	handler := receiver.New(receiver.Options{Secret: *secret, Answers: answers, Seen: func(d receiver.Delivery) {
 		verdict := "verified"
 		switch {

@@ -69,7 +69,7 @@ func (a *App) Run(ctx context.Context) error {
 	if a.config.LoopbackAssumed {
 		a.log.Info("ALLOW_CIDRS is not set: webhooks may point to this machine", zap.String("allowed", config.Loopback))
 	}
-	mongo, err := embedded.StartMongo(a.config.MongoDir(), a.log)
+	mongo, err := embedded.StartMongo(ctx, a.config.MongoDir(), a.log)
 	if err != nil {
 		return err
 	}
@@ -79,11 +79,11 @@ func (a *App) Run(ctx context.Context) error {
 		return err
 	}
 	defer nats.Stop()
-	dispatching, err := a.dispatcher(nats)
+	dispatching, err := a.dispatcher(nats) //nolint:contextcheck // it only binds and reads files
 	if err != nil {
 		return err
 	}
-	managing, err := a.api(nats, mongo)
+	managing, err := a.api(nats, mongo) //nolint:contextcheck // it only binds and reads files
 	if err != nil {
 		return err
 	}

@@ -21,11 +21,11 @@ var ErrInUse = errors.New("another standalone is using it: stop that one, or cho
 // lock takes the folder for this process, until release is called or the process
 // ends in whatever way. Two at work on the same files would destroy them.
 func lock(path string) (release func(), _ error) {
-	file, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600)
+	file, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600) //nolint:gosec // the operator names the folder
 	if err != nil {
 		return nil, fmt.Errorf("open lock: %w", err)
 	}
-	if err := syscall.Flock(int(file.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil { //nolint:gosec // file descriptors are small
+	if err := syscall.Flock(int(file.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
 		_ = file.Close() // nothing was written
 		if errors.Is(err, syscall.EWOULDBLOCK) {
 			return nil, ErrInUse
@@ -80,7 +80,7 @@ func makeOnce(path string, content func() ([]byte, error)) error {
 // after a power failure.
 func replace(path string, data []byte) error {
 	part := path + ".part"
-	file, err := os.OpenFile(part, os.O_CREATE|os.O_WRONLY|os.O_TRUNC, 0o600)
+	file, err := os.OpenFile(part, os.O_CREATE|os.O_WRONLY|os.O_TRUNC, 0o600) //nolint:gosec // the operator names the folder
 	if err != nil {
 		return fmt.Errorf("open it: %w", err)
 	}

@@ -33,8 +33,8 @@ func (l *deliveryLog) count(ctx context.Context) (int, error) {
 	return int(n), nil
 }
 
-func (l *deliveryLog) close() {
-	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+func (l *deliveryLog) close(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
 	defer cancel()
 	_ = l.client.Disconnect(ctx) // the server is stopped next
 }

@@ -11,7 +11,6 @@ import (
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
-	"google.golang.org/protobuf/proto"
 
 	"github.com/dembrane/webhooks/pkg/event"
 	"github.com/dembrane/webhooks/pkg/payload"
@@ -60,12 +59,12 @@ func newTarget(project, url, contentType string) (target, error) {
 	blank := strings.Repeat("#", len(eventID(phaseName(0), 0)))
 	at := time.Date(2026, time.January, 20, 12, 0, 0, 123456000, time.UTC)
 	e := payload.Sample(eventType, &webhooksv1.Project{
-		Id: project, WorkspaceId: proto.String("bench"), Name: proto.String("Benchmark"), Language: proto.String("en"),
+		Id: project, WorkspaceId: new("bench"), Name: new("Benchmark"), Language: new("en"),
 	}, blank, at)
 	renderer := payload.Renderer{AdminBaseURL: dashboard}
 	text := e.GetConversation().GetTranscript()
 	missing := bodyBytes - len(renderer.Append(nil, e))
-	e.GetConversation().Transcript = proto.String(text + strings.Repeat(" and so on", max(0, missing)/10))
+	e.GetConversation().Transcript = new(text + strings.Repeat(" and so on", max(0, missing)/10))
 	message, err := event.Encode(contentType, e)
 	if err != nil {
 		return target{}, fmt.Errorf("encode an event: %w", err)

@@ -9,15 +9,17 @@ import (
 	"path/filepath"
 	"runtime"
 	"runtime/pprof"
+	"time"
 
 	"github.com/dembrane/webhooks/pkg/observe"
 	"github.com/dembrane/webhooks/services/standalone/app"
 	"github.com/dembrane/webhooks/services/standalone/internal/config"
 )
 
-// profile runs the system inside this process, publishes the events of every
-// scenario, and writes CPU and heap profiles. The receiver stays outside; the
-// publisher is in the profile, as the function flood.
+// profile runs the system inside this process and writes a CPU profile of every
+// stage: registering, delivering, and completing the log after that, the latter
+// two for each scenario; and last a heap profile. The receiver stays outside; the
+// publisher is in the profile, as publisher.flood.
 func profile(ctx context.Context, o plan, progress io.Writer) error {
 	folder, err := os.MkdirTemp("", "webhooks-bench-")
 	if err != nil {
@@ -37,11 +39,11 @@ func profile(ctx context.Context, o plan, progress io.Writer) error {
 		return err
 	}
 	defer s.stop()
-	if err := b.warmUp(ctx, s); err != nil {
+	if err := b.sample("register", func() error { return b.warmUp(ctx, s) }); err != nil {
 		return err
 	}
 	for _, each := range b.scenarios {
-		if err := b.profileOne(ctx, s, each); err != nil {
+		if err := b.profileScenario(ctx, s, each); err != nil {
 			return fmt.Errorf("profile %s: %w", each.title, err)
 		}
 	}
@@ -49,20 +51,35 @@ func profile(ctx context.Context, o plan, progress io.Writer) error {
 	return save(filepath.Join(o.profile, "heap.prof"), pprof.WriteHeapProfile)
 }
 
-func (b *bench) profileOne(ctx context.Context, s *system, each *scenario) error {
-	return save(filepath.Join(b.profile, "cpu-"+each.key+".prof"), func(w io.Writer) error {
+func (b *bench) profileScenario(ctx context.Context, s *system, each *scenario) error {
+	var m measurement
+	err := b.sample(each.key, func() (err error) {
+		m, err = b.flood(ctx, s, each, b.events)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	if err := b.sample(each.key+"-log", func() error { return second(s.recorded(ctx)) }); err != nil {
+		return err
+	}
+	b.say("%s: %.0f/s in one process; %d lost, %d twice; log complete %s later",
+		each.title, m.rate, m.lost, m.Duplicates, time.Since(m.last()).Round(time.Millisecond))
+	return nil
+}
+
+// sample writes the CPU profile of what do does.
+func (b *bench) sample(stage string, do func() error) error {
+	return save(filepath.Join(b.profile, "cpu-"+stage+".prof"), func(w io.Writer) error {
 		if err := pprof.StartCPUProfile(w); err != nil {
 			return err
 		}
 		defer pprof.StopCPUProfile()
-		m, err := b.deliver(ctx, s, each, b.events)
-		if err != nil {
-			return err
-		}
-		b.say("%s: %.0f/s in one process; %d lost, %d twice", each.title, m.rate, m.lost, m.Duplicates)
-		return nil
+		return do()
 	})
 }
+
+func second(_ time.Time, err error) error { return err }
 
 func save(path string, write func(io.Writer) error) error {
 	file, err := os.Create(path) //nolint:gosec // the caller of the program names it
@@ -97,19 +114,30 @@ func hostSystem(ctx context.Context, o plan, folder string) (*system, error) {
 		return nil, err
 	}
 	running, cancel := context.WithCancel(ctx)
-	ended := make(chan error, 1)
-	go func() { ended <- hosted.Run(running) }()
+	ended := make(chan struct{})
+	var failure error // valid once ended is closed
+	go func() {
+		defer close(ended)
+		failure = hosted.Run(running)
+	}()
 	stop := func() {
 		cancel()
 		<-ended
 		_ = logFile.Close() // nobody reads it
 	}
+	check := func() error {
+		select {
+		case <-ended:
+			return fmt.Errorf("run the system: %w", errors.Join(failure, io.ErrUnexpectedEOF))
+		default:
+			return nil
+		}
+	}
 	select {
 	case at := <-hosted.Ready():
-		s := &system{addresses: addresses(at), pid: os.Getpid(), check: func() error { return nil }}
-		return s.connect(ctx, stop)
-	case err := <-ended:
+		return (&system{addresses: addresses(at), pid: os.Getpid(), check: check}).connect(ctx, stop)
+	case <-ended:
 		cancel()
-		return nil, fmt.Errorf("start the system: %w", errors.Join(err, ctx.Err()))
+		return nil, check()
 	}
 }

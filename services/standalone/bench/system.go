@@ -56,7 +56,7 @@ func buildSystem(ctx context.Context, folder string) (string, error) {
 
 // startSystem starts a system that knows nothing yet, in a process of its own.
 func startSystem(ctx context.Context, program, folder, logLevel string) (*system, error) {
-	if err := os.MkdirAll(folder, 0o700); err != nil {
+	if err := os.MkdirAll(folder, 0o700); err != nil { //nolint:gosec // in a temporary folder of our own
 		return nil, fmt.Errorf("make a folder for the system: %w", err)
 	}
 	var at addresses
@@ -92,7 +92,7 @@ func (s *system) connect(ctx context.Context, stop func()) (*system, error) {
 		return nil, err
 	}
 	s.stop = func() {
-		s.log.close()
+		s.log.close(context.WithoutCancel(ctx))
 		nc.Close()
 		stop()
 	}
@@ -118,14 +118,14 @@ func (s *system) registerOne(ctx context.Context, client *http.Client, t target)
 	if err != nil {
 		return fmt.Errorf("encode a registration: %w", err)
 	}
-	request, err := http.NewRequestWithContext(ctx, http.MethodPost,
-		s.API+"/api/projects/"+t.project+"/webhooks", bytes.NewReader(body))
+	url := s.API + "/api/projects/" + t.project + "/webhooks"
+	request, err := http.NewRequestWithContext(ctx, http.MethodPost, url, bytes.NewReader(body)) //nolint:gosec // our own child's address
 	if err != nil {
 		return fmt.Errorf("register %s: %w", t.url, err)
 	}
 	request.Header.Set("Content-Type", "application/json")
 	request.Header.Set("Authorization", "Bearer "+s.Token)
-	response, err := client.Do(request)
+	response, err := client.Do(request) //nolint:gosec // our own child's address
 	if err != nil {
 		return fmt.Errorf("register %s: %w", t.url, err)
 	}

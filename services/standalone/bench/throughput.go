@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"time"
 )
 
@@ -20,7 +21,8 @@ const (
 // measurement is what one flood of events came to.
 type measurement struct {
 	report
-	rate float64 // distinct events received a second, from the first one sent
+	started time.Time
+	rate    float64 // distinct events received a second, from the first one sent
 	// took is from the first event sent to the last one received.
 	took time.Duration
 	// published is how long it took until all publishes were acknowledged.
@@ -71,6 +73,7 @@ func (b *bench) noteThroughput(each *scenario, raw, whole measurement) {
 	}
 	note("ratio", "end to end / raw POST loop", whole.rate/raw.rate)
 	note("rate", "end to end, deliveries/s", whole.rate)
+	note("rate.most", "end to end, the first 90 %, deliveries/s", whole.rateOf(0.9))
 	note("raw.rate", fmt.Sprintf("raw POST loop, %d at once, POSTs/s", each.concurrency), raw.rate)
 	note("published.rate", "publishes acknowledged/s", float64(b.events)/whole.published.Seconds())
 	note("recorded.rate", "recorded in the log/s", float64(whole.recorded)/(whole.took+whole.lag).Seconds())
@@ -124,20 +127,33 @@ func (b *bench) post(ctx context.Context, each *scenario, events int) (measureme
 // deliver measures the whole system: it publishes, waits until everything has
 // arrived, and then until everything is in the log.
 func (b *bench) deliver(ctx context.Context, s *system, each *scenario, events int) (measurement, error) {
-	var m measurement
 	logged, err := s.log.count(ctx)
 	if err != nil {
-		return m, err
+		return measurement{}, err
 	}
 	schedules, err := s.scheduled(ctx)
 	if err != nil {
+		return measurement{}, err
+	}
+	used := b.meter(s.pid)
+	m, err := b.flood(ctx, s, each, events)
+	if err != nil {
 		return m, err
 	}
+	complete, err := s.recorded(ctx)
+	if err != nil {
+		return m, err
+	}
+	m.lag, m.used = complete.Sub(m.last()), used()
+	return m, errors.Join(b.audit(ctx, s, &m, logged, schedules), each.checkBodies(m.report))
+}
+
+// flood publishes events and waits until everything has arrived.
+func (b *bench) flood(ctx context.Context, s *system, each *scenario, events int) (m measurement, err error) {
 	phase, err := b.receiver.begin(ctx, events)
 	if err != nil {
 		return m, err
 	}
-	used := b.meter(s.pid)
 	started := time.Now()
 	if err := s.flood(ctx, phase, events, each.targets); err != nil {
 		return m, err
@@ -148,18 +164,26 @@ func (b *bench) deliver(ctx context.Context, s *system, each *scenario, events i
 	}
 	m.lost = events - m.Distinct
 	m.since(started)
-	complete, err := s.recorded(ctx)
-	if err != nil {
-		return m, err
-	}
-	m.lag, m.used = complete.Sub(m.last()), used()
-	return m, errors.Join(b.audit(ctx, s, &m, logged, schedules), each.checkBodies(m.report))
+	return m, nil
 }
 
 // since fills in what follows from when the first event was sent.
 func (m *measurement) since(started time.Time) {
-	m.took = m.last().Sub(started.Round(0)) // the receiver's clock is this machine's
+	m.started = started.Round(0) // the receiver's clock is this machine's
+	m.took = m.last().Sub(m.started)
 	m.rate = float64(m.Distinct) / m.took.Seconds()
+}
+
+// rateOf is the rate until a share of all events, 0 to 1, had been received. It
+// differs from the rate of all when the rest was parked or retried.
+func (m *measurement) rateOf(share float64) float64 {
+	received := slices.DeleteFunc(slices.Clone(m.Arrived), func(at int64) bool { return at == 0 })
+	slices.Sort(received)
+	most := int(share * float64(len(received)))
+	if most == 0 {
+		return 0
+	}
+	return float64(most) / time.Unix(0, received[most-1]).Sub(m.started).Seconds()
 }
 
 // arrived waits for all events. It gives up when nothing has come for a while.

@@ -22,11 +22,11 @@ type usage struct {
 // usageOf reads what a process has used so far.
 func usageOf(pid int) usage {
 	folder := fmt.Sprintf("/proc/%d/", pid)
-	stat, err := os.ReadFile(folder + "stat")
+	stat, err := os.ReadFile(folder + "stat") //nolint:gosec // of a number
 	if err != nil {
 		return usage{}
 	}
-	status, err := os.ReadFile(folder + "status")
+	status, err := os.ReadFile(folder + "status") //nolint:gosec // of a number
 	if err != nil {
 		return usage{}
 	}

@@ -35,16 +35,16 @@ type Config struct {
 
 	LaneConcurrency  int           `env:"LANE_CONCURRENCY" envDefault:"32" desc:"Attempts under way at once to one webhook, per replica."`
 	LaneMaxWait      time.Duration `env:"LANE_MAX_WAIT" envDefault:"2s" desc:"A delivery that would wait longer than this for its endpoint is put on the schedule instead."`
-	MaxInFlight      int           `env:"MAX_IN_FLIGHT" envDefault:"4096" desc:"Attempts under way at once, per replica."`
+	MaxInFlight      int           `env:"MAX_IN_FLIGHT" envDefault:"2048" desc:"Attempts under way at once, per replica."`
 	MaxInFlightBytes int64         `env:"MAX_IN_FLIGHT_BYTES" envDefault:"268435456" desc:"Bodies held in memory at once, in bytes, per replica."`
-	MaxUnsettled     int           `env:"MAX_UNSETTLED" envDefault:"20000" desc:"Events, and as many due deliveries, that all replicas together may have taken and not settled."`
+	MaxUnsettled     int           `env:"MAX_UNSETTLED" envDefault:"8192" desc:"Events, and as many due deliveries, that all replicas together may have taken and not settled. Keep it well above MAX_IN_FLIGHT times the replicas."`
 
 	StreamReplicas  int           `env:"STREAM_REPLICAS" envDefault:"1" desc:"Copies of every stream and of the bucket: 1, or 3 on a cluster."`
 	EventsMaxAge    time.Duration `env:"EVENTS_MAX_AGE" envDefault:"720h" desc:"How long events are retained, and so how far back a replay can reach."`
 	EventsMaxBytes  int64         `env:"EVENTS_MAX_BYTES" envDefault:"0" desc:"Limit of the stream EVENTS in bytes; publishing beyond it is refused. 0: no limit."`
 	DuplicateWindow time.Duration `env:"DUPLICATE_WINDOW" envDefault:"10m" desc:"How long a repeated publish of the same event id is stored once only."`
 
-	OpsAddr       string        `env:"OPS_ADDR" envDefault:":9090" desc:"Listener of /livez, /readyz and /metrics; empty for none."`
+	OpsAddr       string        `env:"OPS_ADDR" envDefault:":9090" desc:"Listener of /livez, /readyz and /metrics; \"none\" for none."`
 	LogLevel      string        `env:"LOG_LEVEL" envDefault:"info" desc:"debug, info, warn or error."`
 	ShutdownGrace time.Duration `env:"SHUTDOWN_GRACE" envDefault:"20s" desc:"How long a stop waits for attempts under way; the rest is handed back, uncounted."`
 }

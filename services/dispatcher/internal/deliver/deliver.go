@@ -16,8 +16,8 @@ import (
 	"github.com/dembrane/webhooks/services/dispatcher/internal/registry"
 )
 
-// forgetEvery is how often idle lanes are dropped.
-const forgetEvery = 10 * time.Second
+// tendEvery is how often lanes are looked after.
+const tendEvery = 500 * time.Millisecond
 
 var errDraining = errors.New("the process is stopping")
 
@@ -140,15 +140,27 @@ func (d *Deliverer) run(x *Delivery) {
 
 // Run does what has to be done now and then, until ctx is done.
 func (d *Deliverer) Run(ctx context.Context) error {
-	tick := time.NewTicker(forgetEvery)
+	tick := time.NewTicker(tendEvery)
 	defer tick.Stop()
 	for {
 		select {
 		case <-ctx.Done():
 			return nil
 		case now := <-tick.C:
-			d.lanes.Forget(now)
+			d.tend(now)
 		}
+	}
+}
+
+// tend puts on the schedule what stands in line where nothing moves any more.
+func (d *Deliverer) tend(now time.Time) {
+	d.mu.RLock()
+	defer d.mu.RUnlock()
+	if d.draining {
+		return // what is in line is being handed back
+	}
+	for _, next := range d.lanes.Tend(now) {
+		d.park(next.Delivery, next.At)
 	}
 }
 

@@ -10,7 +10,7 @@
 package lane
 
 import (
-	"slices"
+	"math"
 	"sync"
 	"time"
 )
@@ -53,8 +53,12 @@ type Next[T any] struct {
 	At       time.Time
 }
 
-// initialPace is what an attempt is assumed to last before one has ended.
-const initialPace = 50 * time.Millisecond
+const (
+	// initialPace is what an attempt is assumed to last before one has ended.
+	initialPace = 50 * time.Millisecond
+	// rateWindow is the time over which the rate is averaged.
+	rateWindow = time.Second
+)
 
 // Lanes is the lanes of all endpoints. It is safe for concurrent use.
 type Lanes[T any] struct {
@@ -69,6 +73,9 @@ type lane[T any] struct {
 	inFlight   int
 	line       []T
 	pace       time.Duration // moving average of how long an attempt lasts
+	rate       float64       // moving average of how many attempts end, per second, as of progress
+	progress   time.Time     // when an attempt last ended, or began with nothing under way
+	busy       time.Time     // since when something has been under way
 	pauseUntil time.Time
 	slot       time.Time // the last slot that was given to a parked delivery
 }
@@ -90,18 +97,21 @@ func (l *Lanes[T]) Offer(endpoint string, delivery T, now time.Time) (Verdict, t
 	}
 	switch {
 	case now.Before(own.pauseUntil):
-		return Park, own.nextSlot(own.pauseUntil, l.limits)
+		return Park, own.nextSlot(own.pauseUntil, now, l.limits)
 	case l.room(own):
+		if own.inFlight == 0 {
+			own.rate, own.progress, own.busy = own.rateAt(now), now, now
+		}
 		own.inFlight++
 		l.inFlight++
 		return Send, time.Time{}
 	}
-	wait := own.expectedWait(len(own.line) + 1)
-	if own.inFlight > 0 && wait <= l.limits.MaxWait {
+	wait := own.turn(max(own.inFlight, 1), now) * time.Duration(len(own.line)+1)
+	if own.inFlight > 0 && (wait <= l.limits.MaxWait || own.fresh(now, l.limits)) {
 		own.line = append(own.line, delivery)
 		return Wait, time.Time{}
 	}
-	return Park, own.nextSlot(now.Add(max(wait, l.limits.MaxWait)), l.limits)
+	return Park, own.nextSlot(now.Add(max(wait, l.limits.MaxWait)), now, l.limits)
 }
 
 // room reports whether one more attempt to the endpoint may begin. Besides its own
@@ -125,6 +135,8 @@ func (l *Lanes[T]) Done(endpoint string, result Result, now time.Time) []Next[T]
 	own := l.lanes[endpoint]
 	own.inFlight--
 	l.inFlight--
+	own.rate = own.rateAt(now) + 1/rateWindow.Seconds()
+	own.progress = now
 	if result.Took > 0 {
 		own.pace += (result.Took - own.pace) / 8
 	}
@@ -168,17 +180,21 @@ func (l *Lanes[T]) Len() int {
 	return len(l.lanes)
 }
 
-// Forget drops the lanes that have nothing under way, nothing in line and nothing
-// to remember. Call it now and then: a lane whose pause has passed is otherwise
-// kept until its next delivery.
-func (l *Lanes[T]) Forget(now time.Time) {
+// Tend is to be called now and then. It returns the deliveries that would wait too
+// long in the lines of endpoints where nothing ends any more, to be parked, and
+// forgets the lanes that have nothing under way and nothing to remember.
+func (l *Lanes[T]) Tend(now time.Time) []Next[T] {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	var parked []Next[T]
 	for endpoint, own := range l.lanes {
 		if own.idle(now) {
 			delete(l.lanes, endpoint)
+			continue
 		}
+		parked = append(parked, own.trim(now, l.limits)...)
 	}
+	return parked
 }
 
 // leave takes out of the line the delivery that may go now, and from its end
@@ -189,50 +205,73 @@ func (own *lane[T]) leave(now time.Time, limits Limits) []Next[T] {
 		return nil
 	}
 	if now.Before(own.pauseUntil) {
-		return own.park(nil, 0, own.pauseUntil, limits)
+		return own.park(0, own.pauseUntil, now, limits)
 	}
 	next := []Next[T]{{Delivery: own.line[0], Verdict: Send}}
 	var none T
 	own.line[0] = none // nothing that has left is kept alive by the line
 	own.line = own.line[1:]
-	if keep := int(limits.MaxWait / turn(own.pace, own.inFlight+1)); keep < len(own.line) {
-		next = own.park(next, keep, now.Add(limits.MaxWait), limits)
+	return append(next, own.trim(now, limits)...)
+}
+
+// trim takes from the end of the line those that would wait too long.
+func (own *lane[T]) trim(now time.Time, limits Limits) []Next[T] {
+	if own.fresh(now, limits) {
+		return nil
 	}
-	return next
+	keep := int(limits.MaxWait / own.turn(max(own.inFlight, 1), now))
+	if keep >= len(own.line) {
+		return nil
+	}
+	return own.park(keep, now.Add(limits.MaxWait), now, limits)
+}
+
+// fresh reports whether the endpoint has been busy for too short a time to say how
+// quick it is: a first connection, or a pause of our own, holds all its attempts up
+// at once. Until then everything may wait.
+func (own *lane[T]) fresh(now time.Time, limits Limits) bool {
+	return now.Sub(own.busy) < limits.MaxWait
 }
 
 // park takes everything from the given place in the line on out of it.
-func (own *lane[T]) park(next []Next[T], from int, earliest time.Time, limits Limits) []Next[T] {
-	next = slices.Grow(next, len(own.line)-from)
+func (own *lane[T]) park(from int, earliest, now time.Time, limits Limits) []Next[T] {
+	parked := make([]Next[T], 0, len(own.line)-from)
 	for _, delivery := range own.line[from:] {
-		next = append(next, Next[T]{Delivery: delivery, Verdict: Park, At: own.nextSlot(earliest, limits)})
+		parked = append(parked, Next[T]{Delivery: delivery, Verdict: Park, At: own.nextSlot(earliest, now, limits)})
 	}
 	clear(own.line[from:])
 	own.line = own.line[:from]
 	if from == 0 {
 		own.line = nil
 	}
-	return next
+	return parked
 }
 
-// expectedWait is how long the delivery at this place of the line, from 1, waits
-// at the pace of now.
-func (own *lane[T]) expectedWait(place int) time.Duration {
-	return turn(own.pace, max(own.inFlight, 1)) * time.Duration(place)
+// turn is the expected time from the end of one attempt to the end of the next,
+// with this many of them under way.
+//
+// Two things are known: how many have ended in the last second or so, and how long
+// each took. The first is too low for an endpoint that had little to do, the
+// second too slow after a hiccup of our own that held all attempts up at once; so
+// the quicker of the two is believed. An endpoint that has just begun to hang
+// still looks quick by both: there, what counts is how long nothing has ended.
+func (own *lane[T]) turn(attempts int, now time.Time) time.Duration {
+	pace := own.pace
+	if own.inFlight > 0 {
+		pace = max(pace, now.Sub(own.progress))
+	}
+	rate := max(own.rateAt(now), float64(attempts)/pace.Seconds())
+	return max(time.Duration(float64(time.Second)/rate), 10*time.Microsecond)
 }
 
-// gap is the time between two slots: a turn when the endpoint has its whole limit.
-func (own *lane[T]) gap(limits Limits) time.Duration { return turn(own.pace, limits.Concurrency) }
-
-// turn is the time from the end of one attempt to the end of the next, with this
-// many of them under way.
-func turn(pace time.Duration, attempts int) time.Duration {
-	return max(pace/time.Duration(attempts), 10*time.Microsecond)
+// rateAt is the rate as it has faded until now.
+func (own *lane[T]) rateAt(now time.Time) float64 {
+	return own.rate * math.Exp(-now.Sub(own.progress).Seconds()/rateWindow.Seconds())
 }
 
 // nextSlot gives out the first free slot at or after the earliest time.
-func (own *lane[T]) nextSlot(earliest time.Time, limits Limits) time.Time {
-	own.slot = own.slot.Add(own.gap(limits))
+func (own *lane[T]) nextSlot(earliest, now time.Time, limits Limits) time.Time {
+	own.slot = own.slot.Add(own.turn(limits.Concurrency, now))
 	if own.slot.Before(earliest) {
 		own.slot = earliest
 	}

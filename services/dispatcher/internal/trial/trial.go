@@ -31,6 +31,10 @@ import (
 // come again.
 const maxTests = 64
 
+// contractVersion is the version of TestRequest and TestReply. It is not the
+// build's: that need not be a semantic version, which micro insists on.
+const contractVersion = "1.0.0"
+
 // Error codes of the micro endpoint.
 const (
 	codeUnreadable = "400"
@@ -59,10 +63,11 @@ func New(try Try, box *secret.Box, renderer payload.Renderer, log *zap.Logger) *
 }
 
 // Run listens until ctx is done. Tests under way go on: see [Trial.Wait].
-func (t *Trial) Run(ctx context.Context, nc *nats.Conn, version string) error {
+func (t *Trial) Run(ctx context.Context, nc *nats.Conn, build string) error {
 	service, err := micro.AddService(nc, micro.Config{
 		Name:        "dispatcher",
-		Version:     version,
+		Version:     contractVersion,
+		Metadata:    map[string]string{"build": build},
 		Description: "Makes test deliveries.",
 		ErrorHandler: func(_ micro.Service, err *micro.NATSError) {
 			t.log.Warn("test service reported an error", zap.String("subject", err.Subject), zap.String("error", err.Description))

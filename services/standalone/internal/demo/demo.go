@@ -16,7 +16,6 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/oklog/ulid/v2"
 	"golang.org/x/sync/errgroup"
-	"google.golang.org/protobuf/proto"
 
 	"github.com/dembrane/webhooks/pkg/event"
 	"github.com/dembrane/webhooks/pkg/payload"
@@ -48,7 +47,7 @@ func Run(ctx context.Context, place Place, out io.Writer) error {
 	if place.Token == "" {
 		return errors.New("run the demo: it needs the token that standalone makes: unset STATIC_TOKENS_FILE")
 	}
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", "127.0.0.1:0")
 	if err != nil {
 		return fmt.Errorf("listen for deliveries: %w", err)
 	}
@@ -88,10 +87,10 @@ func Run(ctx context.Context, place Place, out io.Writer) error {
 
 // untilStopped makes nothing of an error that a stop has caused.
 func untilStopped(ctx context.Context, err error) error {
-	if ctx.Err() != nil {
-		return nil
+	if ctx.Err() == nil {
+		return fmt.Errorf("run the demo: %w", err)
 	}
-	return fmt.Errorf("run the demo: %w", err)
+	return nil
 }
 
 // tell publishes an event of each type and waits until all of them have arrived.
@@ -156,8 +155,8 @@ func eventID(d receiver.Delivery) string {
 
 func sample(eventType string) *webhooksv1.Event {
 	project := &webhooksv1.Project{
-		Id: projectID, WorkspaceId: proto.String("demo-workspace"),
-		Name: proto.String("Town talks"), Language: proto.String("en"),
+		Id: projectID, WorkspaceId: new("demo-workspace"),
+		Name: new("Town talks"), Language: new("en"),
 	}
 	now := time.Now()
 	return payload.Sample(eventType, project, "evt_"+ulid.Make().String(), now)

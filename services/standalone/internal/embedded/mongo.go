@@ -24,8 +24,8 @@ type Mongo struct {
 }
 
 // StartMongo starts a database on a free port of the loopback interface that
-// stores in dir.
-func StartMongo(dir string, log *zap.Logger) (*Mongo, error) {
+// stores in dir. It outlives ctx: only [Mongo.Stop] ends it.
+func StartMongo(ctx context.Context, dir string, log *zap.Logger) (*Mongo, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, fmt.Errorf("make the database's folder: %w", err)
 	}
@@ -42,7 +42,7 @@ func StartMongo(dir string, log *zap.Logger) (*Mongo, error) {
 	if err != nil {
 		return nil, fmt.Errorf("start the database: %w", err)
 	}
-	ctx, stop := context.WithCancel(context.Background())
+	ctx, stop := context.WithCancel(context.WithoutCancel(ctx))
 	m := &Mongo{uri: db.MongoDBURI(), stop: stop, ended: make(chan struct{})}
 	go func() {
 		defer close(m.ended)

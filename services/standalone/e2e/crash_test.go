@@ -1,0 +1,187 @@
+package e2e_test
+
+import (
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"go.uber.org/zap"
+
+	"github.com/dembrane/webhooks/pkg/topology"
+	"github.com/dembrane/webhooks/services/standalone/app"
+	"github.com/dembrane/webhooks/services/standalone/internal/config"
+)
+
+func TestARestartForgetsNothing(t *testing.T) {
+	t.Parallel()
+	s := start(t, unhurried())
+	r := receiverAnswers(t, 500)
+	w := s.register(t, r)
+	e := started()
+	s.publish(t, e)
+	s.wantAttempts(t, w, retry)
+	token := s.at.Token
+
+	s.stop()
+	again := startIn(t, s.folder, unhurried())
+
+	again.wantAttempts(t, w, retry, delivered)
+	wantOneDelivery(t, r.next(t), r.next(t))
+	assert.Equal(t, token, again.at.Token)
+	assert.Equal(t, w.URL, again.get(t, w).URL)
+	// What is registered and stored goes on working.
+	again.publish(t, e) // a duplicate, still
+	next := started()
+	again.publish(t, next)
+	assert.Equal(t, next.GetId(), r.next(t).eventID(t))
+	again.wantAttempts(t, w, retry, delivered, delivered)
+}
+
+func TestAProcessKilledBeforeTheAnswerSendsAgain(t *testing.T) {
+	t.Parallel()
+	released := make(chan struct{})
+	s := spawn(t, t.TempDir(), nil)
+	s.impatient(t)
+	r := receiverDoes(t, hold(released))
+	w := s.register(t, r)
+	e := started()
+	s.publish(t, e)
+	first := r.next(t)
+
+	s.signal(syscall.SIGKILL)
+	require.Equal(t, -1, s.exit())
+	close(released)
+	again := spawn(t, s.folder, nil)
+	again.impatient(t)
+
+	second := r.next(t)
+	assert.Equal(t, e.GetId(), second.eventID(t))
+	assert.Equal(t, first.deliveryID(), second.deliveryID())
+	assert.Equal(t, first.header.Get("webhook-id"), second.header.Get("webhook-id"))
+	assert.Equal(t, string(first.body), string(second.body))
+	assert.Equal(t, "1", second.attempt(), "nobody knows of the first one")
+	again.wantAttempts(t, w, delivered)
+}
+
+func TestAProcessKilledAfterSomeWebhooksWereServedServesTheRest(t *testing.T) {
+	t.Parallel()
+	released := make(chan struct{})
+	defer close(released)
+	s := spawn(t, t.TempDir(), nil)
+	s.impatient(t)
+	served, waiting := receiverAnswers(t), receiverDoes(t, hold(released))
+	one, other := s.register(t, served), s.register(t, waiting)
+	s.publish(t, started())
+	first, held := served.next(t), waiting.next(t)
+	s.wantAttempts(t, one, delivered)
+
+	s.signal(syscall.SIGKILL)
+	require.Equal(t, -1, s.exit())
+	again := spawn(t, s.folder, nil)
+	again.impatient(t)
+
+	assert.Equal(t, held.deliveryID(), waiting.next(t).deliveryID())
+	again.wantAttempts(t, other, delivered)
+	// The one that was served may get it once more, and can tell that it has it.
+	assert.Equal(t, first.deliveryID(), served.next(t).deliveryID())
+	again.wantAttempts(t, one, delivered, delivered)
+	served.wantNothingMore(t)
+}
+
+func TestAStopWaitsForAttemptsUnderWay(t *testing.T) {
+	t.Parallel()
+	released := make(chan struct{})
+	s := spawn(t, t.TempDir(), nil)
+	r := receiverDoes(t, hold(released))
+	w := s.register(t, r)
+	s.publish(t, started())
+	r.next(t)
+
+	s.signal(syscall.SIGTERM)
+	eventually(t, "the api has stopped", func() bool { return !s.answers(t) })
+	close(released)
+
+	require.Zero(t, s.exit())
+	again := spawn(t, s.folder, nil)
+	again.wantAttempts(t, w, delivered)
+	again.settle(t) // what was left would have come first
+	r.wantNothingMore(t)
+}
+
+func TestAStopHandsBackWhatItCannotWaitFor(t *testing.T) {
+	t.Parallel()
+	s := spawn(t, t.TempDir(), settings{"SHUTDOWN_GRACE": "500ms"})
+	const underWay = 20
+	answers := make([]answer, underWay)
+	for i := range answers {
+		answers[i] = silence
+	}
+	r := receiverDoes(t, answers...)
+	w := s.register(t, r)
+	deliveries := map[string]bool{}
+	for range underWay {
+		s.publish(t, started())
+	}
+	for range underWay {
+		deliveries[r.next(t).deliveryID()] = true
+	}
+
+	began := time.Now()
+	s.signal(syscall.SIGTERM)
+	require.Zero(t, s.exit())
+	assert.Less(t, time.Since(began), 10*time.Second)
+
+	// A broker that stops with the process forgets that messages were handed
+	// back, and gives them again when their time is up.
+	again := spawn(t, s.folder, nil)
+	again.impatient(t)
+	for range underWay {
+		a := r.next(t)
+		assert.True(t, deliveries[a.deliveryID()])
+		assert.Equal(t, "1", a.attempt(), "an attempt that was cut off does not count")
+	}
+	eventually(t, "all are in the log", func() bool { return len(again.attempts(t, w)) == underWay })
+	for _, a := range again.attempts(t, w) {
+		assert.Equal(t, delivered, a.Outcome)
+	}
+	r.wantNothingMore(t)
+}
+
+func TestAFolderHasOneStandaloneAtATime(t *testing.T) {
+	t.Parallel()
+	s := start(t, nil)
+	c, err := config.Load(quick(s.folder, nil))
+	require.NoError(t, err)
+
+	_, err = app.New(c, "0.0.0-e2e", zap.NewNop())
+
+	require.ErrorIs(t, err, app.ErrInUse)
+	s.stop()
+	startIn(t, s.folder, nil)
+}
+
+// impatient makes the broker give again after a second what a process had when
+// it was killed. It is half a minute otherwise, longer than any attempt lasts.
+func (s *system) impatient(t *testing.T) {
+	t.Helper()
+	for stream, name := range map[string]string{
+		topology.StreamEvents: topology.ConsumerIntake, topology.StreamDeliveries: topology.ConsumerDue,
+	} {
+		var c jetstream.ConsumerConfig
+		eventually(t, "consumer "+name, func() bool {
+			consumer, err := s.streams.Consumer(t.Context(), stream, name)
+			if err != nil {
+				return false
+			}
+			c = consumer.CachedInfo().Config
+			return true
+		})
+		c.AckWait = time.Second
+		_, err := s.streams.UpdateConsumer(t.Context(), stream, c)
+		require.NoError(t, err)
+	}
+}
