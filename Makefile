@@ -14,12 +14,12 @@ TESTED   := $(patsubst %,./%/...,$(filter-out deploy,$(MODULES)))
 
 # Tests start real servers and judge what happens within a second or two. More
 # packages at once than cores would let them time each other out.
-TEST_FLAGS ?= -race -timeout 10m
+TEST_FLAGS ?= -race -timeout 5m
 FUZZTIME   ?= 20s
 ROUNDS     ?= 20
 
 .DEFAULT_GOAL := help
-.PHONY: help run demo test e2e lint fmt generate verify-generated verify-tidy contract-baseline \
+.PHONY: help run demo test e2e lint fmt generate verify-generated tidy verify-tidy contract-baseline \
 	bench chaos fuzz vuln deploy-check build ci clean
 
 help: ## Show this.
@@ -89,9 +89,13 @@ verify-generated: $(BIN)/buf $(BIN)/protoc-gen-go build ## The contract is unbro
 contract-baseline: $(BIN)/buf ## After a release: what `buf breaking` compares with from now on.
 	cd proto && $(BIN)/buf build --exclude-source-info --output released.binpb
 
+# In this order: what a module needs depends on what those before it need.
+tidy: ## Bring every go.mod and go.sum in line with the code.
+	@for module in $(MODULES); do (cd $$module && GOWORK=off $(GO) mod tidy) || exit 1; done
+
 verify-tidy: ## Every go.mod and go.sum is what `go mod tidy` would write.
 	@failed=; for module in $(MODULES); do \
-	  (cd $$module && GOWORK=off $(GO) mod tidy -diff) || { echo "$$module/go.mod is not tidy: run go mod tidy there" >&2; failed=1; }; \
+	  (cd $$module && GOWORK=off $(GO) mod tidy -diff) || { echo "$$module/go.mod is not tidy: run make tidy" >&2; failed=1; }; \
 	done; [ -z "$$failed" ]
 
 deploy-check: ## Manifests, compose file and Dockerfiles agree with the programs.
@@ -104,7 +108,7 @@ vuln: $(BIN)/govulncheck ## Known vulnerabilities in what the programs call (nee
 
 # The quickest refusal first. The tree must be clean at the end where it was
 # clean at the start, and always in CI: no step may leave anything behind.
-ci: ## What a change must pass.
+ci: $(BIN)/nats ## What a change must pass.
 	@before=$$(git status --porcelain); \
 	for step in verify-tidy verify-generated lint deploy-check test; do \
 	  echo "== $$step"; start=$$(date +%s); \

@@ -2,23 +2,44 @@
 // logged or marshalled by accident, and [Box] encrypts it for one webhook.
 package secret
 
-import "log/slog"
+import (
+	"fmt"
+	"io"
+	"log/slog"
+)
 
 const redacted = "[redacted]"
 
 // Text is a secret in the clear. Every way of formatting it yields "[redacted]";
-// [Text.Reveal] is the one way to its value.
-type Text struct{ value string }
+// [Text.Reveal] is the one way to its value. The zero Text is no secret.
+//
+// Its value is behind two pointers: package fmt follows one when it may not call
+// methods, as for a Text in an unexported field, and then prints an address.
+type Text struct{ value **string }
 
 // New wraps a secret.
-func New(value string) Text { return Text{value: value} }
+func New(value string) Text {
+	if value == "" {
+		return Text{}
+	}
+	inner := &value
+	return Text{value: &inner}
+}
 
 // Reveal returns the secret itself. Call it to sign, to encrypt, or to answer
 // the host who has just made it; never to log.
-func (t Text) Reveal() string { return t.value }
+func (t Text) Reveal() string {
+	if t.value == nil {
+		return ""
+	}
+	return **t.value
+}
 
 // IsEmpty reports whether there is no secret.
-func (t Text) IsEmpty() bool { return t.value == "" }
+func (t Text) IsEmpty() bool { return t.value == nil }
+
+// Format implements [fmt.Formatter], for every verb.
+func (t Text) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, redacted) } // fmt keeps the error
 
 // String implements [fmt.Stringer].
 func (t Text) String() string { return redacted }

@@ -24,7 +24,7 @@ import (
 )
 
 // version is set when an image is built.
-var version = "0.0.0-dev" //nolint:gochecknoglobals // the linker sets it
+var version = "0.0.0-dev"
 
 func main() { os.Exit(run(os.Args[1:], os.Stdin, os.Stdout, os.Stderr)) }
 

@@ -95,7 +95,7 @@ func New(c Config, log *zap.Logger) (*App, error) {
 	if err != nil {
 		return nil, err
 	}
-	listener, err := net.Listen("tcp", c.HTTPAddr)
+	listener, err := new(net.ListenConfig).Listen(context.Background(), "tcp", c.HTTPAddr)
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("listen on HTTP_ADDR: %w", err), ops.Close())
 	}
@@ -141,18 +141,18 @@ func (a *App) Run(ctx context.Context) error {
 }
 
 func (a *App) run(ctx context.Context) error {
-	webhooks, err := store.Open(a.config.MongoDBURI, a.config.MongoDBDatabase, a.log)
+	webhooks, err := store.Open(ctx, a.config.MongoDBURI, a.config.MongoDBDatabase, a.log)
 	if err != nil {
 		return errors.Join(err, a.listener.Close())
 	}
-	defer a.closing("mongodb", webhooks.Close)
+	defer a.closing(ctx, "mongodb", webhooks.Close)
 	nc, err := topology.Connect(topology.Connection{
 		URL: a.config.NATSURL, CredentialsFile: a.config.NATSCredentialsFile, Name: "webhooks-api",
 	}, a.log)
 	if err != nil {
 		return errors.Join(err, a.listener.Close())
 	}
-	defer a.closing("nats", func(ctx context.Context) error { return flushAndClose(ctx, nc) })
+	defer a.closing(ctx, "nats", func(ctx context.Context) error { return flushAndClose(ctx, nc) })
 	js, err := jetstream.New(nc)
 	if err != nil {
 		return errors.Join(fmt.Errorf("open jetstream: %w", err), a.listener.Close())
@@ -162,9 +162,10 @@ func (a *App) run(ctx context.Context) error {
 		Options: projection.Options{Reconcile: reconcileInterval, Rebuild: rebuildInterval},
 	})
 	recorder := record.New(record.Parts{
-		Store: webhooks, JS: js, Project: projector.Project, Log: a.log, Metrics: record.NewMetrics(a.metrics),
+		Store: webhooks, JS: js, Project: projector.Project, Share: a.config.RecordShare,
+		Log: a.log, Metrics: record.NewMetrics(a.metrics),
 	})
-	server, err := httpapi.New(httpapi.Parts{
+	server, err := httpapi.New(httpapi.Parts{ //nolint:contextcheck // its handlers use their requests' contexts
 		Store:         webhooks,
 		Access:        a.identity,
 		Secrets:       a.box,
@@ -188,9 +189,17 @@ func (a *App) run(ctx context.Context) error {
 	group, stop := errgroup.WithContext(ctx)
 	group.Go(func() error { return a.identity.Run(stop, tokensInterval) })
 	group.Go(func() error { return a.setUp(stop, webhooks, js) })
-	group.Go(func() error { return projector.Run(stop) })
-	group.Go(func() error { return recorder.Run(stop) })
-	group.Go(func() error { return recorder.Expire(stop, a.config.AttemptsMaxAge) })
+	group.Go(func() error {
+		select {
+		case <-a.ready: // they need the store and the streams
+		case <-stop.Done():
+			return nil
+		}
+		group.Go(func() error { return projector.Run(stop) })
+		group.Go(func() error { return recorder.Run(stop) })
+		group.Go(func() error { return recorder.Expire(stop, a.config.AttemptsMaxAge) })
+		return nil
+	})
 	served := make(chan error, 1)
 	go func() { served <- server.Serve(a.listener) }()
 	select {
@@ -283,8 +292,8 @@ func (a *App) shutdown(ctx context.Context, server *http.Server) error {
 }
 
 // closing ends a connection and logs what goes wrong: the work is done by then.
-func (a *App) closing(what string, end func(context.Context) error) {
-	ctx, cancel := context.WithTimeout(context.Background(), closeTimeout)
+func (a *App) closing(ctx context.Context, what string, end func(context.Context) error) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), closeTimeout)
 	defer cancel()
 	if err := end(ctx); err != nil {
 		a.log.Warn("connection not closed properly", zap.String("connection", what), zap.Error(err))

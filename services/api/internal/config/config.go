@@ -41,6 +41,7 @@ type Config struct {
 	RequireHTTPS          bool           `env:"REQUIRE_HTTPS" envDefault:"false" desc:"Refuse webhooks with http:// URLs."`
 	MaxWebhooksPerProject int            `env:"MAX_WEBHOOKS_PER_PROJECT" envDefault:"50" desc:"How many webhooks a project can have (1 to 1000)."`
 	AttemptsMaxAge        time.Duration  `env:"ATTEMPTS_MAX_AGE" envDefault:"720h" desc:"How long the delivery log keeps an attempt."`
+	RecordShare           float64        `env:"RECORD_SHARE" envDefault:"1" desc:"Largest share of the time that is spent on recording attempts (0.05 to 1). Below 1 the recorder rests in between: for a database that shares its processors with the dispatcher, so that deliveries come first and their log later."`
 	TestTimeout           time.Duration  `env:"TEST_TIMEOUT" envDefault:"33s" desc:"How long a test delivery is waited for; more than the dispatcher's ATTEMPT_TIMEOUT can be."`
 
 	StreamReplicas  int           `env:"STREAM_REPLICAS" envDefault:"1" desc:"Copies of every stream and of the bucket: 1, or 3 on a cluster."`
@@ -48,7 +49,7 @@ type Config struct {
 	EventsMaxBytes  int64         `env:"EVENTS_MAX_BYTES" envDefault:"0" desc:"Limit of the stream EVENTS in bytes; publishing beyond it is refused. 0: no limit."`
 	DuplicateWindow time.Duration `env:"DUPLICATE_WINDOW" envDefault:"10m" desc:"How long a repeated publish of the same event id is stored once only."`
 
-	OpsAddr       string        `env:"OPS_ADDR" envDefault:":9090" desc:"Listener of /livez, /readyz and /metrics; empty for none."`
+	OpsAddr       string        `env:"OPS_ADDR" envDefault:":9090" desc:"Listener of /livez, /readyz and /metrics; \"none\" for none."`
 	LogLevel      string        `env:"LOG_LEVEL" envDefault:"info" desc:"debug, info, warn or error."`
 	ShutdownGrace time.Duration `env:"SHUTDOWN_GRACE" envDefault:"20s" desc:"How long a stop waits for requests under way."`
 }
@@ -119,6 +120,7 @@ func (c Config) Validate() error {
 	check(c.MaxWebhooksPerProject >= 1 && c.MaxWebhooksPerProject <= 1000,
 		"MAX_WEBHOOKS_PER_PROJECT must be 1 to 1000, not %d", c.MaxWebhooksPerProject)
 	check(c.AttemptsMaxAge >= time.Minute, "ATTEMPTS_MAX_AGE must be at least 1m, not %s", c.AttemptsMaxAge)
+	check(c.RecordShare >= 0.05 && c.RecordShare <= 1, "RECORD_SHARE must be 0.05 to 1, not %g", c.RecordShare)
 	check(c.TestTimeout >= time.Second && c.TestTimeout <= 2*time.Minute, "TEST_TIMEOUT must be 1s to 2m, not %s", c.TestTimeout)
 	check(c.ShutdownGrace >= 0, "SHUTDOWN_GRACE must not be negative")
 	if err := c.Streams().Validate(); err != nil {

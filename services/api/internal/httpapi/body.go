@@ -53,8 +53,7 @@ func readRegistration(c echo.Context) (registration, error) {
 	}
 	raw, err := io.ReadAll(http.MaxBytesReader(c.Response(), request.Body, maxBodyBytes))
 	if err != nil {
-		var tooLarge *http.MaxBytesError
-		if errors.As(err, &tooLarge) {
+		if _, tooLarge := errors.AsType[*http.MaxBytesError](err); tooLarge {
 			return registration{}, err
 		}
 		return registration{}, answer(http.StatusBadRequest, "The request body ended early.")
@@ -85,8 +84,7 @@ func parseRegistration(raw []byte) (registration, error) {
 		return registration{}, malformed
 	}
 	if err := json.Unmarshal(raw, &fields); err != nil {
-		var syntax *json.SyntaxError
-		if errors.As(err, &syntax) {
+		if _, isSyntax := errors.AsType[*json.SyntaxError](err); isSyntax {
 			return registration{}, malformed
 		}
 		return registration{}, answer(http.StatusUnprocessableEntity, "The request body must be a JSON object.")

@@ -9,9 +9,7 @@ package mongotest
 import (
 	"context"
 	"fmt"
-
 	"log/slog"
-	"net"
 	"os"
 	"strings"
 	"testing"
@@ -107,17 +105,6 @@ func (s *Server) run() {
 			s.tb.Errorf("stop the test's database: %v", err)
 		}
 	}
-	s.await()
-}
-
-// await waits until the server accepts connections.
-func (s *Server) await() {
-	s.tb.Helper()
-	conn, err := net.DialTimeout("tcp", s.addr, patience)
-	if err != nil {
-		s.tb.Fatalf("connect to the test's database: %v", err)
-	}
-	_ = conn.Close() // nothing was sent
 }
 
 func (s *Server) drop() {

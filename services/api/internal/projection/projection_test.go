@@ -42,7 +42,7 @@ type world struct {
 func newWorld(t *testing.T) *world {
 	t.Helper()
 	mongo := mongotest.Start(t)
-	s, err := store.Open(mongo.URI(), mongo.Database(), zap.NewNop())
+	s, err := store.Open(t.Context(), mongo.URI(), mongo.Database(), zap.NewNop())
 	require.NoError(t, err)
 	t.Cleanup(func() { assert.NoError(t, s.Close(context.Background())) })
 	require.NoError(t, s.Prepare(t.Context(), time.Hour))

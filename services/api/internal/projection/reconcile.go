@@ -24,21 +24,32 @@ const (
 	// The bucket remembers it for ever.
 	tombstoneAge = 30 * 24 * time.Hour
 	purgePage    = 500
+	// reconcileShare keeps looking for left-overs below a tenth of the time, also
+	// in a database that has to read everything for it.
+	reconcileShare = 10
+	// reconcileLatest is how late it may become for that.
+	reconcileLatest = 20 * time.Second
 )
 
 // Run reconciles until ctx is done. It never gives up: whatever fails is tried
 // again with the next tick.
 func (p *Projector) Run(ctx context.Context) error {
-	ticker := time.NewTicker(p.options.Reconcile)
-	defer ticker.Stop()
+	timer := time.NewTimer(0)
+	defer timer.Stop()
 	loop := reconciler{Projector: p}
 	for {
-		loop.tick(ctx)
 		select {
 		case <-ctx.Done():
 			return nil
-		case <-ticker.C:
+		case <-timer.C:
 		}
+		began := time.Now()
+		loop.tick(ctx)
+		wait := p.options.Reconcile
+		if !loop.failing {
+			wait = max(wait, min(reconcileShare*time.Since(began), reconcileLatest))
+		}
+		timer.Reset(wait)
 	}
 }
 

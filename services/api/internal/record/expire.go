@@ -20,7 +20,6 @@ func (r *Recorder) Expire(ctx context.Context, maxAge time.Duration) error {
 		deleted, err := r.store.Expire(ctx, time.Now().Add(-maxAge), expirePage)
 		switch {
 		case ctx.Err() != nil:
-			return nil
 		case err != nil:
 			r.log.Warn("expired attempts stay for now", zap.Error(err))
 		case deleted > 0:

@@ -1,11 +1,27 @@
 package record
 
 import (
+	"context"
+	"errors"
+	"fmt"
 	"slices"
+	"sync"
 	"time"
+
+	"go.uber.org/zap"
 
 	"github.com/dembrane/webhooks/proto/webhooksv1"
 	"github.com/dembrane/webhooks/services/api/internal/store"
+)
+
+const (
+	// healthInterval is how late the times in a webhook's health may be.
+	healthInterval = 2 * time.Second
+	// healthShare keeps the writing of health below a fifth of the time, however
+	// slow the database and however many webhooks.
+	healthShare = 4
+	// maxKnown bounds the webhooks whose health is remembered.
+	maxKnown = 20_000
 )
 
 // counts reports whether an attempt says something about the receiver: a POST
@@ -25,44 +41,134 @@ func counts(a *webhooksv1.Attempt) bool {
 	return false
 }
 
-// after is the health of a webhook when these attempts are taken into account.
-// They may come late, twice, and in any order: an attempt that is older than
-// what is known changes nothing that the newer one has decided.
-func after(h store.Health, attempts []*webhooksv1.Attempt) store.Health {
-	inOrder := slices.SortedStableFunc(slices.Values(attempts), func(a, b *webhooksv1.Attempt) int {
-		return a.GetStartedAt().AsTime().Compare(b.GetStartedAt().AsTime())
-	})
-	for _, a := range inOrder {
-		if !counts(a) {
-			continue
-		}
-		at := a.GetStartedAt().AsTime().Truncate(time.Millisecond)
-		if h.LastAttemptAt == nil || !at.Before(*h.LastAttemptAt) {
-			h.LastAttemptAt, h.LastStatusCode = &at, int(a.GetStatusCode())
-		}
-		if a.GetOutcome() == webhooksv1.Outcome_OUTCOME_DELIVERED {
-			h = succeeded(h, at)
-		} else {
-			h = failed(h, at)
-		}
-	}
-	return h
-}
-
-func succeeded(h store.Health, at time.Time) store.Health {
-	if h.LastSuccessAt == nil || at.After(*h.LastSuccessAt) {
+// told is what one attempt that counts says about its webhook.
+func told(a *webhooksv1.Attempt) store.Health {
+	at := a.GetStartedAt().AsTime().Truncate(time.Millisecond)
+	h := store.Health{LastAttemptAt: &at, LastStatusCode: int(a.GetStatusCode())}
+	if a.GetOutcome() == webhooksv1.Outcome_OUTCOME_DELIVERED {
 		h.LastSuccessAt = &at
-	}
-	if h.FailingSince != nil && !h.FailingSince.After(at) {
-		h.FailingSince = nil
-	}
-	return h
-}
-
-func failed(h store.Health, at time.Time) store.Health {
-	overtaken := h.LastSuccessAt != nil && !h.LastSuccessAt.Before(at)
-	if !overtaken && (h.FailingSince == nil || at.Before(*h.FailingSince)) {
+	} else {
 		h.FailingSince = &at
 	}
 	return h
+}
+
+// summary is what attempts say about their webhook, in the order of their time.
+func summary(attempts []*webhooksv1.Attempt) store.Health {
+	slices.SortStableFunc(attempts, func(a, b *webhooksv1.Attempt) int {
+		return a.GetStartedAt().AsTime().Compare(b.GetStartedAt().AsTime())
+	})
+	var h store.Health
+	for _, a := range attempts {
+		h = h.Merge(told(a))
+	}
+	return h
+}
+
+// book remembers the health of webhooks between writes. A webhook that starts or
+// stops failing is written before its records are acknowledged; that one more
+// attempt went as the last one did is written a little later, once for many.
+type book struct {
+	merge func(ctx context.Context, webhookID string, known store.Health) (store.Health, error)
+
+	mu    sync.Mutex
+	pages map[string]page
+}
+
+type page struct {
+	// written is what the database had when it was last told something.
+	written store.Health
+	// since is what it has not been told yet.
+	since store.Health
+	dirty bool
+}
+
+// tell adds what is newly known of a webhook.
+func (b *book) tell(ctx context.Context, id string, news store.Health) error {
+	b.mu.Lock()
+	known, found := b.pages[id]
+	news = known.since.Merge(news)
+	if found && !turns(known.written, news) {
+		known.since, known.dirty = news, true
+		b.pages[id] = known
+		b.mu.Unlock()
+		return nil
+	}
+	b.mu.Unlock()
+	return b.write(ctx, id, news)
+}
+
+// turns reports whether the news are more than that things go on as they were.
+func turns(written, news store.Health) bool {
+	next := written.Merge(news)
+	return (next.FailingSince == nil) != (written.FailingSince == nil) ||
+		(next.LastSuccessAt == nil) != (written.LastSuccessAt == nil) ||
+		(next.LastAttemptAt == nil) != (written.LastAttemptAt == nil)
+}
+
+func (b *book) write(ctx context.Context, id string, news store.Health) error {
+	written, err := b.merge(ctx, id, news)
+	if err != nil {
+		return fmt.Errorf("update health of webhook %s: %w", id, err)
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if len(b.pages) >= maxKnown {
+		b.forget()
+	}
+	// What came in between is merged once more with the next write: harmless.
+	after := b.pages[id]
+	after.written = written
+	if written.Merge(after.since).Equal(written) {
+		after.since, after.dirty = store.Health{}, false
+	}
+	b.pages[id] = after
+	return nil
+}
+
+// forget drops what the database knows as well.
+func (b *book) forget() {
+	for id, known := range b.pages {
+		if !known.dirty {
+			delete(b.pages, id)
+		}
+	}
+}
+
+// flush writes everything that is not written yet.
+func (b *book) flush(ctx context.Context) error {
+	b.mu.Lock()
+	late := map[string]store.Health{}
+	for id, known := range b.pages {
+		if known.dirty {
+			late[id] = known.since
+		}
+	}
+	b.mu.Unlock()
+	var faults []error
+	for id, news := range late {
+		if ctx.Err() != nil {
+			break
+		}
+		if err := b.write(ctx, id, news); err != nil {
+			faults = append(faults, err)
+			break // the database is away; all are still there the next time
+		}
+	}
+	return errors.Join(faults...)
+}
+
+// keepHealth writes late health until ctx is done, and then once more.
+func (r *Recorder) keepHealth(ctx context.Context) {
+	wait := healthInterval
+	for ctx.Err() == nil {
+		pause(ctx, wait)
+		bounded, cancel := context.WithTimeout(context.WithoutCancel(ctx), writeTimeout)
+		began := time.Now()
+		if err := r.book.flush(bounded); err != nil {
+			r.log.Warn("health of webhooks is late", zap.Error(err))
+		}
+		cancel()
+		wait = max(healthInterval, healthShare*time.Since(began))
+	}
 }

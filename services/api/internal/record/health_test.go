@@ -1,6 +1,7 @@
 package record
 
 import (
+	"slices"
 	"testing"
 	"time"
 
@@ -32,7 +33,7 @@ func attempt(n int, outcome webhooksv1.Outcome, status uint32) *webhooksv1.Attem
 	}
 }
 
-func TestAfter(t *testing.T) {
+func TestHealthAfterAttempts(t *testing.T) {
 	tested := attempt(9, exhausted, 500)
 	tested.Trigger = webhooksv1.Trigger_TRIGGER_TEST
 	failing := store.Health{FailingSince: at(1), LastAttemptAt: at(1), LastStatusCode: 500}
@@ -44,29 +45,45 @@ func TestAfter(t *testing.T) {
 	}{
 		"nothing": {healthy, nil, healthy},
 		"first success": {
-			store.Health{}, []*webhooksv1.Attempt{attempt(1, delivered, 204)},
+			store.Health{},
+			[]*webhooksv1.Attempt{attempt(1, delivered, 204)},
 			store.Health{LastSuccessAt: at(1), LastAttemptAt: at(1), LastStatusCode: 204},
 		},
 		"first failure": {
-			store.Health{}, []*webhooksv1.Attempt{attempt(1, retry, 500)},
+			store.Health{},
+			[]*webhooksv1.Attempt{attempt(1, retry, 500)},
 			store.Health{FailingSince: at(1), LastAttemptAt: at(1), LastStatusCode: 500},
 		},
 		"failing keeps its beginning": {
-			failing, []*webhooksv1.Attempt{attempt(2, retry, 502), attempt(3, exhausted, 0)},
+			failing,
+			[]*webhooksv1.Attempt{attempt(2, retry, 502), attempt(3, exhausted, 0)},
 			store.Health{FailingSince: at(1), LastAttemptAt: at(3), LastStatusCode: 0},
 		},
 		"success ends it": {
-			failing, []*webhooksv1.Attempt{attempt(2, delivered, 200)},
+			failing,
+			[]*webhooksv1.Attempt{attempt(2, delivered, 200)},
 			store.Health{LastSuccessAt: at(2), LastAttemptAt: at(2), LastStatusCode: 200},
 		},
 		"success and failure in one batch, out of order": {
-			failing, []*webhooksv1.Attempt{attempt(4, retry, 503), attempt(2, delivered, 200)},
+			failing,
+			[]*webhooksv1.Attempt{attempt(4, retry, 503), attempt(2, delivered, 200)},
 			store.Health{FailingSince: at(4), LastSuccessAt: at(2), LastAttemptAt: at(4), LastStatusCode: 503},
 		},
 		"late failure from before the success": {healthy, []*webhooksv1.Attempt{attempt(4, retry, 500)}, healthy},
 		"the same records again":               {failing, []*webhooksv1.Attempt{attempt(1, retry, 500)}, failing},
+		"two at the same time": {
+			failing,
+			[]*webhooksv1.Attempt{attempt(5, delivered, 202), attempt(5, delivered, 202)},
+			store.Health{LastSuccessAt: at(5), LastAttemptAt: at(5), LastStatusCode: 202},
+		},
+		"another answer at the same time": {
+			healthy,
+			[]*webhooksv1.Attempt{attempt(5, delivered, 202)},
+			store.Health{LastSuccessAt: at(5), LastAttemptAt: at(5), LastStatusCode: 202},
+		},
 		"gone counts as a failure": {
-			healthy, []*webhooksv1.Attempt{attempt(6, gone, 410)},
+			healthy,
+			[]*webhooksv1.Attempt{attempt(6, gone, 410)},
 			store.Health{FailingSince: at(6), LastSuccessAt: at(5), LastAttemptAt: at(6), LastStatusCode: 410},
 		},
 		"tests and deliveries that were not made do not count": {
@@ -80,7 +97,21 @@ func TestAfter(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			assert.Equal(t, row.want, after(row.before, row.given))
+			var counted []*webhooksv1.Attempt
+			for _, a := range row.given {
+				if counts(a) {
+					counted = append(counted, a)
+				}
+			}
+			once := row.before.Merge(summary(counted))
+			assert.Equal(t, row.want, once)
+			assert.Equal(t, row.want, once.Merge(summary(counted)), "the same once more")
+			slices.Reverse(counted)
+			h := row.before
+			for _, a := range counted {
+				h = h.Merge(told(a))
+			}
+			assert.Equal(t, row.want, h, "one by one, newest first")
 		})
 	}
 }

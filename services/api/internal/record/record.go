@@ -1,7 +1,7 @@
 // Package record moves the records of attempts from ATTEMPTS into MongoDB.
 //
-// A message is acknowledged when its attempts are in the delivery log, their
-// webhooks' health is up to date, and a webhook whose receiver is gone is
+// A message is acknowledged when its attempts are in the delivery log, a webhook
+// that began or ceased to fail says so, and one whose receiver is gone is
 // disabled. Until then it is kept: a MongoDB that is away only makes the log
 // late. All of that may be done twice without harm, so a crash in between loses
 // and repeats nothing.
@@ -11,6 +11,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 	"time"
 
 	"github.com/cenkalti/backoff/v4"
@@ -34,12 +35,12 @@ const (
 	maxAckPending = 256
 	// batchMessages and batchAttempts bound what is written in one go; a message
 	// is never split.
-	batchMessages = 32
+	batchMessages = 64
 	batchAttempts = 4000
 	// prefetchBytes bounds what is held in memory beyond that.
 	prefetchBytes = 32 << 20
 	// linger is how long a batch waits for more once it has begun.
-	linger = 25 * time.Millisecond
+	linger = 100 * time.Millisecond
 	// writeTimeout bounds one try to write a batch, which a stop does not cut off.
 	writeTimeout = 25 * time.Second
 	// handBackTimeout bounds the wait for what was sent ahead and comes back.
@@ -50,7 +51,7 @@ const (
 // another try.
 type attempts interface {
 	InsertAttempts(ctx context.Context, list []*webhooksv1.Attempt) (store.Recorded, error)
-	UpdateHealth(ctx context.Context, webhookID string, edit func(store.Health) store.Health) error
+	MergeHealth(ctx context.Context, webhookID string, known store.Health) (store.Health, error)
 	Disable(ctx context.Context, projectID, webhookID string, revision int64, reason store.DisabledReason) (bool, error)
 	Expire(ctx context.Context, before time.Time, limit int64) (int, error)
 }
@@ -60,8 +61,10 @@ type Recorder struct {
 	store   attempts
 	js      jetstream.JetStream
 	project func(ctx context.Context, projectID, webhookID string)
+	share   float64
 	log     *zap.Logger
 	metrics *Metrics
+	book    *book
 }
 
 // Parts is what a recorder is made of.
@@ -70,25 +73,42 @@ type Parts struct {
 	JS    jetstream.JetStream
 	// Project is called with a webhook that was disabled.
 	Project func(ctx context.Context, projectID, webhookID string)
+	// Share is the largest share of the time, above 0 and up to 1, in which it
+	// may be at work.
+	Share   float64
 	Log     *zap.Logger
 	Metrics *Metrics
 }
 
 // New makes a recorder.
 func New(parts Parts) *Recorder {
-	return &Recorder{store: parts.Store, js: parts.JS, project: parts.Project, log: parts.Log, metrics: parts.Metrics}
+	return &Recorder{
+		store: parts.Store, js: parts.JS, project: parts.Project, share: parts.Share, log: parts.Log, metrics: parts.Metrics,
+		book: &book{merge: parts.Store.MergeHealth, pages: map[string]page{}},
+	}
 }
 
 // Run records until ctx is done. It then writes down what it holds, if that
 // succeeds at the first try, and hands back the rest. Whatever happens to the
 // stream, the consumer or the connection, it starts over.
 func (r *Recorder) Run(ctx context.Context) error {
+	healthCtx, stop := context.WithCancel(context.WithoutCancel(ctx))
+	var health sync.WaitGroup
+	health.Go(func() { r.keepHealth(healthCtx) })
+	// Last of all, so that the last records count.
+	defer health.Wait()
+	defer stop()
+	r.recordUntil(ctx)
+	return nil
+}
+
+func (r *Recorder) recordUntil(ctx context.Context) {
 	wait := retries()
 	for ctx.Err() == nil {
 		began := time.Now()
 		err := r.consume(ctx)
 		if ctx.Err() != nil {
-			break
+			return
 		}
 		r.log.Warn("recording was interrupted: starting over", zap.Error(err))
 		if time.Since(began) > time.Minute {
@@ -96,7 +116,6 @@ func (r *Recorder) Run(ctx context.Context) error {
 		}
 		pause(ctx, wait.NextBackOff())
 	}
-	return nil
 }
 
 // consume pulls and records until something breaks or ctx is done.
@@ -117,9 +136,13 @@ func (r *Recorder) consume(ctx context.Context) error {
 			handBack(batch)
 			return err
 		}
+		began := time.Now()
 		if err := r.settle(ctx, batch); err != nil {
 			handBack(batch)
 			return err
+		}
+		if r.share > 0 && r.share < 1 {
+			pause(ctx, time.Duration(float64(time.Since(began))*(1/r.share-1)))
 		}
 	}
 }
@@ -141,7 +164,7 @@ func gather(ctx context.Context, messages jetstream.MessagesContext) ([]jetstrea
 		}
 		next, err := messages.Next(jetstream.NextMaxWait(left))
 		if err != nil {
-			break // no more for now; what is wrong, if anything, shows with the next wait
+			return batch, nil //nolint:nilerr // no more for now; what is wrong, if anything, shows with the next wait
 		}
 		batch = append(batch, next)
 		size += len(next.Data())
@@ -247,9 +270,8 @@ func (r *Recorder) updateWebhooks(ctx context.Context, list []*webhooksv1.Attemp
 		}
 	}
 	for id, group := range byWebhook {
-		err := r.store.UpdateHealth(ctx, id, func(h store.Health) store.Health { return after(h, group) })
-		if err != nil {
-			return fmt.Errorf("update health of webhook %s: %w", id, err)
+		if err := r.book.tell(ctx, id, summary(group)); err != nil {
+			return err
 		}
 		if err := r.disableGone(ctx, group); err != nil {
 			return err

@@ -43,7 +43,7 @@ type world struct {
 func newWorld(t *testing.T) *world {
 	t.Helper()
 	mongo := mongotest.StartEmbedded(t)
-	s, err := store.Open(mongo.URI(), mongo.Database(), zap.NewNop())
+	s, err := store.Open(t.Context(), mongo.URI(), mongo.Database(), zap.NewNop())
 	require.NoError(t, err)
 	t.Cleanup(func() { assert.NoError(t, s.Close(context.Background())) })
 	require.NoError(t, s.Prepare(t.Context(), time.Hour))
@@ -64,14 +64,14 @@ func (w *world) ensure() {
 // attempts lets a test put itself between the recorder and its store.
 type attempts interface {
 	InsertAttempts(ctx context.Context, list []*webhooksv1.Attempt) (store.Recorded, error)
-	UpdateHealth(ctx context.Context, webhookID string, edit func(store.Health) store.Health) error
+	MergeHealth(ctx context.Context, webhookID string, known store.Health) (store.Health, error)
 	Disable(ctx context.Context, projectID, webhookID string, revision int64, reason store.DisabledReason) (bool, error)
 	Expire(ctx context.Context, before time.Time, limit int64) (int, error)
 }
 
 func (w *world) recorder(s attempts) *record.Recorder {
 	return record.New(record.Parts{
-		Store: s, JS: w.js, Log: zap.NewNop(), Metrics: record.NewMetrics(prometheus.NewRegistry()),
+		Store: s, JS: w.js, Share: 1, Log: zap.NewNop(), Metrics: record.NewMetrics(prometheus.NewRegistry()),
 		Project: func(context.Context, string, string) { w.projected.Add(1) },
 	})
 }
@@ -151,13 +151,17 @@ func TestRecordsAndHealth(t *testing.T) {
 	w.wantRecords(bad.ID, 1)
 	w.wantDrained()
 
-	got, err := w.store.Get(t.Context(), "p1", good.ID)
-	require.NoError(t, err)
-	assert.Equal(t, 202, got.Health.LastStatusCode)
+	var got store.Webhook
+	require.EventuallyWithT(t, func(c *assert.CollectT) {
+		var err error
+		got, err = w.store.Get(t.Context(), "p1", good.ID)
+		require.NoError(c, err)
+		assert.Equal(c, 202, got.Health.LastStatusCode)
+	}, patience, 10*time.Millisecond)
 	assert.NotNil(t, got.Health.LastSuccessAt)
 	assert.Nil(t, got.Health.FailingSince)
 	assert.EqualValues(t, 1, got.Revision)
-	got, err = w.store.Get(t.Context(), "p1", bad.ID)
+	got, err := w.store.Get(t.Context(), "p1", bad.ID)
 	require.NoError(t, err)
 	assert.NotNil(t, got.Health.FailingSince)
 	assert.Zero(t, w.projected.Load())
@@ -259,11 +263,11 @@ func (f *failing) InsertAttempts(ctx context.Context, list []*webhooksv1.Attempt
 	return recorded, err
 }
 
-func (f *failing) UpdateHealth(ctx context.Context, id string, edit func(store.Health) store.Health) error {
+func (f *failing) MergeHealth(ctx context.Context, id string, known store.Health) (store.Health, error) {
 	if f.health.Add(1) == 1 {
-		return errInjected
+		return store.Health{}, errInjected
 	}
-	return f.Store.UpdateHealth(ctx, id, edit)
+	return f.Store.MergeHealth(ctx, id, known)
 }
 
 func (f *failing) Disable(ctx context.Context, projectID, id string, revision int64, reason store.DisabledReason) (bool, error) {

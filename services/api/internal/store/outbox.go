@@ -18,9 +18,8 @@ func (s *Store) Pending(ctx context.Context, limit int64) ([]string, error) {
 // Settle takes the mark off a revision that is in the bucket. It does nothing
 // when there is a newer one.
 func (s *Store) Settle(ctx context.Context, id string, revision int64) error {
-	_, err := s.update(ctx, id, bson.D{{Key: "revision", Value: revision}},
+	return s.update(ctx, id, bson.D{{Key: "revision", Value: revision}},
 		bson.D{{Key: "$unset", Value: bson.D{{Key: "pending", Value: ""}}}})
-	return err
 }
 
 // Each calls visit with every webhook, tombstones included, and stops at the

@@ -13,8 +13,12 @@ import (
 	"go.mongodb.org/mongo-driver/mongo/options"
 )
 
-// changeAttempts is how often a change is tried against concurrent ones.
-const changeAttempts = 10
+// changeAttempts is how often a change is tried against concurrent ones, and
+// changePause how long it waits in between, times the number of tries.
+const (
+	changeAttempts = 10
+	changePause    = 10 * time.Millisecond
+)
 
 // newestFirst is the order of every list.
 func newestFirst() bson.D { return bson.D{{Key: "created_at", Value: -1}, {Key: "_id", Value: -1}} }
@@ -157,26 +161,39 @@ func (s *Store) find(ctx context.Context, filter bson.D, opts *options.FindOptio
 // is returned as it is, and nothing is stored. Errors: [ErrNotFound],
 // [ErrConflict].
 func (s *Store) Change(ctx context.Context, projectID, id string, edit func(*Webhook) error) (Webhook, error) {
-	for range changeAttempts {
-		current, err := s.Get(ctx, projectID, id)
-		if err != nil {
-			return Webhook{}, err
+	for try := range changeAttempts {
+		next, stored, err := s.tryChange(ctx, projectID, id, edit)
+		if err != nil || stored {
+			return next, err
 		}
-		next := current
-		next.Events, next.Secrets = slices.Clone(current.Events), slices.Clone(current.Secrets)
-		if err := edit(&next); err != nil {
-			return Webhook{}, err
-		}
-		next.UpdatedAt = later(current.UpdatedAt, now())
-		stored, err := s.replace(ctx, current.Revision, &next)
-		if err != nil {
-			return Webhook{}, err
-		}
-		if stored {
-			return next, nil
+		// Another replica was faster. A pause by chance lets both go on.
+		wait := time.NewTimer(time.Duration(rand.Int64N(int64(try+1) * int64(changePause)))) //nolint:gosec // it only has to spread
+		select {
+		case <-ctx.Done():
+			wait.Stop()
+			return Webhook{}, unavailable("change webhook", context.Cause(ctx))
+		case <-wait.C:
 		}
 	}
 	return Webhook{}, ErrConflict
+}
+
+// tryChange reports false when the webhook changed between reading and writing
+// it. Within this process that cannot happen.
+func (s *Store) tryChange(ctx context.Context, projectID, id string, edit func(*Webhook) error) (Webhook, bool, error) {
+	defer s.lock(id)()
+	current, err := s.Get(ctx, projectID, id)
+	if err != nil {
+		return Webhook{}, false, err
+	}
+	next := current
+	next.Events, next.Secrets = slices.Clone(current.Events), slices.Clone(current.Secrets)
+	if err := edit(&next); err != nil {
+		return Webhook{}, false, err
+	}
+	next.UpdatedAt = later(current.UpdatedAt, now())
+	stored, err := s.replace(ctx, current.Revision, &next)
+	return next, stored, err
 }
 
 // Delete turns a webhook into a tombstone: its secrets and its URL are gone, its
@@ -200,9 +217,8 @@ func (s *Store) Raise(ctx context.Context, id string, from, above int64) error {
 	if err != nil || w.Revision != from {
 		return err
 	}
-	_, err = s.update(ctx, id, bson.D{{Key: "revision", Value: from}},
+	return s.update(ctx, id, bson.D{{Key: "revision", Value: from}},
 		bson.D{{Key: "$set", Value: bson.D{{Key: "revision", Value: above + 1}, {Key: "pending", Value: true}}}})
-	return err
 }
 
 // replace writes the next revision of w and reports false when the stored one is
@@ -223,7 +239,7 @@ func (s *Store) replace(ctx context.Context, from int64, w *Webhook) (bool, erro
 		{Key: "revision", Value: w.Revision},
 		{Key: "pending", Value: true},
 	}
-	return s.update(ctx, w.ID, bson.D{{Key: "revision", Value: from}}, bson.D{{Key: "$set", Value: set}})
+	return s.updateLocked(ctx, w.ID, bson.D{{Key: "revision", Value: from}}, bson.D{{Key: "$set", Value: set}})
 }
 
 // now is the time as the database keeps it.

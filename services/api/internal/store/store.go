@@ -15,6 +15,7 @@ import (
 	"errors"
 	"fmt"
 	"hash/fnv"
+	"math"
 	"sync"
 	"time"
 
@@ -45,6 +46,10 @@ const (
 	// selectTimeout bounds the search for a server that can answer, and so how
 	// late a request learns that there is none.
 	selectTimeout = 2 * time.Second
+	// maxConnections bounds the calls under way, unless the URI says otherwise.
+	// In FerretDB each of them may take two of its 100 connections to SQLite, and
+	// all stop for ever when none is left.
+	maxConnections = 32
 	// pageSize is how many documents a cursor brings at once.
 	pageSize = 500
 )
@@ -71,16 +76,18 @@ type Store struct {
 // Open prepares a store. It does not connect: every call does, and fails with
 // [ErrUnavailable] while there is no server. It fails only on a URI that can
 // never work. Whoever opens it closes it.
-func Open(uri, database string, log *zap.Logger) (*Store, error) {
+func Open(ctx context.Context, uri, database string, log *zap.Logger) (*Store, error) {
 	opts := options.Client().ApplyURI(uri).
 		SetAppName("webhooks-api").
 		SetServerSelectionTimeout(selectTimeout).
 		SetConnectTimeout(selectTimeout).
 		SetReadPreference(readpref.Primary()).
 		SetWriteConcern(writeconcern.Majority())
-	// The context says only what the driver was told; its errors can quote the URI.
-	client, err := mongo.Connect(context.Background(), opts)
-	if err != nil {
+	if opts.MaxPoolSize == nil {
+		opts.SetMaxPoolSize(maxConnections)
+	}
+	client, err := mongo.Connect(ctx, opts)
+	if err != nil { // the driver's error may quote the URI
 		return nil, errors.New("open store: MONGODB_URI is not a connection string that can be used")
 	}
 	db := client.Database(database)
@@ -137,7 +144,7 @@ func (s *Store) Prepare(ctx context.Context, attemptsMaxAge time.Duration) error
 // prepareExpiry lets the server expire attempts where it can. [Store.Expire]
 // does it in any case, so a server that refuses only is a line in the log.
 func (s *Store) prepareExpiry(ctx context.Context, maxAge time.Duration) {
-	seconds := int32(min(maxAge/time.Second, 1<<31-1))
+	seconds := int32(min(maxAge/time.Second, math.MaxInt32)) //nolint:gosec // it is bounded
 	ttl := mongo.IndexModel{
 		Keys:    bson.D{{Key: "started_at", Value: 1}},
 		Options: options.Index().SetName("expiry").SetExpireAfterSeconds(seconds),
@@ -156,21 +163,32 @@ func (s *Store) prepareExpiry(ctx context.Context, maxAge time.Duration) {
 	}
 }
 
-// update changes one webhook that also fits the rest of the filter, and reports
-// whether there was one. Nothing else changes a webhook.
-func (s *Store) update(ctx context.Context, id string, filter, change bson.D) (bool, error) {
+// update changes one webhook, if it also fits the rest of the filter.
+func (s *Store) update(ctx context.Context, id string, filter, change bson.D) error {
+	defer s.lock(id)()
+	_, err := s.updateLocked(ctx, id, filter, change)
+	return err
+}
+
+// updateLocked is [Store.update] for whoever holds the webhook's lock, and
+// reports whether it did fit. Nothing else changes a webhook.
+func (s *Store) updateLocked(ctx context.Context, id string, filter, change bson.D) (bool, error) {
 	ctx, cancel := bounded(ctx)
 	defer cancel()
-	hash := fnv.New32a()
-	_, _ = hash.Write([]byte(id)) // it never fails
-	lock := &s.locks[hash.Sum32()%uint32(len(s.locks))]
-	lock.Lock()
-	defer lock.Unlock()
 	result, err := s.webhooks.UpdateOne(ctx, append(bson.D{{Key: "_id", Value: id}}, filter...), change)
 	if err != nil {
 		return false, unavailable("update webhook", err)
 	}
 	return result.MatchedCount == 1, nil
+}
+
+// lock takes the webhook's lock and returns what gives it back.
+func (s *Store) lock(id string) (unlock func()) {
+	hash := fnv.New32a()
+	_, _ = hash.Write([]byte(id)) // it never fails
+	lock := &s.locks[hash.Sum32()%uint32(len(s.locks))]
+	lock.Lock()
+	return lock.Unlock
 }
 
 func bounded(ctx context.Context) (context.Context, context.CancelFunc) {

@@ -7,15 +7,12 @@ import (
 	"testing"
 	"time"
 
-	"github.com/oklog/ulid/v2"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
 	"go.uber.org/zap/zaptest"
-	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"github.com/dembrane/webhooks/pkg/webhook"
-	"github.com/dembrane/webhooks/proto/webhooksv1"
 	"github.com/dembrane/webhooks/services/api/internal/mongotest"
 	"github.com/dembrane/webhooks/services/api/internal/store"
 )
@@ -31,7 +28,7 @@ func open(t *testing.T) *store.Store {
 
 func openAt(t *testing.T, server *mongotest.Server) *store.Store {
 	t.Helper()
-	s, err := store.Open(server.URI(), server.Database(), zaptest.NewLogger(t))
+	s, err := store.Open(t.Context(), server.URI(), server.Database(), zaptest.NewLogger(t))
 	require.NoError(t, err)
 	t.Cleanup(func() { assert.NoError(t, s.Close(context.Background())) })
 	require.NoError(t, s.Prepare(t.Context(), maxAge))
@@ -163,10 +160,9 @@ func TestConcurrentChangesAllCount(t *testing.T) {
 		})
 	}
 	group.Go(func() {
-		assert.NoError(t, s.UpdateHealth(t.Context(), w.ID, func(h store.Health) store.Health {
-			h.LastStatusCode = 204
-			return h
-		}))
+		at := time.Now()
+		_, err := s.MergeHealth(t.Context(), w.ID, store.Health{LastAttemptAt: &at, LastSuccessAt: &at, LastStatusCode: 204})
+		assert.NoError(t, err)
 	})
 	group.Wait()
 	got, err := s.Get(t.Context(), "p1", w.ID)
@@ -174,6 +170,35 @@ func TestConcurrentChangesAllCount(t *testing.T) {
 	assert.Equal(t, "CRM+++++", got.Name)
 	assert.EqualValues(t, 1+writers, got.Revision, "health raises no revision")
 	assert.Equal(t, 204, got.Health.LastStatusCode)
+}
+
+// Another replica writes between reading and writing.
+func TestChangeMeetsAnotherReplica(t *testing.T) {
+	server := mongotest.Start(t)
+	s, other := openAt(t, server), openAt(t, server)
+	w := create(t, s, "p1")
+	interfere := func(w *store.Webhook) error {
+		w.Name += "!"
+		return nil
+	}
+	tries := 0
+	changed, err := s.Change(t.Context(), "p1", w.ID, func(w *store.Webhook) error {
+		if tries++; tries <= 2 {
+			_, err := other.Change(t.Context(), "p1", w.ID, interfere)
+			require.NoError(t, err)
+		}
+		w.Name += "?"
+		return nil
+	})
+	require.NoError(t, err)
+	assert.Equal(t, "CRM!!?", changed.Name)
+	assert.EqualValues(t, 4, changed.Revision)
+
+	_, err = s.Change(t.Context(), "p1", w.ID, func(w *store.Webhook) error {
+		_, err := other.Change(t.Context(), "p1", w.ID, interfere)
+		return err
+	})
+	require.ErrorIs(t, err, store.ErrConflict)
 }
 
 func TestDeleteLeavesABareTombstone(t *testing.T) {
@@ -192,10 +217,12 @@ func TestDeleteLeavesABareTombstone(t *testing.T) {
 	assert.True(t, tombstone.Registration().GetDeleted())
 	assert.EqualValues(t, 2, tombstone.Registration().GetRevision())
 
-	require.NoError(t, s.UpdateHealth(t.Context(), w.ID, func(h store.Health) store.Health {
-		t.Error("health of a deleted webhook")
-		return h
-	}))
+	at := time.Now()
+	_, err = s.MergeHealth(t.Context(), w.ID, store.Health{LastAttemptAt: &at})
+	require.NoError(t, err)
+	tombstone, err = s.Load(t.Context(), w.ID)
+	require.NoError(t, err)
+	assert.Nil(t, tombstone.Health.LastAttemptAt)
 	purged, err := s.Purge(t.Context(), time.Now().Add(-time.Hour), 10)
 	require.NoError(t, err)
 	assert.Zero(t, purged, "too young")
@@ -297,78 +324,8 @@ func TestDisable(t *testing.T) {
 	assert.False(t, disabled)
 }
 
-func attemptAt(at time.Time) *webhooksv1.Attempt {
-	return &webhooksv1.Attempt{
-		Id: ulid.MustNew(ulid.Timestamp(at), ulid.DefaultEntropy()).String(), WebhookId: "w1", ProjectId: "p1",
-		StartedAt: timestamppb.New(at), Outcome: webhooksv1.Outcome_OUTCOME_DELIVERED, StatusCode: 200,
-		Response: &webhooksv1.Response{Body: []byte{0, 0xff}, Headers: []*webhooksv1.Header{{Name: "A", Value: "b"}}},
-	}
-}
-
-func TestAttempts(t *testing.T) {
-	s := open(t)
-	at := time.Now()
-	a, b, c := attemptAt(at), attemptAt(at), attemptAt(at)
-
-	recorded, err := s.InsertAttempts(t.Context(), []*webhooksv1.Attempt{a, b})
-	require.NoError(t, err)
-	assert.Equal(t, store.Recorded{Inserted: 2}, recorded)
-	recorded, err = s.InsertAttempts(t.Context(), []*webhooksv1.Attempt{a, c, b})
-	require.NoError(t, err)
-	assert.Equal(t, store.Recorded{Inserted: 1, Duplicates: 2}, recorded)
-	recorded, err = s.InsertAttempts(t.Context(), nil)
-	require.NoError(t, err)
-	assert.Zero(t, recorded)
-	count, err := s.CountAttempts(t.Context(), "w1")
-	require.NoError(t, err)
-	assert.Equal(t, 3, count)
-}
-
-func TestExpireIsBounded(t *testing.T) {
-	s := open(t)
-	now := time.Now()
-	var list []*webhooksv1.Attempt
-	for i := range 10 {
-		list = append(list, attemptAt(now.Add(-time.Duration(i)*time.Hour)))
-	}
-	_, err := s.InsertAttempts(t.Context(), list)
-	require.NoError(t, err)
-
-	before := now.Add(-5*time.Hour + time.Minute)
-	deleted, err := s.Expire(t.Context(), before, 3)
-	require.NoError(t, err)
-	assert.Equal(t, 3, deleted)
-	deleted, err = s.Expire(t.Context(), before, 3)
-	require.NoError(t, err)
-	assert.Equal(t, 2, deleted)
-	deleted, err = s.Expire(t.Context(), before, 3)
-	require.NoError(t, err)
-	assert.Zero(t, deleted)
-	count, err := s.CountAttempts(t.Context(), "w1")
-	require.NoError(t, err)
-	assert.Equal(t, 5, count)
-}
-
-func TestUnavailable(t *testing.T) {
-	server := mongotest.StartEmbedded(t)
-	s := openAt(t, server)
-	w := create(t, s, "p1")
-	server.Stop()
-
-	_, err := s.Get(t.Context(), "p1", w.ID)
-	require.ErrorIs(t, err, store.ErrUnavailable)
-	_, err = s.InsertAttempts(t.Context(), []*webhooksv1.Attempt{attemptAt(time.Now())})
-	require.ErrorIs(t, err, store.ErrUnavailable)
-
-	server.Restart()
-	require.EventuallyWithT(t, func(c *assert.CollectT) {
-		_, err := s.Get(t.Context(), "p1", w.ID)
-		assert.NoError(c, err)
-	}, 20*time.Second, 50*time.Millisecond, "it comes back by itself")
-}
-
 func TestOpenRefusesWhatCanNeverWork(t *testing.T) {
-	_, err := store.Open("mongodb://user:hunter2@", "db", zaptest.NewLogger(t))
+	_, err := store.Open(t.Context(), "mongodb://user:hunter2@", "db", zaptest.NewLogger(t))
 	require.Error(t, err)
 	assert.NotContains(t, err.Error(), "hunter2")
 }

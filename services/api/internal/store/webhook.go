@@ -47,7 +47,7 @@ type Secret struct {
 // DisabledReason is why the system disabled a webhook: a closed set.
 type DisabledReason string
 
-// DisabledGone: the receiver answered 410.
+// DisabledGone says that the receiver answered 410.
 const DisabledGone DisabledReason = "gone"
 
 // Health is what the attempts of late say about a webhook.

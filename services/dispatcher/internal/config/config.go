@@ -59,10 +59,10 @@ func LoadFrom(environment map[string]string) (Config, error) {
 
 func load(options env.Options) (Config, error) {
 	c, err := env.ParseAsWithOptions[Config](options)
-	if err != nil {
-		return Config{}, fmt.Errorf("read settings: %w", err)
+	if err := errors.Join(err, c.Validate()); err != nil {
+		return Config{}, fmt.Errorf("read settings:\n%w", err)
 	}
-	return c, c.Validate()
+	return c, nil
 }
 
 // Validate reports every setting that cannot work.
@@ -95,10 +95,7 @@ func (c Config) Validate() error {
 	if _, err := observe.ParseLevel(c.LogLevel); err != nil {
 		faults = append(faults, err)
 	}
-	if len(faults) > 0 {
-		return fmt.Errorf("check settings: %w", errors.Join(faults...))
-	}
-	return nil
+	return errors.Join(faults...)
 }
 
 // Streams is the part that says how the streams are kept.

@@ -50,6 +50,7 @@ func start(t *testing.T, answer http.HandlerFunc) *fixture {
 	}))
 	receiver := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		_, _ = io.Copy(io.Discard, r.Body) // only then does the server notice that the client has gone
+		_, _ = io.Copy(io.Discard, r.Body) // only then does the server notice that its client has left
 		f.attempts.Add(1)
 		answer(w, r)
 	}))
@@ -278,19 +279,17 @@ func TestADrainCutsAttemptsShortAfterTheGrace(t *testing.T) {
 // batch larger than any message may be.
 func TestBatchesStayFarBelowTheLargestMessage(t *testing.T) {
 	f := start(t, answers(200))
-	var stored sync.WaitGroup
+	results := make(chan error, 300)
 	for range 300 {
 		record := &webhooksv1.Attempt{Id: "a", Response: &webhooksv1.Response{Body: make([]byte, 16<<10)}}
 		for range maxRecordedHeaders {
 			record.Response.Headers = append(record.Response.Headers, &webhooksv1.Header{Name: "X", Value: string(make([]byte, maxRecordedValue))})
 		}
-		stored.Add(1)
-		f.journal.add(record, func(err error) {
-			assert.NoError(t, err)
-			stored.Done()
-		})
+		f.journal.add(record, func(err error) { results <- err })
 	}
-	stored.Wait()
+	for range 300 {
+		require.NoError(t, <-results)
+	}
 	f.drain(patience, patience)
 	assert.Len(t, f.records(), 300)
 	stream, err := f.js.Stream(t.Context(), topology.StreamAttempts)

@@ -128,9 +128,10 @@ func registration(id string, revision uint64) *webhooksv1.Registration {
 	}
 }
 
-func (f *fixture) matches(eventType string) []string {
+// matches returns who wants conversation.started.
+func (f *fixture) matches() []string {
 	var ids []string
-	for _, w := range f.Match(nil, "p1", eventType) {
+	for _, w := range f.Match(nil, "p1", event.ConversationStarted) {
 		ids = append(ids, w.ID)
 	}
 	return ids
@@ -147,11 +148,11 @@ func TestNothingIsKnownBeforeEverythingIsProjected(t *testing.T) {
 		require.Fail(t, "ready although the api has not said that this is everything")
 	default:
 	}
-	assert.Empty(t, f.matches(event.ConversationStarted))
+	assert.Empty(t, f.matches())
 	assert.Nil(t, f.Get("w1"))
 
 	f.projected()
-	assert.ElementsMatch(t, []string{"w1", "w2"}, f.matches(event.ConversationStarted))
+	assert.ElementsMatch(t, []string{"w1", "w2"}, f.matches())
 	assert.Equal(t, 2, f.Len())
 }
 
@@ -171,11 +172,11 @@ func TestChangesAreFollowed(t *testing.T) {
 	disabled.Enabled = false
 	f.put(disabled)
 	f.eventually(func() bool { return !f.Get("w1").Active() }, "disabled")
-	assert.Empty(t, f.matches(event.ConversationStarted))
+	assert.Empty(t, f.matches())
 
 	f.put(registration("w1", 4))
 	f.put(registration("w2", 1))
-	f.eventually(func() bool { return len(f.matches(event.ConversationStarted)) == 2 }, "enabled, and a new one")
+	f.eventually(func() bool { return len(f.matches()) == 2 }, "enabled, and a new one")
 	assert.False(t, f.Wanted("p2", event.ConversationStarted), "another project")
 }
 
@@ -187,7 +188,7 @@ func TestATombstoneDeletes(t *testing.T) {
 
 	f.put(&webhooksv1.Registration{Id: "w1", ProjectId: "p1", Revision: 2, Deleted: true})
 	f.eventually(func() bool { return f.Get("w1") == nil }, "deleted")
-	assert.Equal(t, []string{"w2"}, f.matches(event.ConversationStarted))
+	assert.Equal(t, []string{"w2"}, f.matches())
 
 	f.put(registration("w1", 1))
 	f.passed()
@@ -205,7 +206,7 @@ func TestAKeyThatVanishesDeletesNothing(t *testing.T) {
 	require.NoError(t, f.bucket().Delete(t.Context(), topology.KeyProjected))
 	f.passed()
 
-	assert.ElementsMatch(t, []string{"w1", "w2"}, f.matches(event.ConversationStarted))
+	assert.ElementsMatch(t, []string{"w1", "w2"}, f.matches())
 }
 
 func TestAnOlderRevisionNeverReplacesANewerOne(t *testing.T) {
@@ -236,7 +237,7 @@ func TestUnreadableValuesChangeNothing(t *testing.T) {
 	f.putRaw("nodot", wrong)
 	f.passed()
 
-	assert.Equal(t, []string{"w1"}, f.matches(event.ConversationStarted))
+	assert.Equal(t, []string{"w1"}, f.matches())
 	assert.Nil(t, f.Get("w9"))
 	assert.Equal(t, 5, f.logs.FilterMessage("registration unreadable, kept as it was").Len())
 }
@@ -249,15 +250,15 @@ func TestCase37ALostBucketChangesNothingUntilItIsRebuilt(t *testing.T) {
 
 	require.NoError(t, f.js.DeleteKeyValue(t.Context(), topology.BucketWebhooks))
 	f.eventually(func() bool { return f.logs.FilterMessage("registrations not followed, trying again").Len() > 0 }, "the loss is noticed")
-	assert.Len(t, f.matches(event.ConversationStarted), 2, "what is known is kept")
+	assert.Len(t, f.matches(), 2, "what is known is kept")
 
 	f.makeBucket()
 	f.put(registration("w1", 6))
 	f.eventually(func() bool { return consumers(t, f.js) > 0 }, "the new bucket is watched")
-	assert.Len(t, f.matches(event.ConversationStarted), 2, "the rest may still be on its way")
+	assert.Len(t, f.matches(), 2, "the rest may still be on its way")
 
 	f.putRaw(topology.KeyProjected, []byte("2"))
-	f.eventually(func() bool { return len(f.matches(event.ConversationStarted)) == 1 }, "w2 is not there any more")
+	f.eventually(func() bool { return len(f.matches()) == 1 }, "w2 is not there any more")
 	assert.EqualValues(t, 6, f.Get("w1").Revision)
 }
 
@@ -307,7 +308,7 @@ func TestARestartOfTheServerIsSurvived(t *testing.T) {
 	f.projected()
 
 	f.server.Shutdown()
-	assert.Equal(t, []string{"w1"}, f.matches(event.ConversationStarted), "without NATS")
+	assert.Equal(t, []string{"w1"}, f.matches(), "without NATS")
 	f.server.Restart()
 	f.eventually(func() bool {
 		data, err := proto.Marshal(registration("w2", 1))
@@ -322,7 +323,7 @@ func TestARestartOfTheServerIsSurvived(t *testing.T) {
 		return err == nil
 	}, "written again")
 
-	f.eventually(func() bool { return len(f.matches(event.ConversationStarted)) == 2 }, "followed again")
+	f.eventually(func() bool { return len(f.matches()) == 2 }, "followed again")
 }
 
 func TestGoneHoldsUntilTheRegistrationChanges(t *testing.T) {
@@ -365,7 +366,7 @@ func TestAnUnusableRegistrationIsNeverSentToUnsigned(t *testing.T) {
 	}
 	require.ErrorIs(t, f.Get("w1").Fault, secret.ErrUnreadable)
 	assert.Equal(t, 3, f.logs.FilterMessage("registration unusable").Len())
-	assert.Len(t, f.matches(event.ConversationStarted), 3, "its deliveries are owed all the same")
+	assert.Len(t, f.matches(), 3, "its deliveries are owed all the same")
 }
 
 func TestKeysExpire(t *testing.T) {

@@ -49,7 +49,7 @@ type stamp struct {
 // only here.
 func Open(path string, log *zap.Logger) (*Driver, error) {
 	d := &Driver{path: path, log: log}
-	d.seen, _ = d.look() //nolint:errcheck // reading it fails with a better error
+	d.seen, _ = d.look() // where this fails, reading fails with a better error
 	if err := d.load(); err != nil {
 		return nil, fmt.Errorf("load tokens: %w", err)
 	}

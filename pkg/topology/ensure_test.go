@@ -1,0 +1,187 @@
+package topology_test
+
+import (
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"go.uber.org/goleak"
+	"go.uber.org/zap"
+	"go.uber.org/zap/zaptest/observer"
+
+	"github.com/dembrane/webhooks/pkg/natstest"
+	"github.com/dembrane/webhooks/pkg/topology"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+const patience = 20 * time.Second
+
+func settings() topology.Settings {
+	return topology.Settings{Replicas: 1, EventsMaxAge: 24 * time.Hour, DuplicateWindow: time.Minute}
+}
+
+func open(t *testing.T) jetstream.JetStream {
+	t.Helper()
+	js, err := jetstream.New(natstest.Start(t).Connect(t))
+	require.NoError(t, err)
+	return js
+}
+
+func TestEnsureIsIdempotent(t *testing.T) {
+	js := open(t)
+	require.NoError(t, topology.Ensure(t.Context(), js, settings()))
+	created := map[string]time.Time{}
+	for _, config := range topology.Streams(settings()) {
+		stream, err := js.Stream(t.Context(), config.Name)
+		require.NoError(t, err)
+		created[config.Name] = stream.CachedInfo().Created
+		assert.Equal(t, config.Subjects, stream.CachedInfo().Config.Subjects)
+		assert.Equal(t, config.Retention, stream.CachedInfo().Config.Retention)
+	}
+	_, err := js.Publish(t.Context(), topology.SubjectEvent("p1", "conversation.started"), []byte("{}"))
+	require.NoError(t, err)
+
+	require.NoError(t, topology.Ensure(t.Context(), js, settings()))
+
+	for name, before := range created {
+		stream, err := js.Stream(t.Context(), name)
+		require.NoError(t, err)
+		assert.Equal(t, before, stream.CachedInfo().Created, "%s was made again", name)
+	}
+	events, err := js.Stream(t.Context(), topology.StreamEvents)
+	require.NoError(t, err)
+	assert.EqualValues(t, 1, events.CachedInfo().State.Msgs, "nothing is lost")
+}
+
+func TestEnsureAppliesWhatAnOperatorChanged(t *testing.T) {
+	js := open(t)
+	require.NoError(t, topology.Ensure(t.Context(), js, settings()))
+	changed := settings()
+	changed.EventsMaxAge, changed.EventsMaxBytes, changed.DuplicateWindow = 48*time.Hour, 1<<20, 2*time.Minute
+
+	require.NoError(t, topology.Ensure(t.Context(), js, changed))
+
+	stream, err := js.Stream(t.Context(), topology.StreamEvents)
+	require.NoError(t, err)
+	config := stream.CachedInfo().Config
+	assert.Equal(t, 48*time.Hour, config.MaxAge)
+	assert.EqualValues(t, 1<<20, config.MaxBytes)
+	assert.Equal(t, 2*time.Minute, config.Duplicates)
+	assert.Equal(t, jetstream.DiscardNew, config.Discard, "publishing is refused, never made room for")
+}
+
+func TestServicesMayEnsureAtTheSameTime(t *testing.T) {
+	js := open(t)
+	results := make(chan error, 8)
+	var begin sync.WaitGroup
+	begin.Add(1)
+	for range cap(results) {
+		go func() {
+			begin.Wait()
+			results <- topology.Ensure(t.Context(), js, settings())
+		}()
+	}
+	begin.Done()
+	for range cap(results) {
+		require.NoError(t, <-results)
+	}
+}
+
+func TestEnsureRefusesWhatCannotWork(t *testing.T) {
+	for name, spoil := range map[string]func(*topology.Settings){
+		"no replicas":           func(s *topology.Settings) { s.Replicas = 0 },
+		"too many replicas":     func(s *topology.Settings) { s.Replicas = 6 },
+		"no retention":          func(s *topology.Settings) { s.EventsMaxAge = 0 },
+		"no duplicate window":   func(s *topology.Settings) { s.DuplicateWindow = 0 },
+		"window over retention": func(s *topology.Settings) { s.DuplicateWindow = 25 * time.Hour },
+	} {
+		s := settings()
+		spoil(&s)
+		require.Error(t, topology.Ensure(t.Context(), nil, s), name)
+	}
+	js, err := jetstream.New(natstest.Start(t, natstest.Embedded(), natstest.WithoutJetStream()).Connect(t))
+	require.NoError(t, err)
+	require.ErrorContains(t, topology.Ensure(t.Context(), js, settings()), "ensure stream EVENTS")
+}
+
+// A work queue keeps a schedule until it fires, and gives its message to the one
+// consumer that takes due deliveries.
+func TestAScheduleFiresOntoTheDueConsumer(t *testing.T) {
+	js := open(t)
+	require.NoError(t, topology.Ensure(t.Context(), js, settings()))
+	due, err := js.CreateOrUpdateConsumer(t.Context(), topology.StreamDeliveries,
+		topology.Due(topology.Consumption{AckWait: time.Minute, MaxAckPending: 10}))
+	require.NoError(t, err)
+	at := time.Now().Add(time.Second)
+	for _, body := range []string{"first", "second"} { // on the same subject: the second replaces the first
+		msg := nats.NewMsg(topology.SubjectScheduled("w1", "dlv_1"))
+		msg.Data = []byte(body)
+		msg.Header.Set(jetstream.ScheduleHeader, "@at "+at.UTC().Format(time.RFC3339Nano))
+		msg.Header.Set(jetstream.ScheduleTargetHeader, topology.SubjectDelivery("w1"))
+		_, err = js.PublishMsg(t.Context(), msg)
+		require.NoError(t, err)
+	}
+
+	msg, err := due.Next(jetstream.FetchMaxWait(patience))
+	require.NoError(t, err)
+
+	assert.False(t, time.Now().Before(at), "earlier than asked")
+	assert.Equal(t, "second", string(msg.Data()))
+	assert.Equal(t, topology.SubjectDelivery("w1"), msg.Subject())
+	require.NoError(t, msg.DoubleAck(t.Context()))
+	stream, err := js.Stream(t.Context(), topology.StreamDeliveries)
+	require.NoError(t, err)
+	assert.Zero(t, stream.CachedInfo().State.Msgs, "nothing is left of either")
+}
+
+func TestSubjectsOfEvents(t *testing.T) {
+	project, eventType, ok := topology.ParseSubjectEvent(topology.SubjectEvent("p1", "conversation.started"))
+	assert.True(t, ok)
+	assert.Equal(t, "p1", project)
+	assert.Equal(t, "conversation.started", eventType)
+	for _, subject := range []string{
+		"", "dembrane.events", "dembrane.events.", "dembrane.events.p1", "dembrane.events.p1.conversation",
+		"dembrane.events..conversation.started", "dembrane.events.p1.a.b.c", "other.events.p1.conversation.started",
+	} {
+		_, _, ok := topology.ParseSubjectEvent(subject)
+		assert.False(t, ok, subject)
+	}
+	assert.Equal(t, "dembrane.rejected.p1.conversation.started", topology.SubjectRejected("dembrane.events.p1.conversation.started"))
+}
+
+func TestConnectOutlivesAnyOutage(t *testing.T) {
+	server := natstest.Start(t, natstest.Embedded())
+	url := server.URL()
+	server.Shutdown()
+	core, logs := observer.New(zap.DebugLevel)
+	nc, err := topology.Connect(topology.Connection{URL: url, Name: "test"}, zap.New(core))
+	require.NoError(t, err, "none can be reached yet")
+	defer nc.Close()
+	require.Error(t, nc.Publish("x", nil), "nothing is kept in memory meanwhile")
+
+	server.Restart()
+	require.Eventually(t, nc.IsConnected, patience, time.Millisecond)
+	server.Shutdown()
+	require.Eventually(t, func() bool { return !nc.IsConnected() }, patience, time.Millisecond)
+	server.Restart()
+	require.Eventually(t, nc.IsConnected, patience, time.Millisecond)
+	assert.NotZero(t, logs.FilterMessage("nats disconnected").Len())
+}
+
+func TestConnectFailsOnWhatCanNeverWork(t *testing.T) {
+	for _, c := range []topology.Connection{
+		{URL: "nats://%zz"},
+		{URL: "nats://127.0.0.1:1", CredentialsFile: "missing.creds"},
+	} {
+		nc, err := topology.Connect(c, zap.NewNop())
+		if nc != nil {
+			nc.Close()
+		}
+		assert.Error(t, err, c)
+	}
+}
