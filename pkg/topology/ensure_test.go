@@ -185,3 +185,21 @@ func TestConnectFailsOnWhatCanNeverWork(t *testing.T) {
 		assert.Error(t, err, c)
 	}
 }
+
+// The server announces every change of a stream. A process that starts beside
+// others must not make any.
+func TestEnsureLeavesAloneWhatIsAsItShouldBe(t *testing.T) {
+	nc := natstest.Start(t).Connect(t)
+	js, err := jetstream.New(nc)
+	require.NoError(t, err)
+	require.NoError(t, topology.Ensure(t.Context(), js, settings()))
+	updates, err := nc.SubscribeSync("$JS.API.STREAM.UPDATE.>")
+	require.NoError(t, err)
+
+	require.NoError(t, topology.Ensure(t.Context(), js, settings()))
+
+	require.NoError(t, nc.FlushTimeout(patience))
+	pending, _, err := updates.Pending()
+	require.NoError(t, err)
+	assert.Zero(t, pending)
+}

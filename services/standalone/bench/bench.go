@@ -46,11 +46,11 @@ type bench struct {
 // measure does everything, prints the table and writes the file.
 func measure(ctx context.Context, o plan, stdout, progress io.Writer) error {
 	started, load := time.Now(), thisMachine()
-	folder, err := os.MkdirTemp("", "webhooks-bench-")
+	folder, remove, err := o.workFolder(progress)
 	if err != nil {
-		return fmt.Errorf("make a temporary folder: %w", err)
+		return err
 	}
-	defer func() { _ = os.RemoveAll(folder) }() // what is left over is in the system's folder for that
+	defer remove()
 	program := o.program
 	if program == "" {
 		_, _ = fmt.Fprintln(progress, "building the standalone") // progress is for people only
@@ -84,6 +84,19 @@ func measure(ctx context.Context, o plan, stdout, progress io.Writer) error {
 		return errors.Join(fmt.Errorf("%w: %d", errLost, b.lost), err)
 	}
 	return err
+}
+
+// workFolder makes the folder for everything that a run leaves behind.
+func (o plan) workFolder(progress io.Writer) (folder string, remove func(), _ error) {
+	folder, err := os.MkdirTemp("", "webhooks-bench-")
+	if err != nil {
+		return "", nil, fmt.Errorf("make a temporary folder: %w", err)
+	}
+	if o.keep {
+		_, _ = fmt.Fprintln(progress, "everything stays in", folder) // progress is for people only
+		return folder, func() {}, nil
+	}
+	return folder, func() { _ = os.RemoveAll(folder) }, nil // what is left over is in the system's folder for that
 }
 
 func (o plan) describe() map[string]any {

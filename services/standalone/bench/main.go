@@ -46,6 +46,7 @@ type plan struct {
 	out      string
 	profile  string
 	timeout  time.Duration
+	keep     bool
 	role     string
 }
 
@@ -97,6 +98,7 @@ func parse(args []string, stderr io.Writer) (plan, error) {
 	flags.StringVar(&o.out, "out", filepath.Join("bench", "out", "results.json"), "where the figures are written as JSON")
 	flags.StringVar(&o.profile, "profile", "", "measure nothing: run the system in this process and write its profiles to this folder")
 	flags.DurationVar(&o.timeout, "timeout", 20*time.Minute, "give up after this long")
+	flags.BoolVar(&o.keep, "keep", false, "leave the temporary folder with logs and data behind, and say where it is")
 	flags.StringVar(&o.role, "role", "", "for the program's own use")
 	quick := flags.Bool("quick", false, "one short round: 5000 events, 100 endpoints, 2 s")
 	if err := flags.Parse(args); err != nil {

@@ -21,11 +21,11 @@ import (
 // two for each scenario; and last a heap profile. The receiver stays outside; the
 // publisher is in the profile, as publisher.flood.
 func profile(ctx context.Context, o plan, progress io.Writer) error {
-	folder, err := os.MkdirTemp("", "webhooks-bench-")
+	folder, remove, err := o.workFolder(progress)
 	if err != nil {
-		return fmt.Errorf("make a temporary folder: %w", err)
+		return err
 	}
-	defer func() { _ = os.RemoveAll(folder) }() // what is left over is in the system's folder for that
+	defer remove()
 	if err := os.MkdirAll(o.profile, 0o750); err != nil {
 		return fmt.Errorf("make a folder for the profiles: %w", err)
 	}
