@@ -45,7 +45,7 @@ func assertReceives(t *testing.T, p program) {
 	args[i] = "127.0.0.1:0"
 
 	command := exec.CommandContext(t.Context(), p.path, args...)
-	log, err := command.StderrPipe()
+	log, err := command.StdoutPipe()
 	require.NoError(t, err)
 	require.NoError(t, command.Start())
 	line, err := bufio.NewReader(log).ReadString('\n')

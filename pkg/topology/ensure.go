@@ -9,9 +9,10 @@ import (
 )
 
 // Ensure creates what is missing of the streams and the bucket, and updates what
-// differs; what is as it should be is left alone. Any number of services may do it at the same time. It returns an
-// error when JetStream cannot be reached or refuses a configuration (for one,
-// a server older than 2.12, which has no message schedules).
+// differs; what is as it should be is left alone. Any number of services may do
+// it at the same time. It returns an error when JetStream cannot be reached or
+// refuses a configuration (for one, a server older than 2.12, which has no
+// message schedules).
 func Ensure(ctx context.Context, js jetstream.JetStream, s Settings) error {
 	if err := s.Validate(); err != nil {
 		return fmt.Errorf("check stream settings: %w", err)

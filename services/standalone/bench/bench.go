@@ -102,7 +102,7 @@ func (o plan) workFolder(progress io.Writer) (folder string, remove func(), _ er
 func (o plan) describe() map[string]any {
 	return map[string]any{
 		"events": o.events, "rounds": o.rounds, "endpoints": o.hosts, "rate": o.rate, "calm": o.calm.String(),
-		"encoding": o.encoding, "log": o.logLevel, "body_bytes": bodyBytes,
+		"encoding": o.encoding, "settings": o.settings.String(), "body_bytes": bodyBytes,
 	}
 }
 
@@ -174,7 +174,7 @@ func (b *bench) calibrate(ctx context.Context) error {
 // measured one after the other, in another order every round, so that a machine
 // that grows warm or busy favours neither.
 func (b *bench) round(ctx context.Context, round int, program string) error {
-	s, err := startSystem(ctx, program, filepath.Join(b.folder, fmt.Sprintf("round-%d", round)), b.logLevel)
+	s, err := startSystem(ctx, b.plan, program, filepath.Join(b.folder, fmt.Sprintf("round-%d", round)))
 	if err != nil {
 		return err
 	}

@@ -24,6 +24,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"strings"
 	"syscall"
 	"time"
 
@@ -41,11 +42,11 @@ type plan struct {
 	rate     int
 	calm     time.Duration
 	encoding string
-	logLevel string
 	program  string
 	out      string
 	profile  string
 	timeout  time.Duration
+	settings settings
 	keep     bool
 	role     string
 }
@@ -93,11 +94,11 @@ func parse(args []string, stderr io.Writer) (plan, error) {
 	flags.IntVar(&o.rate, "rate", 200, "events a second of the latency measurement")
 	flags.DurationVar(&o.calm, "calm", 10*time.Second, "how long the latency measurement lasts")
 	flags.StringVar(&o.encoding, "encoding", event.JSON, "content type in which events are published: "+event.JSON+" or "+event.Protobuf)
-	flags.StringVar(&o.logLevel, "log", "info", "LOG_LEVEL of the system; its log goes to a file")
 	flags.StringVar(&o.program, "standalone", "", "measure this program instead of building ./services/standalone")
 	flags.StringVar(&o.out, "out", filepath.Join("bench", "out", "results.json"), "where the figures are written as JSON")
 	flags.StringVar(&o.profile, "profile", "", "measure nothing: run the system in this process and write its profiles to this folder")
 	flags.DurationVar(&o.timeout, "timeout", 20*time.Minute, "give up after this long")
+	flags.Var(&o.settings, "set", "give the system another setting, NAME=value; may be repeated")
 	flags.BoolVar(&o.keep, "keep", false, "leave the temporary folder with logs and data behind, and say where it is")
 	flags.StringVar(&o.role, "role", "", "for the program's own use")
 	quick := flags.Bool("quick", false, "one short round: 5000 events, 100 endpoints, 2 s")
@@ -124,4 +125,30 @@ func (o plan) check(stderr io.Writer) error {
 		_, _ = fmt.Fprintln(stderr, "bench:", err) // nobody is left to tell
 	}
 	return err
+}
+
+// settings is what the system is told beside what the benchmark decides, each as
+// NAME=value.
+type settings []string
+
+// String implements [flag.Value].
+func (s *settings) String() string { return strings.Join(*s, " ") }
+
+// Set implements [flag.Value].
+func (s *settings) Set(text string) error {
+	if name, _, found := strings.Cut(text, "="); !found || name == "" {
+		return errors.New("must be NAME=value")
+	}
+	*s = append(*s, text)
+	return nil
+}
+
+// environment is what the system is told, with its data in folder: to take
+// loopback for the world, to listen on free ports, and to log as in production.
+// A later value wins.
+func (o plan) environment(folder string) []string {
+	return append([]string{
+		"API_ADDR=127.0.0.1:0", "NATS_ADDR=127.0.0.1:0", "DATA_DIR=" + filepath.Join(folder, "data"),
+		"ALLOW_CIDRS=127.0.0.0/8", "ADMIN_BASE_URL=" + dashboard, "LOG_LEVEL=info",
+	}, o.settings...)
 }

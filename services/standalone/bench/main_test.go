@@ -27,11 +27,13 @@ func TestParse(t *testing.T) {
 	assert.Equal(t, 3, o.rounds)
 	assert.Equal(t, 1000, o.hosts)
 
-	quick, err := parse([]string{"-quick", "-log", "warn"}, io.Discard)
+	quick, err := parse([]string{"-quick", "-set", "LOG_LEVEL=warn", "-set", "RECORD_SHARE=1"}, io.Discard)
 	require.NoError(t, err)
 	assert.Equal(t, 1, quick.rounds)
 	assert.Equal(t, 2*time.Second, quick.calm)
-	assert.Equal(t, "warn", quick.logLevel)
+	environment := quick.environment("/tmp/x")
+	assert.Contains(t, environment, "DATA_DIR=/tmp/x/data")
+	assert.Equal(t, []string{"LOG_LEVEL=warn", "RECORD_SHARE=1"}, environment[len(environment)-2:])
 }
 
 func TestParseSaysWhatIsWrong(t *testing.T) {
@@ -42,6 +44,7 @@ func TestParseSaysWhatIsWrong(t *testing.T) {
 		{"-endpoints", "10001"},
 		{"-encoding", "text/plain"},
 		{"-rate", "many"},
+		{"-set", "nonsense"},
 		{"-no-such-flag"},
 	} {
 		var said bytes.Buffer

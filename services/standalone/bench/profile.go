@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"runtime/pprof"
+	"strings"
 	"time"
 
 	"github.com/dembrane/webhooks/pkg/observe"
@@ -98,18 +99,20 @@ func hostSystem(ctx context.Context, o plan, folder string) (*system, error) {
 	if err != nil {
 		return nil, fmt.Errorf("make the log: %w", err)
 	}
-	log, err := observe.NewLogger(o.logLevel, logFile)
+	given := map[string]string{}
+	for _, setting := range o.environment(folder) {
+		name, value, _ := strings.Cut(setting, "=")
+		given[name] = value
+	}
+	c, err := config.Load(given)
 	if err != nil {
 		return nil, err
 	}
-	settings, err := config.Load(map[string]string{
-		"API_ADDR": "127.0.0.1:0", "NATS_ADDR": "127.0.0.1:0", "DATA_DIR": filepath.Join(folder, "data"),
-		"ALLOW_CIDRS": "127.0.0.0/8", "ADMIN_BASE_URL": dashboard, "LOG_LEVEL": o.logLevel,
-	})
+	log, err := observe.NewLogger(c.LogLevel, logFile)
 	if err != nil {
 		return nil, err
 	}
-	hosted, err := app.New(settings, "bench", log)
+	hosted, err := app.New(c, "bench", log)
 	if err != nil {
 		return nil, err
 	}

@@ -55,15 +55,12 @@ func buildSystem(ctx context.Context, folder string) (string, error) {
 }
 
 // startSystem starts a system that knows nothing yet, in a process of its own.
-func startSystem(ctx context.Context, program, folder, logLevel string) (*system, error) {
+func startSystem(ctx context.Context, o plan, program, folder string) (*system, error) {
 	if err := os.MkdirAll(folder, 0o700); err != nil { //nolint:gosec // in a temporary folder of our own
 		return nil, fmt.Errorf("make a folder for the system: %w", err)
 	}
 	var at addresses
-	process, err := startChild(ctx, command{name: "standalone", program: program, folder: folder, env: []string{
-		"API_ADDR=127.0.0.1:0", "NATS_ADDR=127.0.0.1:0", "OPS_ADDR=", "DATA_DIR=" + filepath.Join(folder, "data"),
-		"ALLOW_CIDRS=127.0.0.0/8", "ADMIN_BASE_URL=" + dashboard, "LOG_LEVEL=" + logLevel,
-	}}, &at)
+	process, err := startChild(ctx, command{name: "standalone", program: program, folder: folder, env: o.environment(folder)}, &at)
 	if err != nil {
 		return nil, err
 	}
