@@ -2,6 +2,7 @@ package check
 
 import (
 	"bufio"
+	"context"
 	"net/http"
 	"os"
 	"os/exec"
@@ -9,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -44,16 +46,20 @@ func assertReceives(t *testing.T, p program) {
 	require.Positive(t, i)
 	args[i] = "127.0.0.1:0"
 
-	command := exec.CommandContext(t.Context(), p.path, args...)
-	log, err := command.StdoutPipe()
+	// Killed at the deadline, the receiver ends what this test waits for.
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	command := exec.CommandContext(ctx, p.path, args...)
+	output, err := command.StdoutPipe()
 	require.NoError(t, err)
+	command.Stderr = command.Stdout
 	require.NoError(t, command.Start())
-	line, err := bufio.NewReader(log).ReadString('\n')
+	line, err := bufio.NewReader(output).ReadString('\n')
 	require.NoError(t, err)
 	address := regexp.MustCompile(`http://\S+/`).FindString(line)
 	require.NotEmpty(t, address, line)
 
-	request, err := http.NewRequestWithContext(t.Context(), http.MethodPost, address, strings.NewReader("{}"))
+	request, err := http.NewRequestWithContext(ctx, http.MethodPost, address, strings.NewReader("{}"))
 	require.NoError(t, err)
 	response, err := http.DefaultClient.Do(request)
 	require.NoError(t, err)
