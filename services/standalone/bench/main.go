@@ -97,7 +97,7 @@ func parse(args []string, stderr io.Writer) (plan, error) {
 	flags.StringVar(&o.program, "standalone", "", "measure this program instead of building ./services/standalone")
 	flags.StringVar(&o.out, "out", filepath.Join("bench", "out", "results.json"), "where the figures are written as JSON")
 	flags.StringVar(&o.profile, "profile", "", "measure nothing: run the system in this process and write its profiles to this folder")
-	flags.DurationVar(&o.timeout, "timeout", 20*time.Minute, "give up after this long")
+	flags.DurationVar(&o.timeout, "timeout", 45*time.Minute, "give up after this long")
 	flags.Var(&o.settings, "set", "give the system another setting, NAME=value; may be repeated")
 	flags.BoolVar(&o.keep, "keep", false, "leave the temporary folder with logs and data behind, and say where it is")
 	flags.StringVar(&o.role, "role", "", "for the program's own use")

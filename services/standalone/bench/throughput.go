@@ -31,6 +31,9 @@ type measurement struct {
 	lag       time.Duration
 	recorded  int
 	scheduled int
+	// delivered is what was used until the last event was received, used what was
+	// used until the log was complete.
+	delivered map[string]usage
 	used      map[string]usage
 	lost      int
 }
@@ -83,20 +86,22 @@ func (b *bench) noteThroughput(each *scenario, raw, whole measurement) {
 	if whole.used["system"].CPU == 0 {
 		return // no /proc here
 	}
-	per := func(m measurement, names ...string) float64 {
+	per := func(used map[string]usage, names ...string) float64 {
 		var sum time.Duration
 		for _, name := range names {
-			sum += m.used[name].CPU
+			sum += used[name].CPU
 		}
 		return sum.Seconds() * perDeliveries / float64(b.events)
 	}
-	all, bare := per(whole, "system", "receiver", "bench"), per(raw, "receiver", "bench")
-	note("cpu.ratio", "CPU of all processes / raw's", all/bare)
-	note("cpu.system", "CPU s per 100,000: standalone", per(whole, "system"))
-	note("cpu.receiver", "CPU s per 100,000: receiver", per(whole, "receiver"))
-	note("cpu.publisher", "CPU s per 100,000: publisher", per(whole, "bench"))
-	note("raw.cpu.receiver", "CPU s per 100,000, raw: receiver", per(raw, "receiver"))
-	note("raw.cpu.sender", "CPU s per 100,000, raw: sender", per(raw, "bench"))
+	bare := per(raw.used, "receiver", "bench")
+	note("cpu.ratio.delivered", "CPU of all until the last delivery / raw's", per(whole.delivered, "system", "receiver", "bench")/bare)
+	note("cpu.ratio", "CPU of all until the log is complete / raw's", per(whole.used, "system", "receiver", "bench")/bare)
+	note("cpu.system.delivered", "CPU s per 100,000: standalone, last delivery", per(whole.delivered, "system"))
+	note("cpu.system", "CPU s per 100,000: standalone, log complete", per(whole.used, "system"))
+	note("cpu.receiver", "CPU s per 100,000: receiver", per(whole.used, "receiver"))
+	note("cpu.publisher", "CPU s per 100,000: publisher", per(whole.used, "bench"))
+	note("raw.cpu.receiver", "CPU s per 100,000, raw: receiver", per(raw.used, "receiver"))
+	note("raw.cpu.sender", "CPU s per 100,000, raw: sender", per(raw.used, "bench"))
 	note("memory.system", "peak memory, MB: standalone", float64(whole.used["system"].Peak)/megabyte)
 	note("memory.receiver", "peak memory, MB: receiver", float64(whole.used["receiver"].Peak)/megabyte)
 	note("memory.publisher", "peak memory, MB: publisher", float64(whole.used["bench"].Peak)/megabyte)
@@ -140,6 +145,7 @@ func (b *bench) deliver(ctx context.Context, s *system, each *scenario, events i
 	if err != nil {
 		return m, err
 	}
+	m.delivered = used()
 	complete, err := s.recorded(ctx)
 	if err != nil {
 		return m, err
