@@ -128,6 +128,9 @@ const (
 	Reason_REASON_REGISTRATION Reason = 12
 	// A fault on our side.
 	Reason_REASON_INTERNAL Reason = 13
+	// No attempt was made: the receiver had failed for so long that the delivery's
+	// time was over before its turn came.
+	Reason_REASON_RECEIVER_FAILING Reason = 14
 )
 
 // Enum value maps for Reason.
@@ -147,6 +150,7 @@ var (
 		11: "REASON_PROTOCOL",
 		12: "REASON_REGISTRATION",
 		13: "REASON_INTERNAL",
+		14: "REASON_RECEIVER_FAILING",
 	}
 	Reason_value = map[string]int32{
 		"REASON_UNSPECIFIED":       0,
@@ -163,6 +167,7 @@ var (
 		"REASON_PROTOCOL":          11,
 		"REASON_REGISTRATION":      12,
 		"REASON_INTERNAL":          13,
+		"REASON_RECEIVER_FAILING":  14,
 	}
 )
 
@@ -678,7 +683,7 @@ const file_dembrane_webhooks_v1_attempt_proto_rawDesc = "" +
 	"\fOUTCOME_GONE\x10\x04\x12\x13\n" +
 	"\x0fOUTCOME_DELETED\x10\x05\x12\x14\n" +
 	"\x10OUTCOME_DISABLED\x10\x06\x12\x13\n" +
-	"\x0fOUTCOME_EXPIRED\x10\a*\xbd\x02\n" +
+	"\x0fOUTCOME_EXPIRED\x10\a*\xda\x02\n" +
 	"\x06Reason\x12\x16\n" +
 	"\x12REASON_UNSPECIFIED\x10\x00\x12\x11\n" +
 	"\rREASON_STATUS\x10\x01\x12\x13\n" +
@@ -696,7 +701,8 @@ const file_dembrane_webhooks_v1_attempt_proto_rawDesc = "" +
 	"\x12\x13\n" +
 	"\x0fREASON_PROTOCOL\x10\v\x12\x17\n" +
 	"\x13REASON_REGISTRATION\x10\f\x12\x13\n" +
-	"\x0fREASON_INTERNAL\x10\rB:Z8github.com/dembrane/webhooks/proto/webhooksv1;webhooksv1b\x06proto3"
+	"\x0fREASON_INTERNAL\x10\r\x12\x1b\n" +
+	"\x17REASON_RECEIVER_FAILING\x10\x0eB:Z8github.com/dembrane/webhooks/proto/webhooksv1;webhooksv1b\x06proto3"
 
 var (
 	file_dembrane_webhooks_v1_attempt_proto_rawDescOnce sync.Once

@@ -9,6 +9,7 @@ package webhooksv1
 import (
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
+	timestamppb "google.golang.org/protobuf/types/known/timestamppb"
 	reflect "reflect"
 	sync "sync"
 	unsafe "unsafe"
@@ -104,7 +105,11 @@ type Delivery struct {
 	// parked has not used one up.
 	Attempt uint32 `protobuf:"varint,7,opt,name=attempt,proto3" json:"attempt,omitempty"`
 	// Who asked for it.
-	Trigger       Trigger `protobuf:"varint,8,opt,name=trigger,proto3,enum=dembrane.webhooks.v1.Trigger" json:"trigger,omitempty"`
+	Trigger Trigger `protobuf:"varint,8,opt,name=trigger,proto3,enum=dembrane.webhooks.v1.Trigger" json:"trigger,omitempty"`
+	// Since when it has been owed: when the event was taken in, or the host asked
+	// for it again. A delivery to a receiver that answers nothing any more ends
+	// when this is long ago, also when few attempts could be made.
+	OwedSince     *timestamppb.Timestamp `protobuf:"bytes,9,opt,name=owed_since,json=owedSince,proto3" json:"owed_since,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -195,11 +200,18 @@ func (x *Delivery) GetTrigger() Trigger {
 	return Trigger_TRIGGER_UNSPECIFIED
 }
 
+func (x *Delivery) GetOwedSince() *timestamppb.Timestamp {
+	if x != nil {
+		return x.OwedSince
+	}
+	return nil
+}
+
 var File_dembrane_webhooks_v1_delivery_proto protoreflect.FileDescriptor
 
 const file_dembrane_webhooks_v1_delivery_proto_rawDesc = "" +
 	"\n" +
-	"#dembrane/webhooks/v1/delivery.proto\x12\x14dembrane.webhooks.v1\"\x8c\x02\n" +
+	"#dembrane/webhooks/v1/delivery.proto\x12\x14dembrane.webhooks.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\xc7\x02\n" +
 	"\bDelivery\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x19\n" +
 	"\bevent_id\x18\x02 \x01(\tR\aeventId\x12\x1d\n" +
@@ -211,7 +223,9 @@ const file_dembrane_webhooks_v1_delivery_proto_rawDesc = "" +
 	"webhook_id\x18\x05 \x01(\tR\twebhookId\x12%\n" +
 	"\x0eevent_sequence\x18\x06 \x01(\x04R\reventSequence\x12\x18\n" +
 	"\aattempt\x18\a \x01(\rR\aattempt\x127\n" +
-	"\atrigger\x18\b \x01(\x0e2\x1d.dembrane.webhooks.v1.TriggerR\atrigger*o\n" +
+	"\atrigger\x18\b \x01(\x0e2\x1d.dembrane.webhooks.v1.TriggerR\atrigger\x129\n" +
+	"\n" +
+	"owed_since\x18\t \x01(\v2\x1a.google.protobuf.TimestampR\towedSince*o\n" +
 	"\aTrigger\x12\x17\n" +
 	"\x13TRIGGER_UNSPECIFIED\x10\x00\x12\x11\n" +
 	"\rTRIGGER_EVENT\x10\x01\x12\x10\n" +
@@ -234,16 +248,18 @@ func file_dembrane_webhooks_v1_delivery_proto_rawDescGZIP() []byte {
 var file_dembrane_webhooks_v1_delivery_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
 var file_dembrane_webhooks_v1_delivery_proto_msgTypes = make([]protoimpl.MessageInfo, 1)
 var file_dembrane_webhooks_v1_delivery_proto_goTypes = []any{
-	(Trigger)(0),     // 0: dembrane.webhooks.v1.Trigger
-	(*Delivery)(nil), // 1: dembrane.webhooks.v1.Delivery
+	(Trigger)(0),                  // 0: dembrane.webhooks.v1.Trigger
+	(*Delivery)(nil),              // 1: dembrane.webhooks.v1.Delivery
+	(*timestamppb.Timestamp)(nil), // 2: google.protobuf.Timestamp
 }
 var file_dembrane_webhooks_v1_delivery_proto_depIdxs = []int32{
 	0, // 0: dembrane.webhooks.v1.Delivery.trigger:type_name -> dembrane.webhooks.v1.Trigger
-	1, // [1:1] is the sub-list for method output_type
-	1, // [1:1] is the sub-list for method input_type
-	1, // [1:1] is the sub-list for extension type_name
-	1, // [1:1] is the sub-list for extension extendee
-	0, // [0:1] is the sub-list for field type_name
+	2, // 1: dembrane.webhooks.v1.Delivery.owed_since:type_name -> google.protobuf.Timestamp
+	2, // [2:2] is the sub-list for method output_type
+	2, // [2:2] is the sub-list for method input_type
+	2, // [2:2] is the sub-list for extension type_name
+	2, // [2:2] is the sub-list for extension extendee
+	0, // [0:2] is the sub-list for field type_name
 }
 
 func init() { file_dembrane_webhooks_v1_delivery_proto_init() }

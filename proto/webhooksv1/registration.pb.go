@@ -42,7 +42,10 @@ type Registration struct {
 	// means "lost", never "deleted".
 	Deleted bool `protobuf:"varint,7,opt,name=deleted,proto3" json:"deleted,omitempty"`
 	// The secrets that sign, newest first; none means unsigned.
-	Secrets       []*SealedSecret `protobuf:"bytes,8,rep,name=secrets,proto3" json:"secrets,omitempty"`
+	Secrets []*SealedSecret `protobuf:"bytes,8,rep,name=secrets,proto3" json:"secrets,omitempty"`
+	// The most attempts a second that the receiver is to get; 0 for no limit. Each
+	// dispatcher keeps to it by itself.
+	MaxPerSecond  float64 `protobuf:"fixed64,9,opt,name=max_per_second,json=maxPerSecond,proto3" json:"max_per_second,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -131,6 +134,13 @@ func (x *Registration) GetSecrets() []*SealedSecret {
 		return x.Secrets
 	}
 	return nil
+}
+
+func (x *Registration) GetMaxPerSecond() float64 {
+	if x != nil {
+		return x.MaxPerSecond
+	}
+	return 0
 }
 
 // SealedSecret is a secret encrypted for one webhook.
@@ -386,7 +396,7 @@ var File_dembrane_webhooks_v1_registration_proto protoreflect.FileDescriptor
 
 const file_dembrane_webhooks_v1_registration_proto_rawDesc = "" +
 	"\n" +
-	"'dembrane/webhooks/v1/registration.proto\x12\x14dembrane.webhooks.v1\x1a\"dembrane/webhooks/v1/attempt.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xf5\x01\n" +
+	"'dembrane/webhooks/v1/registration.proto\x12\x14dembrane.webhooks.v1\x1a\"dembrane/webhooks/v1/attempt.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x9b\x02\n" +
 	"\fRegistration\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x1d\n" +
 	"\n" +
@@ -396,7 +406,8 @@ const file_dembrane_webhooks_v1_registration_proto_rawDesc = "" +
 	"\x06events\x18\x05 \x03(\tR\x06events\x12\x18\n" +
 	"\aenabled\x18\x06 \x01(\bR\aenabled\x12\x18\n" +
 	"\adeleted\x18\a \x01(\bR\adeleted\x12<\n" +
-	"\asecrets\x18\b \x03(\v2\".dembrane.webhooks.v1.SealedSecretR\asecrets\"k\n" +
+	"\asecrets\x18\b \x03(\v2\".dembrane.webhooks.v1.SealedSecretR\asecrets\x12$\n" +
+	"\x0emax_per_second\x18\t \x01(\x01R\fmaxPerSecond\"k\n" +
 	"\fSealedSecret\x12\x1e\n" +
 	"\n" +
 	"ciphertext\x18\x01 \x01(\fR\n" +
