@@ -28,7 +28,7 @@ func TestEveryEnumValueHasItsLabel(t *testing.T) {
 			func(n protoreflect.EnumNumber) string { return webhooksv1.Reason(n).Label() },
 			[]string{
 				"none", "status", "redirect", "throttled", "timeout", "dns", "address_forbidden", "connect", "certificate",
-				"tls", "connection_closed", "protocol", "registration", "internal",
+				"tls", "connection_closed", "protocol", "registration", "internal", "receiver_failing",
 			},
 		},
 		"trigger": {
