@@ -184,7 +184,10 @@ func (a *App) dispatch(ctx context.Context, nc *nats.Conn, js jetstream.JetStrea
 	deliverer := deliver.New(deliver.Parts{
 		Registry: webhooks, Client: client, JetStream: js, Log: a.log, Metrics: a.metrics,
 		Retries: deliver.Retries{Attempts: a.config.RetryAttempts, First: a.config.RetryFirst, Multiplier: a.config.RetryMultiplier},
-		Lanes:   lane.Limits{Concurrency: a.config.LaneConcurrency, MaxWait: a.config.LaneMaxWait, MaxInFlight: a.config.MaxInFlight},
+		Lanes: lane.Limits{
+			Concurrency: a.config.LaneConcurrency, MaxWait: a.config.LaneMaxWait,
+			MaxInFlight: a.config.MaxInFlight, MaxWaiting: a.config.MaxUnsettled, MaxBytes: a.config.MaxInFlightBytes,
+		},
 	})
 	taking := intake.New(intake.Parts{
 		Registry: webhooks, Deliver: deliverer.Deliver, JetStream: js, Renderer: renderer,

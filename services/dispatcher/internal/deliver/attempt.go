@@ -23,11 +23,18 @@ import (
 // UserAgent names us to receivers.
 const UserAgent = "Dembrane-Webhook/1.0"
 
+// busyPause is how much later a delivery is tried for whose body there was no
+// memory.
+const busyPause = 2 * time.Second
+
 // ending is what an attempt comes to.
 type ending struct {
 	// record is what happened; nil when nothing did and the delivery is to be
-	// handed back.
+	// handed back, or given up because of a stop.
 	record *webhooksv1.Attempt
+	// stopped says that a stop of the process came first, and busy that there was
+	// no memory for the body.
+	stopped, busy bool
 	// next is when the next attempt is due; zero when there is none.
 	next time.Time
 	// lane is what the endpoint's lane is to know of it.
@@ -38,7 +45,15 @@ type ending struct {
 // to know of it.
 func (d *Deliverer) attempt(x *Delivery) lane.Result {
 	e := d.try(x)
-	if e.record == nil {
+	e.lane.Bytes = x.Bytes
+	switch {
+	case e.stopped:
+		d.giveUp(x)
+		return e.lane
+	case e.busy:
+		d.park(x, time.Now().Add(busyPause), lane.Busy)
+		return e.lane
+	case e.record == nil:
 		x.Source.Settle(false)
 		return e.lane
 	}
@@ -64,6 +79,10 @@ func (d *Deliverer) try(x *Delivery) (e ending) {
 	switch {
 	case errors.Is(err, ErrExpired):
 		return ending{record: concluded(x, webhooksv1.Outcome_OUTCOME_EXPIRED)}
+	case errors.Is(err, ErrBusy):
+		return ending{busy: true}
+	case err != nil && d.attempts.Err() != nil:
+		return ending{stopped: true}
 	case err != nil:
 		d.log.Warn("event not loaded, delivery handed back", append(names(x), zap.Error(err))...)
 		return ending{}
@@ -76,15 +95,24 @@ func (d *Deliverer) try(x *Delivery) (e ending) {
 	answer := d.post(d.attempts, x, w, body, started)
 	took := time.Since(started)
 	if answer.Canceled {
-		return ending{}
+		return ending{stopped: true}
 	}
 	v := d.judge(answer, x, started.Add(took))
 	if v.outcome == webhooksv1.Outcome_OUTCOME_GONE {
 		w.MarkGone()
 	}
-	e = ending{record: newRecord(x, v, started), next: v.next, lane: lane.Result{Took: took, PauseUntil: v.pauseUntil}}
+	e = ending{record: newRecord(x, v, started), next: v.next, lane: learned(v, took)}
 	describeExchange(e.record, w, exchange{answer: answer, bodyBytes: len(body), took: took})
 	return e
+}
+
+// learned is what an answer says about the endpoint. What went wrong on our side
+// says nothing.
+func learned(v verdict, took time.Duration) lane.Result {
+	if v.reason == webhooksv1.Reason_REASON_REGISTRATION || v.reason == webhooksv1.Reason_REASON_INTERNAL {
+		return lane.Result{}
+	}
+	return lane.Result{Took: max(took, 1), Failed: v.outcome != webhooksv1.Outcome_OUTCOME_DELIVERED, PauseUntil: v.pauseUntil}
 }
 
 // Try makes one attempt that is never repeated, records it, and returns the
@@ -109,6 +137,9 @@ func (d *Deliverer) Try(ctx context.Context, x *Delivery, w *registry.Webhook, b
 	describeExchange(record, w, exchange{answer: answer, bodyBytes: len(body), took: took})
 	d.report(record)
 	d.journal.add(record, func(error) {})
+	if v.outcome == webhooksv1.Outcome_OUTCOME_DELIVERED {
+		d.lanes.Recovered(w.Endpoint) // the host has mended it
+	}
 	return record
 }
 
@@ -161,11 +192,16 @@ func (d *Deliverer) conclude(x *Delivery, outcome webhooksv1.Outcome) {
 // concluded is the record of a delivery to which nothing is sent any more.
 func concluded(x *Delivery, outcome webhooksv1.Outcome) *webhooksv1.Attempt {
 	detail := map[webhooksv1.Outcome]string{
-		webhooksv1.Outcome_OUTCOME_DELETED:  "The webhook was deleted before this could be sent.",
-		webhooksv1.Outcome_OUTCOME_DISABLED: "The webhook was disabled before this could be sent.",
-		webhooksv1.Outcome_OUTCOME_EXPIRED:  "The event is older than events are kept, so it can no longer be sent.",
+		webhooksv1.Outcome_OUTCOME_DELETED:   "The webhook was deleted before this could be sent.",
+		webhooksv1.Outcome_OUTCOME_DISABLED:  "The webhook was disabled before this could be sent.",
+		webhooksv1.Outcome_OUTCOME_EXPIRED:   "The event is older than events are kept, so it can no longer be sent.",
+		webhooksv1.Outcome_OUTCOME_EXHAUSTED: "The receiver has been failing for so long that this was not tried any more. Send it again when the receiver works.",
 	}[outcome]
-	return newRecord(x, verdict{outcome: outcome, detail: detail}, time.Now())
+	v := verdict{outcome: outcome, detail: detail}
+	if outcome == webhooksv1.Outcome_OUTCOME_EXHAUSTED {
+		v.reason = webhooksv1.Reason_REASON_RECEIVER_FAILING
+	}
+	return newRecord(x, v, time.Now())
 }
 
 // report is the one log line and the metrics of an attempt.

@@ -16,8 +16,12 @@ import (
 	"github.com/dembrane/webhooks/services/dispatcher/internal/registry"
 )
 
-// tendEvery is how often lanes are looked after.
-const tendEvery = 500 * time.Millisecond
+// tendEvery is how often lanes are looked after, and tendSoon how often when a
+// rate limit asks for it.
+const (
+	tendEvery = 500 * time.Millisecond
+	tendSoon  = 10 * time.Millisecond
+)
 
 var errDraining = errors.New("the process is stopping")
 
@@ -47,6 +51,8 @@ type Deliverer struct {
 	cut      context.CancelCauseFunc
 	running  sync.WaitGroup
 
+	poke chan struct{} // the lanes want to be looked after soon
+
 	mu       sync.RWMutex // held for reading while a delivery enters
 	draining bool
 }
@@ -63,10 +69,11 @@ func New(p Parts) *Deliverer {
 		lanes:    lanes,
 		writer:   w,
 		journal:  newJournal(w),
-		metrics:  newMetrics(p.Metrics, lanes.InFlight, lanes.Len),
+		metrics:  newMetrics(p.Metrics, lanes.Load),
 		log:      p.Log,
 		attempts: attempts,
 		cut:      cut,
+		poke:     make(chan struct{}, 1),
 	}
 }
 
@@ -85,13 +92,25 @@ func (d *Deliverer) Deliver(x *Delivery) {
 		return
 	}
 	x.endpoint = w.Endpoint
-	switch verdict, at := d.lanes.Offer(x.endpoint, x, time.Now()); verdict {
+	ask := lane.Ask{Endpoint: x.endpoint, Bytes: x.Bytes, MaxPerSecond: w.MaxPerSecond}
+	switch answer := d.lanes.Offer(ask, x, time.Now()); answer.Verdict {
 	case lane.Send:
 		d.running.Add(1)
 		go d.run(x)
 	case lane.Park:
-		d.park(x, at)
+		d.park(x, answer.At, answer.Why)
 	case lane.Wait:
+		if !answer.At.IsZero() {
+			d.lookSoon()
+		}
+	}
+}
+
+// lookSoon has the lanes looked after before the next tick.
+func (d *Deliverer) lookSoon() {
+	select {
+	case d.poke <- struct{}{}:
+	default:
 	}
 }
 
@@ -129,52 +148,73 @@ func (d *Deliverer) run(x *Delivery) {
 		result := d.attempt(x)
 		x = nil
 		for _, next := range d.lanes.Done(endpoint, result, time.Now()) {
-			if next.Verdict == lane.Send {
+			if next.Verdict == lane.Send && x == nil {
 				x = next.Delivery
 				continue
 			}
-			d.park(next.Delivery, next.At)
+			d.leave(next)
 		}
 	}
 }
 
+// leave does with a delivery what its lane says.
+func (d *Deliverer) leave(next lane.Next[*Delivery]) {
+	if next.Verdict == lane.Send {
+		d.running.Add(1)
+		go d.run(next.Delivery)
+		return
+	}
+	d.park(next.Delivery, next.At, next.Why)
+}
+
 // Run does what has to be done now and then, until ctx is done.
 func (d *Deliverer) Run(ctx context.Context) error {
-	tick := time.NewTicker(tendEvery)
+	tick := time.NewTimer(tendEvery)
 	defer tick.Stop()
 	for {
 		select {
 		case <-ctx.Done():
 			return nil
-		case now := <-tick.C:
-			d.tend(now)
+		case <-d.poke:
+			tick.Reset(tendSoon)
+		case <-tick.C:
+			tick.Reset(d.tend(time.Now()))
 		}
 	}
 }
 
-// tend puts on the schedule what stands in line where nothing moves any more.
-func (d *Deliverer) tend(now time.Time) {
+// tend takes out of the lines what may go although no attempt has ended, and what
+// stands where nothing moves any more. It returns when to look again.
+func (d *Deliverer) tend(now time.Time) time.Duration {
 	d.mu.RLock()
 	defer d.mu.RUnlock()
 	if d.draining {
-		return // what is in line is being handed back
+		return tendEvery // what is in line is being put on the schedule
 	}
-	for _, next := range d.lanes.Tend(now) {
-		d.park(next.Delivery, next.At)
+	leaving, again := d.lanes.Tend(now)
+	for _, next := range leaving {
+		d.leave(next)
 	}
+	if again.IsZero() {
+		return tendEvery
+	}
+	return min(max(again.Sub(now), tendSoon), tendEvery)
 }
 
-// Drain ends the deliverer. Deliveries that wait in line are handed back at once,
-// attempts under way may finish within grace and are handed back after it, and
-// the records of what was done are written before it returns or ctx is done. What
-// the sources still bring is handed back, so it need not wait for them to stop.
+// Drain ends the deliverer. Deliveries that wait in line are put on the schedule
+// at once, attempts under way may finish within grace and are put there after it,
+// uncounted, and the records of what was done are written before it returns or ctx
+// is done. What the sources still bring is handed back, so it need not wait for
+// them to stop. The schedule and not a hand-back, because the other deliveries of
+// the same event may have been made, and because a broker that stops as well
+// forgets what was handed back until its ack wait is over.
 func (d *Deliverer) Drain(ctx context.Context, grace time.Duration) {
 	defer context.AfterFunc(ctx, d.writer.cancel)() // whatever waits for a slow JetStream ends with ctx
 	d.mu.Lock()
 	d.draining = true
 	d.mu.Unlock()
 	for _, x := range d.lanes.Clear() {
-		x.Source.Settle(false)
+		d.giveUp(x)
 	}
 	finished := make(chan struct{})
 	go func() {
@@ -186,7 +226,7 @@ func (d *Deliverer) Drain(ctx context.Context, grace time.Duration) {
 	select {
 	case <-finished:
 	case <-timer.C:
-		d.log.Info("grace is over, handing back attempts under way", zap.Int("attempts", d.lanes.InFlight()))
+		d.log.Info("grace is over, cutting attempts short", zap.Int("attempts", d.lanes.Load().InFlight))
 	case <-ctx.Done():
 	}
 	d.cut(errDraining)

@@ -12,6 +12,9 @@ package deliver
 import (
 	"context"
 	"errors"
+	"time"
+
+	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"github.com/dembrane/webhooks/proto/webhooksv1"
 )
@@ -19,11 +22,14 @@ import (
 // ErrExpired is returned by a [Source] whose event is no longer retained.
 var ErrExpired = errors.New("the event is no longer retained")
 
+// ErrBusy is returned by a [Source] that has no memory for the body now.
+var ErrBusy = errors.New("no memory is free for the body")
+
 // Source is where a delivery came from: a message that is acknowledged when the
 // delivery is settled.
 type Source interface {
-	// Body returns the canonical body, or ErrExpired. Any other error is a fault
-	// of ours: the delivery is handed back.
+	// Body returns the canonical body, or ErrExpired or ErrBusy. Any other error is
+	// a fault of ours: the delivery is handed back.
 	Body(ctx context.Context) ([]byte, error)
 	// Settle is called exactly once for each delivery. With durable, its
 	// consequence is stored; without, the delivery is handed back, uncounted.
@@ -42,7 +48,11 @@ type Delivery struct {
 	// Attempt is the number of the attempt to make, from 1.
 	Attempt uint32
 	Trigger webhooksv1.Trigger
-	Source  Source
+	// OwedSince is when the event was taken in, or a host asked for it again.
+	OwedSince time.Time
+	// Bytes is what it holds in memory while it waits.
+	Bytes  int64
+	Source Source
 
 	// endpoint names the lane it goes through.
 	endpoint string
@@ -59,5 +69,6 @@ func (d *Delivery) message(attempt uint32) *webhooksv1.Delivery {
 		EventSequence: d.Sequence,
 		Attempt:       attempt,
 		Trigger:       d.Trigger,
+		OwedSince:     timestamppb.New(d.OwedSince),
 	}
 }

@@ -23,6 +23,16 @@ const maxWait = 7 * 24 * time.Hour
 // jitter is how much longer than its place in the schedule a wait may be.
 const jitter = 0.2
 
+// Patience is how long a delivery may be owed to a receiver that takes nothing:
+// half as long again as its retries last.
+func (r Retries) Patience() time.Duration {
+	var total time.Duration
+	for attempt := range r.Attempts - 1 {
+		total += r.Wait(uint32(attempt+1), 1) //nolint:gosec // 1 to 30
+	}
+	return total + total/2
+}
+
 // Wait is the time between the given attempt and the next: exponential up to a
 // week, and up to a fifth longer by chance (in [0, 1)), never shorter.
 func (r Retries) Wait(attempt uint32, chance float64) time.Duration {

@@ -11,6 +11,7 @@ import (
 
 	"github.com/dembrane/webhooks/pkg/topology"
 	"github.com/dembrane/webhooks/proto/webhooksv1"
+	"github.com/dembrane/webhooks/services/dispatcher/internal/lane"
 )
 
 // settlement waits for everything that a delivery's consequence consists of.
@@ -49,10 +50,26 @@ func (d *Deliverer) settle(x *Delivery, record *webhooksv1.Attempt, next time.Ti
 }
 
 // park puts the delivery on the schedule as it is: it has not used up an attempt.
-func (d *Deliverer) park(x *Delivery, at time.Time) {
-	d.metrics.parked.Inc()
+// One that has been owed for longer than its retries last ends instead when its
+// receiver is failing: so few attempts are made then that it would never end.
+func (d *Deliverer) park(x *Delivery, at time.Time, why lane.Cause) {
+	if why == lane.Broken && time.Since(x.OwedSince) > d.retries.Patience() {
+		d.conclude(x, webhooksv1.Outcome_OUTCOME_EXHAUSTED)
+		return
+	}
+	d.metrics.parked.WithLabelValues(why.String()).Inc()
 	d.schedule(x, x.Attempt, at, newSettlement(x.Source, 1).stored)
 }
+
+// giveUp puts a delivery that a stop interrupts on the schedule, for whoever is
+// there next.
+func (d *Deliverer) giveUp(x *Delivery) {
+	d.metrics.parked.WithLabelValues(causeStopping).Inc()
+	d.schedule(x, x.Attempt, time.Now(), newSettlement(x.Source, 1).stored)
+}
+
+// causeStopping is why a stop puts deliveries on the schedule, in the metrics.
+const causeStopping = "stopping"
 
 func (d *Deliverer) schedule(x *Delivery, attempt uint32, at time.Time, stored func(error)) {
 	msg, err := scheduled(x.message(attempt), at)

@@ -70,6 +70,10 @@ func (d *Due) Handle(ctx context.Context, msg jetstream.Msg) {
 		}
 		return
 	}
+	since := time.Now() // of one that was written by an older version
+	if owed.GetOwedSince().IsValid() {
+		since = owed.GetOwedSince().AsTime()
+	}
 	d.Deliver(&deliver.Delivery{
 		ID:        owed.GetId(),
 		EventID:   owed.GetEventId(),
@@ -79,6 +83,7 @@ func (d *Due) Handle(ctx context.Context, msg jetstream.Msg) {
 		Sequence:  owed.GetEventSequence(),
 		Attempt:   owed.GetAttempt(),
 		Trigger:   owed.GetTrigger(),
+		OwedSince: since,
 		Source:    &source{due: d, msg: msg, sequence: owed.GetEventSequence(), eventID: owed.GetEventId()},
 	})
 }
@@ -107,8 +112,10 @@ func (s *source) Body(ctx context.Context) ([]byte, error) {
 	}
 	body := s.due.Renderer.Append(nil, e)
 	weight := min(int64(len(body)), s.due.MaxBytes)
-	if err := s.due.bytes.Acquire(ctx, weight); err != nil {
-		return nil, fmt.Errorf("wait for room for the body: %w", err)
+	if !s.due.bytes.TryAcquire(weight) {
+		// Slow receivers of large bodies hold it all. To wait for them here would
+		// make everybody else wait.
+		return nil, deliver.ErrBusy
 	}
 	s.weight = weight
 	return body, nil

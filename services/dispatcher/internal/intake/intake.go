@@ -143,6 +143,7 @@ func (i *Intake) take(ctx context.Context, msg jetstream.Msg) {
 			i.handBack(msg)
 		}
 	})
+	now := time.Now()
 	for _, w := range webhooks {
 		i.Deliver(&deliver.Delivery{
 			ID:        webhook.DeliveryID(e.GetId(), w.ID),
@@ -153,6 +154,8 @@ func (i *Intake) take(ctx context.Context, msg jetstream.Msg) {
 			Sequence:  meta.Sequence.Stream,
 			Attempt:   1,
 			Trigger:   webhooksv1.Trigger_TRIGGER_EVENT,
+			OwedSince: now,
+			Bytes:     weight,
 			Source:    source,
 		})
 	}

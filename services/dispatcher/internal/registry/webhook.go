@@ -24,6 +24,8 @@ type Webhook struct {
 	// to which nothing that was learned of the old one applies.
 	Endpoint string
 	Enabled  bool
+	// MaxPerSecond is the most attempts a second; 0 for no limit.
+	MaxPerSecond float64
 	// Fault says why nothing can be sent (a secret that cannot be decrypted, a
 	// URL that cannot be parsed). A webhook with a fault is never sent to
 	// unsigned; its deliveries fail and are retried.
@@ -74,6 +76,8 @@ func New(r *webhooksv1.Registration, box *secret.Box) *Webhook {
 		Endpoint:  r.GetId() + " " + r.GetUrl(),
 		Enabled:   r.GetEnabled() && !r.GetDeleted(),
 		events:    r.GetEvents(),
+
+		MaxPerSecond: r.GetMaxPerSecond(),
 	}
 	parsed, err := url.Parse(r.GetUrl())
 	if err != nil || parsed.Host == "" {
