@@ -28,7 +28,7 @@ const jitter = 0.2
 func (r Retries) Patience() time.Duration {
 	var total time.Duration
 	for attempt := range r.Attempts - 1 {
-		total += r.Wait(uint32(attempt+1), 1) //nolint:gosec // 1 to 30
+		total += r.Wait(uint32(attempt+1), 1)
 	}
 	return total + total/2
 }

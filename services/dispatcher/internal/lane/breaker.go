@@ -29,12 +29,11 @@ func (b *breaker) probing() bool { return !b.until.IsZero() }
 // failing reports whether the last attempts failed, all of them.
 func (b *breaker) failing() bool { return b.failures >= breakAfter }
 
-// end learns from an attempt.
-func (b *breaker) end(failed bool, now time.Time) {
-	if !failed {
-		*b = breaker{}
-		return
-	}
+// close forgets every failure: the receiver has taken something.
+func (b *breaker) close() { *b = breaker{} }
+
+// fail learns from a failure.
+func (b *breaker) fail(now time.Time) {
 	b.failures++
 	switch {
 	case b.failures < breakAfter, b.open(now):

@@ -83,7 +83,7 @@ func (own *lane[T]) begin(now time.Time) {
 	if own.inFlight == 0 {
 		own.busy = now
 	}
-	own.pace.begin(own.inFlight > 0, now)
+	own.pace.begin(now)
 	own.inFlight++
 	if own.spacing > 0 {
 		own.free = now.Add(own.spacing)
@@ -95,7 +95,11 @@ func (own *lane[T]) end(result Result, now time.Time) {
 	own.inFlight--
 	own.pace.end(result.Took, now)
 	if result.Took > 0 {
-		own.breaker.end(result.Failed, now)
+		if result.Failed {
+			own.breaker.fail(now)
+		} else {
+			own.breaker.close()
+		}
 		own.limit.end(result, len(own.line) > 0, now)
 	}
 	if result.PauseUntil.After(own.pauseUntil) {
@@ -115,7 +119,7 @@ func (own *lane[T]) wait(now time.Time, limits Limits) time.Duration {
 // turn is the expected time from one attempt's end to the next one's.
 func (own *lane[T]) turn(now time.Time, limits Limits) time.Duration {
 	atOnce := max(own.inFlight, own.limit.allowed(own.pace.took, limits.Concurrency))
-	return max(own.pace.turn(atOnce, own.inFlight > 0, now), own.spacing)
+	return max(own.pace.turn(atOnce, now), own.spacing)
 }
 
 // fresh reports whether the endpoint has been busy for too short a time to say how

@@ -53,16 +53,17 @@ func TestAHangingEndpointCostsNextToNothing(t *testing.T) {
 	assert.NotZero(t, m.causes[lane.Broken])
 }
 
-// grow makes an endpoint answer well for a while, with others waiting all the time.
-func (m *model) grow(t *testing.T, endpoint string, rounds int, took time.Duration) {
+// grow makes the endpoint a answer well for a while, with others waiting all the
+// time.
+func (m *model) grow(t *testing.T) {
 	t.Helper()
-	for range rounds {
-		for len(m.waiting[endpoint]) < 50 {
-			require.NotEqual(t, lane.Park, m.offer(t, endpoint))
+	for range 10 {
+		for len(m.waiting["a"]) < 50 {
+			require.NotEqual(t, lane.Park, m.offer(t, "a"))
 		}
-		m.now = m.now.Add(took)
-		for range len(m.inFlight[endpoint]) {
-			m.done(t, endpoint, lane.Result{Took: took})
+		m.now = m.now.Add(time.Millisecond)
+		for range len(m.inFlight["a"]) {
+			m.done(t, "a", lane.Result{Took: time.Millisecond})
 		}
 	}
 }
@@ -75,7 +76,7 @@ func TestAGoodEndpointGetsItsWholeLimit(t *testing.T) {
 		{Concurrency: 32, MaxWait: time.Second, MaxInFlight: 64, MaxWaiting: 500, MaxBytes: 1 << 20},
 	} {
 		m := newModel(limits)
-		m.grow(t, "a", 10, time.Millisecond)
+		m.grow(t)
 		assert.Len(t, m.inFlight["a"], limits.Concurrency)
 	}
 }
@@ -90,7 +91,7 @@ func TestAnUnknownEndpointGetsFewAttemptsAtOnce(t *testing.T) {
 
 func TestFailuresLowerTheLimitToOne(t *testing.T) {
 	m := newModel(production())
-	m.grow(t, "a", 10, time.Millisecond)
+	m.grow(t)
 	failed := 0
 	for len(m.inFlight["a"]) > 1 && failed < 200 {
 		m.now = m.now.Add(time.Millisecond)
@@ -155,7 +156,7 @@ func TestTheBreakerOpensProbesAndCloses(t *testing.T) {
 // Attempts that were under way when the breaker opened say nothing about later.
 func TestLateFailuresDoNotProlongTheBreak(t *testing.T) {
 	m := newModel(production())
-	m.grow(t, "a", 10, time.Millisecond)
+	m.grow(t)
 	for len(m.inFlight["a"]) > 0 {
 		m.done(t, "a", lane.Result{Took: time.Millisecond, Failed: true})
 	}
@@ -301,7 +302,7 @@ func TestParkedDeliveriesAreSpread(t *testing.T) {
 
 func TestWhatWasLearnedIsKeptForAWhile(t *testing.T) {
 	m := newModel(production())
-	m.grow(t, "a", 10, time.Millisecond)
+	m.grow(t)
 	m.endAll(t)
 	m.now = m.now.Add(20 * time.Second)
 	m.tend(t)

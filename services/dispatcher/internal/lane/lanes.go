@@ -284,7 +284,7 @@ func (l *Lanes[T]) Recovered(endpoint string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if own := l.lanes[endpoint]; own != nil {
-		own.breaker = breaker{}
+		own.breaker.close()
 		own.slot = time.Time{}
 	}
 }

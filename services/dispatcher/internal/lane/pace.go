@@ -28,23 +28,26 @@ type pace struct {
 	took     time.Duration // moving average of how long an attempt lasts
 	ends     float64       // moving average of how many end, a second
 	active   float64       // moving average of the share of time with any under way
+	under    int           // attempts under way
 	at       time.Time     // when the averages were brought up to date
 	progress time.Time     // when an attempt last ended, or began with none under way
 }
 
 func newPace(now time.Time) pace { return pace{took: initialPace, at: now, progress: now} }
 
-// begin is an attempt's beginning; active says whether another was under way.
-func (p *pace) begin(active bool, now time.Time) {
-	p.fade(active, now)
-	if !active {
+// begin is an attempt's beginning.
+func (p *pace) begin(now time.Time) {
+	p.fade(now)
+	if p.under == 0 {
 		p.progress = now
 	}
+	p.under++
 }
 
 // end is an attempt's end; took is 0 when nothing was sent.
 func (p *pace) end(took time.Duration, now time.Time) {
-	p.fade(true, now)
+	p.fade(now)
+	p.under--
 	p.ends += 1 / paceWindow.Seconds()
 	p.progress = now
 	if took > 0 {
@@ -53,11 +56,11 @@ func (p *pace) end(took time.Duration, now time.Time) {
 }
 
 // fade brings the averages up to date.
-func (p *pace) fade(active bool, now time.Time) {
+func (p *pace) fade(now time.Time) {
 	keep := fading(now.Sub(p.at))
 	p.ends *= keep
 	p.active *= keep
-	if active {
+	if p.under > 0 {
 		p.active += 1 - keep
 	}
 	p.at = now
@@ -69,11 +72,11 @@ func fading(passed time.Duration) float64 {
 
 // turn is the expected time from the end of one attempt to the end of the next,
 // with this many of them under way.
-func (p *pace) turn(attempts int, active bool, now time.Time) time.Duration {
+func (p *pace) turn(attempts int, now time.Time) time.Duration {
 	current := *p
-	current.fade(active, now)
+	current.fade(now)
 	took := current.took
-	if active {
+	if current.under > 0 {
 		took = max(took, now.Sub(current.progress))
 	}
 	rate := max(current.ends/max(current.active, leastActive), float64(attempts)/took.Seconds())
