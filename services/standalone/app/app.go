@@ -58,6 +58,9 @@ func New(c Config, version string, log *zap.Logger) (*App, error) {
 	return &App{config: c, version: version, log: log, release: release, token: token, ready: make(chan Running, 1)}, nil
 }
 
+// databaseName is the api's default, which standalone does not change.
+const databaseName = "webhooks"
+
 // Ready receives once, when everything can be used.
 func (a *App) Ready() <-chan Running { return a.ready }
 
@@ -100,6 +103,10 @@ func (a *App) Run(ctx context.Context) error {
 			case <-ctx.Done():
 				return nil
 			}
+		}
+		// What it makes quicker works without it as well.
+		if err := mongo.IndexIDs(ctx, databaseName); err != nil {
+			a.log.Warn("look-ups in the database stay slow", zap.Error(err))
 		}
 		a.ready <- Running{API: managing.URL(), NATS: nats.URL(), MongoDB: mongo.URI(), Token: a.token}
 		return nil

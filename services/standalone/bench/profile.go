@@ -40,7 +40,10 @@ func profile(ctx context.Context, o plan, progress io.Writer) error {
 		return err
 	}
 	defer s.stop()
-	if err := b.sample("register", func() error { return b.warmUp(ctx, s) }); err != nil {
+	if err := b.sample("register", func() error { return s.register(ctx, b.allTargets()) }); err != nil {
+		return err
+	}
+	if err := b.warmUp(ctx, s); err != nil {
 		return err
 	}
 	for _, each := range b.scenarios {

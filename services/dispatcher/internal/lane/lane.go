@@ -21,8 +21,12 @@ import "time"
 
 const (
 	// freshFor is how long an endpoint must have been busy before its pace means
-	// anything: a first connection holds all its first attempts up at once.
-	freshFor = 250 * time.Millisecond
+	// anything: a first connection, or a burst that is still being taken in, holds
+	// all its first attempts up at once.
+	freshFor = time.Second
+	// patience is how many times LANE_MAX_WAIT what is in line already may come to
+	// wait, before it is taken out: a short delay is not worth two more messages.
+	patience = 2
 	// rememberFor is how long an idle lane is kept for what it has learned.
 	rememberFor = 30 * time.Second
 	// brokenSpacing is the least time between the slots of an endpoint that is
@@ -140,7 +144,7 @@ func (own *lane[T]) trim(now time.Time, limits Limits) []Next[T] {
 	if own.fresh(now) {
 		return nil
 	}
-	keep := int(limits.MaxWait / own.turn(now, limits))
+	keep := int(patience * limits.MaxWait / own.turn(now, limits))
 	if keep >= len(own.line) {
 		return nil
 	}

@@ -214,7 +214,7 @@ func TestALineIsCutShortWhenItsReceiverBecomesSlow(t *testing.T) {
 		m.done(t, "a", lane.Result{Took: 15 * time.Second})
 	}
 
-	assert.LessOrEqual(t, len(m.waiting["a"]), 64, "about two seconds at the rate of now")
+	assert.LessOrEqual(t, len(m.waiting["a"]), 64, "a few seconds at the rate of now")
 	m.endAll(t)
 	assert.Len(t, m.settled, 2000)
 }
@@ -228,7 +228,7 @@ func TestALineIsCutShortWhenItsReceiverHangs(t *testing.T) {
 	m.tend(t)
 	require.Len(t, m.waiting["a"], 2000-2, "a moment says nothing")
 
-	m.now = m.now.Add(500 * time.Millisecond)
+	m.now = m.now.Add(1500 * time.Millisecond)
 	m.tend(t)
 
 	assert.LessOrEqual(t, len(m.waiting["a"]), 16)

@@ -1,9 +1,12 @@
 package embedded
 
 import (
+	"database/sql"
+	"fmt"
 	"net"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/nats-io/nats.go"
@@ -98,6 +101,54 @@ func TestTheDatabaseKeepsWhatItStored(t *testing.T) {
 	count, err := things.CountDocuments(t.Context(), bson.M{"_id": "kept"})
 	require.NoError(t, err)
 	assert.Equal(t, int64(1), count)
+}
+
+func TestLookUpsByIDUseTheIndex(t *testing.T) {
+	folder := t.TempDir()
+	database, err := StartMongo(t.Context(), folder, zap.NewNop())
+	require.NoError(t, err)
+	defer database.Stop()
+	things, leave := collection(t, database)
+	defer leave()
+	_, err = things.InsertOne(t.Context(), bson.M{"_id": "one", "value": 1})
+	require.NoError(t, err)
+
+	require.NoError(t, database.IndexIDs(t.Context(), "test"))
+	require.NoError(t, database.IndexIDs(t.Context(), "test"), "once is as good as twice")
+
+	// What FerretDB asks, and what it writes with.
+	for _, statement := range []string{
+		`SELECT _ferretdb_sjson FROM %q WHERE _ferretdb_sjson->'$._id' = ?`,
+		`UPDATE %q SET _ferretdb_sjson = _ferretdb_sjson WHERE _ferretdb_sjson->'$._id' = ?`,
+	} {
+		assert.Contains(t, plan(t, folder, statement), "USING INDEX")
+	}
+	result, err := things.UpdateOne(t.Context(), bson.M{"_id": "one"}, bson.M{"$set": bson.M{"value": 2}})
+	require.NoError(t, err)
+	assert.Equal(t, int64(1), result.ModifiedCount)
+	require.Error(t, database.IndexIDs(t.Context(), "missing"))
+}
+
+// plan is how SQLite would execute a statement on the first table.
+func plan(t *testing.T, folder, statement string) string {
+	t.Helper()
+	db, err := sql.Open("sqlite", filepath.Join(folder, "test.sqlite"))
+	require.NoError(t, err)
+	defer func() { require.NoError(t, db.Close()) }()
+	list, err := tables(t.Context(), db)
+	require.NoError(t, err)
+	rows, err := db.QueryContext(t.Context(), "EXPLAIN QUERY PLAN "+fmt.Sprintf(statement, list[0]), `"one"`)
+	require.NoError(t, err)
+	defer func() { require.NoError(t, rows.Close()) }()
+	var steps []string
+	for rows.Next() {
+		var id, parent, unused int
+		var step string
+		require.NoError(t, rows.Scan(&id, &parent, &unused, &step))
+		steps = append(steps, step)
+	}
+	require.NoError(t, rows.Err())
+	return strings.Join(steps, "\n")
 }
 
 func collection(t *testing.T, database *Mongo) (*mongo.Collection, func()) {

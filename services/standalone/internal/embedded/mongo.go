@@ -19,6 +19,7 @@ import (
 // starts it stops it.
 type Mongo struct {
 	uri   string
+	dir   string
 	stop  context.CancelFunc
 	ended chan struct{}
 }
@@ -43,7 +44,12 @@ func StartMongo(ctx context.Context, dir string, log *zap.Logger) (*Mongo, error
 		return nil, fmt.Errorf("start the database: %w", err)
 	}
 	ctx, stop := context.WithCancel(context.WithoutCancel(ctx))
-	m := &Mongo{uri: db.MongoDBURI(), stop: stop, ended: make(chan struct{})}
+	absolute, err := filepath.Abs(dir)
+	if err != nil {
+		stop()
+		return nil, fmt.Errorf("find the database's folder: %w", err)
+	}
+	m := &Mongo{uri: db.MongoDBURI(), dir: absolute, stop: stop, ended: make(chan struct{})}
 	go func() {
 		defer close(m.ended)
 		if err := db.Run(ctx); err != nil {
