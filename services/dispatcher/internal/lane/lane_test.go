@@ -13,7 +13,7 @@ import (
 
 // production is what the settings come to by default.
 func production() lane.Limits {
-	return lane.Limits{Concurrency: 32, MaxWait: 2 * time.Second, MaxInFlight: 2048, MaxWaiting: 8192, MaxBytes: 256 << 20}
+	return lane.Limits{Concurrency: 32, MaxWait: 2 * time.Second, MaxInFlight: 2048, MaxWaiting: 16384, MaxBytes: 256 << 20}
 }
 
 func TestCase33AThousandHangingEndpointsLeaveRoomForOneMore(t *testing.T) {
@@ -240,7 +240,7 @@ func TestALineIsCutShortWhenItsReceiverHangs(t *testing.T) {
 // its first attempts down.
 func TestABurstForAQuickEndpointWaits(t *testing.T) {
 	m := newModel(production())
-	for range 6000 {
+	for range 12000 {
 		require.NotEqual(t, lane.Park, m.offer(t, "a"))
 	}
 	for step := 0; len(m.inFlight["a"]) > 0; step++ {
@@ -260,7 +260,7 @@ func TestAFloodLeavesPlacesInLineToOthers(t *testing.T) {
 	for range 100_000 {
 		m.offer(t, "flooded")
 	}
-	require.Less(t, len(m.waiting["flooded"]), 6500)
+	require.Less(t, len(m.waiting["flooded"]), 12500)
 	for range 100 {
 		require.NotEqual(t, lane.Park, m.offer(t, "other"))
 	}
