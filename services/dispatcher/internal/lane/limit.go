@@ -6,9 +6,11 @@ const (
 	// initialLimit is the number of attempts at once to an endpoint of which
 	// nothing is known.
 	initialLimit = 2
-	// comfortable is how long an attempt may last, whatever the endpoint's usual
-	// is, without being called slower than that.
-	comfortable = 5 * time.Millisecond
+	// comfortable is how much longer than usual an attempt may last without being
+	// called slow. It has to be well above the delays that we cause ourselves by
+	// having more to do than processors to do it with: a limit kept low because of
+	// those would leave the endpoint even less of them.
+	comfortable = 40 * time.Millisecond
 	// unhurried is how long an attempt may last without holding the limit down.
 	unhurried = time.Second
 )
