@@ -186,7 +186,9 @@ func (a *App) dispatch(ctx context.Context, nc *nats.Conn, js jetstream.JetStrea
 		Retries: deliver.Retries{Attempts: a.config.RetryAttempts, First: a.config.RetryFirst, Multiplier: a.config.RetryMultiplier},
 		Lanes: lane.Limits{
 			Concurrency: a.config.LaneConcurrency, MaxWait: a.config.LaneMaxWait,
-			MaxInFlight: a.config.MaxInFlight, MaxWaiting: a.config.MaxUnsettled, MaxBytes: a.config.MaxInFlightBytes,
+			MaxInFlight: a.config.MaxInFlight, MaxBytes: a.config.MaxInFlightBytes,
+			// Twice what can be there: a burst at one endpoint leaves places to others.
+			MaxWaiting: 2 * a.config.MaxUnsettled,
 		},
 	})
 	taking := intake.New(intake.Parts{
