@@ -75,6 +75,57 @@ func TestATamperedCiphertextDoesNotOpen(t *testing.T) {
 	require.ErrorIs(t, err, secret.ErrUnreadable)
 }
 
+// A rotation from end to end: every key so far opens, the new one seals, and
+// once everything is sealed anew the others are not needed.
+func TestARotatedKeysetOpensWhatWasSealedBefore(t *testing.T) {
+	original, err := secret.NewKeyset()
+	require.NoError(t, err)
+	old, err := secret.OpenKeyset(original)
+	require.NoError(t, err)
+	sealed, err := old.Seal(secret.New(hidden), "p1", "w1")
+	require.NoError(t, err)
+	none, err := old.Reseal(sealed, "p1", "w1")
+	require.NoError(t, err)
+	assert.Nil(t, none, "there is one key only")
+
+	once, keys, err := secret.RotateKeyset(original)
+	require.NoError(t, err)
+	assert.Equal(t, 2, keys)
+	rotated, keys, err := secret.RotateKeyset(once)
+	require.NoError(t, err)
+	assert.Equal(t, 3, keys)
+	box, err := secret.OpenKeyset(rotated)
+	require.NoError(t, err)
+	text, err := box.Open(sealed, "p1", "w1")
+	require.NoError(t, err)
+	assert.Equal(t, hidden, text.Reveal())
+
+	anew, err := box.Reseal(sealed, "p1", "w1")
+	require.NoError(t, err)
+	require.NotNil(t, anew)
+	_, err = old.Open(anew, "p1", "w1")
+	require.ErrorIs(t, err, secret.ErrUnreadable, "the new key seals")
+	none, err = box.Reseal(anew, "p1", "w1")
+	require.NoError(t, err)
+	assert.Nil(t, none)
+	_, err = box.Reseal(sealed, "p1", "w2")
+	require.ErrorIs(t, err, secret.ErrUnreadable, "still bound to its webhook")
+
+	kept, retired, err := secret.RetireKeys(rotated)
+	require.NoError(t, err)
+	assert.Equal(t, 2, retired)
+	alone, err := secret.OpenKeyset(kept)
+	require.NoError(t, err)
+	text, err = alone.Open(anew, "p1", "w1")
+	require.NoError(t, err)
+	assert.Equal(t, hidden, text.Reveal())
+	_, err = alone.Open(sealed, "p1", "w1")
+	require.ErrorIs(t, err, secret.ErrUnreadable)
+	_, retired, err = secret.RetireKeys(kept)
+	require.NoError(t, err)
+	assert.Zero(t, retired)
+}
+
 func TestAKeysetFileIsReadAndNeverQuoted(t *testing.T) {
 	keyset, err := secret.NewKeyset()
 	require.NoError(t, err)
@@ -93,5 +144,9 @@ func TestAKeysetFileIsReadAndNeverQuoted(t *testing.T) {
 		assert.NotContains(t, err.Error(), hidden)
 		assert.NotContains(t, err.Error(), "value")
 		assert.Contains(t, err.Error(), "new-keyset", "it says what to do")
+		_, _, rotateErr := secret.RotateKeyset([]byte(content))
+		require.EqualError(t, rotateErr, err.Error())
+		_, _, retireErr := secret.RetireKeys([]byte(content))
+		require.EqualError(t, retireErr, err.Error())
 	}
 }

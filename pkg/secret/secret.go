@@ -3,6 +3,8 @@
 package secret
 
 import (
+	"crypto/rand"
+	"encoding/base64"
 	"fmt"
 	"io"
 	"log/slog"
@@ -24,6 +26,15 @@ func New(value string) Text {
 	}
 	inner := &value
 	return Text{value: &inner}
+}
+
+// Generate makes a secret of 256 random bits in the form of Standard Webhooks:
+// its libraries take it as it is, and so does everything that keys an HMAC with
+// the text itself.
+func Generate() Text {
+	var key [32]byte
+	_, _ = rand.Read(key[:]) // it never fails
+	return New("whsec_" + base64.StdEncoding.EncodeToString(key[:]))
 }
 
 // Reveal returns the secret itself. Call it to sign, to encrypt, or to answer

@@ -2,6 +2,7 @@ package secret_test
 
 import (
 	"bytes"
+	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -74,6 +75,19 @@ func assertHidden(t *testing.T, out, where string) {
 	hex := fmt.Sprintf("%x", hidden)
 	assert.NotContains(t, out, hidden, where)
 	assert.NotContains(t, strings.ToLower(out), hex, where)
+}
+
+func TestAGeneratedSecretIsAStandardOne(t *testing.T) {
+	seen := map[string]bool{}
+	for range 100 {
+		encoded, isStandard := strings.CutPrefix(secret.Generate().Reveal(), "whsec_")
+		require.True(t, isStandard)
+		key, err := base64.StdEncoding.Strict().DecodeString(encoded)
+		require.NoError(t, err)
+		require.Len(t, key, 32)
+		require.False(t, seen[encoded])
+		seen[encoded] = true
+	}
 }
 
 func TestASecretIsRevealedOnRequest(t *testing.T) {

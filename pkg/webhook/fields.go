@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 	"unicode"
 	"unicode/utf8"
 
@@ -74,6 +75,25 @@ func Secret(s string) error {
 			"Copy it again as a whole, or use a secret without that prefix.")
 	}
 	return nil
+}
+
+// PerSecond checks the limit on attempts a second; 0 is none.
+func PerSecond(limit float64) error {
+	if limit == 0 || MinPerSecond <= limit && limit <= MaxPerSecond {
+		return nil
+	}
+	return bounds("max_per_second", fmt.Sprintf(
+		"max_per_second must be %g to %d attempts a second, or 0 for no limit.", MinPerSecond, MaxPerSecond))
+}
+
+// Overlap checks how many seconds a previous secret is to go on signing.
+func Overlap(seconds int64) (time.Duration, error) {
+	const most = int64(MaxOverlap / time.Second)
+	if seconds < 0 || seconds > most {
+		return 0, bounds("overlap_seconds", fmt.Sprintf(
+			"overlap_seconds must be 0 to %d seconds, which is %d days.", most, MaxOverlap/(24*time.Hour)))
+	}
+	return time.Duration(seconds) * time.Second, nil
 }
 
 // Events checks the list of events: one to four, each once. It keeps the order.

@@ -1,8 +1,10 @@
 package webhook_test
 
 import (
+	"math"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -94,6 +96,29 @@ func TestSecret(t *testing.T) {
 		if given != "" {
 			assert.NotContains(t, fault.Message, given+" ")
 		}
+	}
+}
+
+func TestPerSecond(t *testing.T) {
+	for _, given := range []float64{0, math.Copysign(0, -1), 0.1, 0.5, 1, 999.9, 1000} {
+		require.NoError(t, webhook.PerSecond(given), given)
+	}
+	for _, given := range []float64{-1, 1e-9, 0.099, 1000.1, 1e300, math.Inf(1), math.Inf(-1), math.NaN()} {
+		fault := requireFault(t, webhook.PerSecond(given), webhook.KindBounds, "max_per_second")
+		assert.Contains(t, fault.Message, "0.1 to 1000")
+	}
+}
+
+func TestOverlap(t *testing.T) {
+	for given, want := range map[int64]time.Duration{0: 0, 1: time.Second, 86400: webhook.DefaultOverlap, 604800: webhook.MaxOverlap} {
+		got, err := webhook.Overlap(given)
+		require.NoError(t, err)
+		assert.Equal(t, want, got)
+	}
+	for _, given := range []int64{-1, 604801, math.MaxInt64, math.MinInt64} {
+		_, err := webhook.Overlap(given)
+		fault := requireFault(t, err, webhook.KindBounds, "overlap_seconds")
+		assert.Contains(t, fault.Message, "7 days")
 	}
 }
 

@@ -9,6 +9,7 @@ package webhook
 
 import (
 	"slices"
+	"time"
 
 	"github.com/oklog/ulid/v2"
 
@@ -26,6 +27,13 @@ const (
 	// MinSecretBytes and MaxSecretBytes bound a secret.
 	MinSecretBytes = 8
 	MaxSecretBytes = 255
+	// MinPerSecond and MaxPerSecond bound the limit on attempts a second.
+	MinPerSecond = 0.1
+	MaxPerSecond = 1000
+	// DefaultOverlap is how long a previous secret goes on signing after a
+	// rotation, and MaxOverlap how long it may.
+	DefaultOverlap = 24 * time.Hour
+	MaxOverlap     = 7 * 24 * time.Hour
 )
 
 // NewID makes the id of a new webhook: a ULID, and so a subject token that sorts

@@ -18,7 +18,6 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/dembrane/webhooks/pkg/observe"
-	"github.com/dembrane/webhooks/pkg/secret"
 	"github.com/dembrane/webhooks/pkg/settings"
 	"github.com/dembrane/webhooks/services/api/app"
 )
@@ -35,6 +34,9 @@ func run(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	printSettings := flags.Bool("settings", false, "print every setting as JSON and exit")
 	printConfig := flags.Bool("print-config", false, "print the effective settings, secrets redacted, and exit")
 	newKeyset := flags.Bool("new-keyset", false, "print a new keyset for SECRETS_KEYSET_FILE and exit")
+	rotateKeyset := flags.String("rotate-keyset", "", "add a new primary key to this keyset `file` and exit; see docs/secrets.md")
+	retireKeys := flags.String("retire-keys", "", "remove every key but the primary one from this keyset `file` and exit; see docs/secrets.md")
+	reencrypt := flags.Bool("reencrypt", false, "encrypt every stored secret with the keyset's primary key and exit; may be repeated")
 	hashToken := flags.Bool("hash-token", false, "read a token from standard input, print its hash for STATIC_TOKENS_FILE and exit")
 	healthCheck := flags.Bool("healthcheck", false, "ask the process on OPS_ADDR whether it is ready; exit 0 when it is")
 	if err := flags.Parse(args); err != nil {
@@ -47,6 +49,10 @@ func run(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 		return report(stderr, settings.WriteJSON(stdout, app.Config{}))
 	case *newKeyset:
 		return report(stderr, writeKeyset(stdout))
+	case *rotateKeyset != "":
+		return report(stderr, rotateFile(*rotateKeyset, stdout))
+	case *retireKeys != "":
+		return report(stderr, retireFile(*retireKeys, stdout))
 	case *hashToken:
 		return report(stderr, writeHash(stdin, stdout))
 	}
@@ -56,6 +62,8 @@ func run(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 		return report(stderr, err)
 	case *printConfig:
 		return report(stderr, settings.Print(stdout, config))
+	case *reencrypt:
+		return report(stderr, reencryptAll(config, stdout, stderr))
 	case *healthCheck:
 		return report(stderr, observe.CheckReady(config.OpsAddr))
 	}
@@ -78,14 +86,6 @@ func serve(config app.Config, logs io.Writer) error {
 		return err
 	}
 	return nil
-}
-
-func writeKeyset(stdout io.Writer) error {
-	keyset, err := secret.NewKeyset()
-	if err != nil {
-		return err
-	}
-	return second(stdout.Write(keyset))
 }
 
 // writeHash takes one line. A token that came as an argument would be in the

@@ -24,6 +24,7 @@ import (
 	"github.com/dembrane/webhooks/pkg/secret"
 	"github.com/dembrane/webhooks/pkg/topology"
 	"github.com/dembrane/webhooks/pkg/webhook"
+	"github.com/dembrane/webhooks/services/api/internal/access/directus"
 	"github.com/dembrane/webhooks/services/api/internal/access/static"
 	"github.com/dembrane/webhooks/services/api/internal/config"
 	"github.com/dembrane/webhooks/services/api/internal/httpapi"
@@ -59,12 +60,34 @@ func LoadConfigFrom(environment map[string]string) (Config, error) {
 // HashToken is a token as the tokens file holds it.
 func HashToken(token string) string { return static.Hash(token) }
 
+// identity is a driver that says who may do what, and what it does meanwhile.
+type identity interface {
+	httpapi.Authorizer
+	Run(ctx context.Context) error
+}
+
+// openIdentity makes the driver that the settings name.
+func openIdentity(c Config, log *zap.Logger) (identity, error) {
+	if c.IdentityDriver == config.IdentityDirectus {
+		driver, err := directus.New(c.Directus(log))
+		if err != nil {
+			return nil, fmt.Errorf("open identity: %w", err)
+		}
+		return driver, nil
+	}
+	driver, err := static.Open(c.StaticTokensFile, tokensInterval, log)
+	if err != nil {
+		return nil, fmt.Errorf("open STATIC_TOKENS_FILE: %w", err)
+	}
+	return driver, nil
+}
+
 // App is one api.
 type App struct {
 	config   Config
 	log      *zap.Logger
 	box      *secret.Box
-	identity *static.Driver
+	identity identity
 	health   *observe.Health
 	metrics  *prometheus.Registry
 	ops      *observe.Ops
@@ -86,9 +109,9 @@ func New(c Config, log *zap.Logger) (*App, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open SECRETS_KEYSET_FILE: %w", err)
 	}
-	identity, err := static.Open(c.StaticTokensFile, log)
+	who, err := openIdentity(c, log)
 	if err != nil {
-		return nil, fmt.Errorf("open STATIC_TOKENS_FILE: %w", err)
+		return nil, err
 	}
 	health, metrics := observe.NewHealth(), observe.NewRegistry()
 	ops, err := observe.ListenOps(c.OpsAddr, health, metrics)
@@ -100,7 +123,7 @@ func New(c Config, log *zap.Logger) (*App, error) {
 		return nil, errors.Join(fmt.Errorf("listen on HTTP_ADDR: %w", err), ops.Close())
 	}
 	return &App{
-		config: c, log: log, box: box, identity: identity, health: health, metrics: metrics,
+		config: c, log: log, box: box, identity: who, health: health, metrics: metrics,
 		ops: ops, listener: listener, ready: make(chan struct{}),
 	}, nil
 }
@@ -180,6 +203,9 @@ func (a *App) run(ctx context.Context) error {
 		CORSOrigins:   a.config.CORSOrigins,
 		Limit:         a.config.MaxWebhooksPerProject,
 		TestTimeout:   a.config.TestTimeout,
+
+		Rate:           httpapi.Rate{PerSecond: a.config.RatePerSecond, Burst: a.config.RateBurst},
+		TrustedProxies: a.config.TrustedProxies,
 	})
 	if err != nil {
 		return errors.Join(err, a.listener.Close())
@@ -187,7 +213,7 @@ func (a *App) run(ctx context.Context) error {
 	a.addChecks(nc, webhooks)
 
 	group, stop := errgroup.WithContext(ctx)
-	group.Go(func() error { return a.identity.Run(stop, tokensInterval) })
+	group.Go(func() error { return a.identity.Run(stop) })
 	group.Go(func() error { return a.setUp(stop, webhooks, js) })
 	group.Go(func() error {
 		select {

@@ -16,13 +16,20 @@ import (
 	"github.com/dembrane/webhooks/pkg/topology"
 )
 
-// IdentityStatic names the identity driver that reads tokens from a file.
-const IdentityStatic = "static"
+// The identity drivers: one reads tokens from a file, the other asks Directus.
+const (
+	IdentityStatic   = "static"
+	IdentityDirectus = "directus"
+)
 
 // Config is every setting of the api. Durations are written as "15s".
 type Config struct {
 	HTTPAddr    string   `env:"HTTP_ADDR" envDefault:":8080" desc:"Listener of the management API."`
 	CORSOrigins []string `env:"CORS_ORIGINS" desc:"Origins of the dashboard, such as https://dashboard.example.org, separated by commas: pages there may call the API with the user's cookie. Empty: none."`
+
+	RatePerSecond  float64        `env:"API_RATE_PER_SECOND" envDefault:"20" desc:"Requests a second that one caller may make in the long run, per replica; 0: no limit. Callers are told apart by their token, and by their address until they were let in."`
+	RateBurst      int            `env:"API_RATE_BURST" envDefault:"60" desc:"Requests that one caller may make at once (1 to 100000)."`
+	TrustedProxies []netip.Prefix `env:"API_TRUSTED_PROXIES" desc:"Address ranges of proxies in front of the API, separated by commas: their X-Forwarded-For says where a request comes from. Empty: nobody's does."`
 
 	MongoDBURI      string `env:"MONGODB_URI,required,notEmpty" secret:"url" desc:"Connection string of MongoDB."`
 	MongoDBDatabase string `env:"MONGODB_DATABASE" envDefault:"webhooks" desc:"Name of the database."`
@@ -33,9 +40,15 @@ type Config struct {
 	SecretsKeysetFile string `env:"SECRETS_KEYSET_FILE,required,notEmpty" desc:"Tink AEAD keyset (JSON) that signing secrets are encrypted with; the same file as the dispatcher's."`
 	AdminBaseURL      string `env:"ADMIN_BASE_URL,required,notEmpty" desc:"Where the dashboard is; deliveries link into it."`
 
-	IdentityDriver   string `env:"IDENTITY_DRIVER" envDefault:"static" desc:"Who knows tokens and projects: static reads them from STATIC_TOKENS_FILE."`
-	StaticTokensFile string `env:"STATIC_TOKENS_FILE" desc:"YAML file of token hashes and the projects they manage; needed by the static driver, reloaded when it changes."`
-	SessionCookie    string `env:"SESSION_COOKIE" envDefault:"directus_session_token" desc:"Cookie that holds the token; when it is there, it wins over the Authorization header."`
+	IdentityDriver    string        `env:"IDENTITY_DRIVER" envDefault:"static" desc:"Who knows tokens and projects: static reads them from STATIC_TOKENS_FILE, directus asks a Directus."`
+	StaticTokensFile  string        `env:"STATIC_TOKENS_FILE" desc:"YAML file of token hashes and the projects they manage; needed by the static driver, reloaded when it changes."`
+	DirectusBaseURL   string        `env:"DIRECTUS_BASE_URL" desc:"Where Directus is; needed by the directus driver."`
+	DirectusToken     string        `env:"DIRECTUS_TOKEN" secret:"true" desc:"Static token of a Directus user who may read what docs/access.md lists; needed by the directus driver."`
+	DirectusSecret    string        `env:"DIRECTUS_SECRET" secret:"true" desc:"The SECRET of Directus, which signs its sessions; needed by the directus driver."`
+	DirectusTimeout   time.Duration `env:"DIRECTUS_TIMEOUT" envDefault:"5s" desc:"How long one decision may take, with all that is read for it (100ms to 10s)."`
+	DirectusCacheTTL  time.Duration `env:"DIRECTUS_CACHE_TTL" envDefault:"30s" desc:"How long what Directus said is remembered, refusals as well, and so how late a change of rights can be noticed (0s to 10m; 0s remembers nothing)."`
+	DirectusCacheSize int           `env:"DIRECTUS_CACHE_SIZE" envDefault:"10000" desc:"How many decisions, and how many static tokens, are remembered (1 to 1000000)."`
+	SessionCookie     string        `env:"SESSION_COOKIE" envDefault:"directus_session_token" desc:"Cookie that holds the token; when it is there, it wins over the Authorization header."`
 
 	AllowCIDRs            []netip.Prefix `env:"ALLOW_CIDRS" desc:"Address ranges that may be delivered to although they are not public, separated by commas. Empty: public addresses only."`
 	RequireHTTPS          bool           `env:"REQUIRE_HTTPS" envDefault:"false" desc:"Refuse webhooks with http:// URLs."`
@@ -113,12 +126,14 @@ func (c Config) Validate() error {
 	for _, origin := range c.CORSOrigins {
 		check(isOrigin(origin), "CORS_ORIGINS must list origins like https://dashboard.example.org, without a path or *")
 	}
-	check(c.IdentityDriver == IdentityStatic, "IDENTITY_DRIVER must be %s", IdentityStatic)
-	check(c.IdentityDriver != IdentityStatic || c.StaticTokensFile != "", "STATIC_TOKENS_FILE is required with IDENTITY_DRIVER=static")
+	faults = append(faults, c.identityFaults()...)
 	check(c.SessionCookie != "" && !strings.ContainsAny(c.SessionCookie, " \t=;,\""), "SESSION_COOKIE must be the name of a cookie")
 	check(c.MongoDBDatabase != "" && !strings.ContainsAny(c.MongoDBDatabase, `/\. "$`), "MONGODB_DATABASE must be the name of a database")
 	check(c.MaxWebhooksPerProject >= 1 && c.MaxWebhooksPerProject <= 1000,
 		"MAX_WEBHOOKS_PER_PROJECT must be 1 to 1000, not %d", c.MaxWebhooksPerProject)
+	check(c.RatePerSecond == 0 || c.RatePerSecond >= 0.1 && c.RatePerSecond <= 100_000,
+		"API_RATE_PER_SECOND must be 0.1 to 100000, or 0 for no limit, not %g", c.RatePerSecond)
+	check(c.RateBurst >= 1 && c.RateBurst <= 100_000, "API_RATE_BURST must be 1 to 100000, not %d", c.RateBurst)
 	check(c.AttemptsMaxAge >= time.Minute, "ATTEMPTS_MAX_AGE must be at least 1m, not %s", c.AttemptsMaxAge)
 	check(c.RecordShare >= 0.05 && c.RecordShare <= 1, "RECORD_SHARE must be 0.05 to 1, not %g", c.RecordShare)
 	check(c.TestTimeout >= time.Second && c.TestTimeout <= 2*time.Minute, "TEST_TIMEOUT must be 1s to 2m, not %s", c.TestTimeout)

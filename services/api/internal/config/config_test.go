@@ -27,6 +27,8 @@ func TestDefaults(t *testing.T) {
 	assert.Equal(t, "directus_session_token", c.SessionCookie)
 	assert.Equal(t, 50, c.MaxWebhooksPerProject)
 	assert.Equal(t, 720*time.Hour, c.AttemptsMaxAge)
+	assert.InDelta(t, 20, c.RatePerSecond, 0)
+	assert.Equal(t, 60, c.RateBurst)
 	assert.Empty(t, c.AllowCIDRs)
 	assert.Empty(t, c.CORSOrigins)
 }
@@ -48,6 +50,9 @@ func TestOneMistakeEach(t *testing.T) {
 	for name, value := range map[string]string{
 		"STATIC_TOKENS_FILE":       "",
 		"MAX_WEBHOOKS_PER_PROJECT": "0",
+		"API_RATE_PER_SECOND":      "-1",
+		"API_RATE_BURST":           "0",
+		"API_TRUSTED_PROXIES":      "10.0.0.1",
 		"ATTEMPTS_MAX_AGE":         "1s",
 		"TEST_TIMEOUT":             "0s",
 		"SHUTDOWN_GRACE":           "-1s",

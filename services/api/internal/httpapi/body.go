@@ -8,6 +8,7 @@ import (
 	"io"
 	"mime"
 	"net/http"
+	"os"
 	"strings"
 	"unicode/utf8"
 
@@ -27,11 +28,14 @@ type registration struct {
 	Status      *string
 	Events      *[]string
 	Enabled     *bool
+	// MaxPerSecond limits the attempts; 0 takes the limit away.
+	MaxPerSecond *float64
 }
 
 // withdraws reports whether the request does no more than switch a webhook off.
 func (r registration) withdraws() bool {
-	if r.Name != nil || r.Description != nil || r.URL != nil || r.Secret != nil || r.Events != nil {
+	if r.Name != nil || r.Description != nil || r.URL != nil || r.Secret != nil || r.Events != nil ||
+		r.MaxPerSecond != nil {
 		return false
 	}
 	off := r.Enabled != nil && !*r.Enabled || r.Status != nil && !webhook.Status(*r.Status).Enabled()
@@ -42,23 +46,35 @@ func (r registration) withdraws() bool {
 // isEmpty reports whether the request says nothing.
 func (r registration) isEmpty() bool { return r == registration{} }
 
-// readRegistration reads the body of a request.
+// readRegistration reads the body of a request about a webhook.
 func readRegistration(c echo.Context) (registration, error) {
-	request := c.Request()
-	if err := acceptable(request); err != nil {
+	raw, err := readBody(c)
+	if err != nil {
 		return registration{}, err
 	}
+	return parseRegistration(raw)
+}
+
+// readBody reads the body of a request, whatever it is, within the limit.
+func readBody(c echo.Context) ([]byte, error) {
+	request := c.Request()
+	if err := acceptable(request); err != nil {
+		return nil, err
+	}
 	if request.ContentLength > maxBodyBytes {
-		return registration{}, &http.MaxBytesError{Limit: maxBodyBytes}
+		return nil, &http.MaxBytesError{Limit: maxBodyBytes}
 	}
 	raw, err := io.ReadAll(http.MaxBytesReader(c.Response(), request.Body, maxBodyBytes))
 	if err != nil {
 		if _, tooLarge := errors.AsType[*http.MaxBytesError](err); tooLarge {
-			return registration{}, err
+			return nil, err
 		}
-		return registration{}, answer(http.StatusBadRequest, "The request body ended early.")
+		if errors.Is(err, os.ErrDeadlineExceeded) {
+			return nil, answer(http.StatusRequestTimeout, "The request body came too slowly.")
+		}
+		return nil, answer(http.StatusBadRequest, "The request body ended early.")
 	}
-	return parseRegistration(raw)
+	return raw, nil
 }
 
 // acceptable refuses what says that it is not JSON. Forms of other sites could
@@ -75,22 +91,30 @@ func acceptable(r *http.Request) error {
 	return answer(http.StatusUnsupportedMediaType, "The request body must be JSON: send it with Content-Type: application/json.")
 }
 
-// parseRegistration reads a JSON object field by field, so that one wrong type
-// does not hide the others, and names are exact.
-func parseRegistration(raw []byte) (registration, error) {
+// parseObject reads a JSON object whose fields are to be read one by one, so that
+// one wrong type does not hide the others, and names are exact.
+func parseObject(raw []byte) (map[string]json.RawMessage, error) {
 	var fields map[string]json.RawMessage
 	malformed := answer(http.StatusUnprocessableEntity, "The request body is not valid JSON.")
 	if !utf8.Valid(raw) {
-		return registration{}, malformed
+		return nil, malformed
 	}
 	if err := json.Unmarshal(raw, &fields); err != nil {
 		if _, isSyntax := errors.AsType[*json.SyntaxError](err); isSyntax {
-			return registration{}, malformed
+			return nil, malformed
 		}
-		return registration{}, answer(http.StatusUnprocessableEntity, "The request body must be a JSON object.")
+		return nil, answer(http.StatusUnprocessableEntity, "The request body must be a JSON object.")
 	}
 	if fields == nil {
-		return registration{}, answer(http.StatusUnprocessableEntity, "The request body must be a JSON object.")
+		return nil, answer(http.StatusUnprocessableEntity, "The request body must be a JSON object.")
+	}
+	return fields, nil
+}
+
+func parseRegistration(raw []byte) (registration, error) {
+	fields, err := parseObject(raw)
+	if err != nil {
+		return registration{}, err
 	}
 	var r registration
 	var faults webhook.Faults
@@ -101,6 +125,7 @@ func parseRegistration(raw []byte) (registration, error) {
 	faults.Add(field(fields, "events", "a list of texts", &r.Events))
 	faults.Add(field(fields, "enabled", "true or false", &r.Enabled))
 	faults.Add(field(fields, "status", "text", &r.Status))
+	faults.Add(field(fields, "max_per_second", "a number", &r.MaxPerSecond))
 	return r, faults.Err()
 }
 

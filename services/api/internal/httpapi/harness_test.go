@@ -75,6 +75,7 @@ func (i identity) Scope(_ context.Context, token string) (access.Scope, error) {
 type api struct {
 	t         *testing.T
 	url       string
+	handler   http.Handler
 	mongo     *mongotest.Server
 	store     *store.Store
 	box       *secret.Box
@@ -90,6 +91,12 @@ type api struct {
 
 func newAPI(t *testing.T) *api {
 	t.Helper()
+	return newAPIWith(t, func(*httpapi.Parts) {}, func(*http.Server) {})
+}
+
+// newAPIWith is newAPI with other parts, or other limits of its server.
+func newAPIWith(t *testing.T, change func(*httpapi.Parts), limits func(*http.Server)) *api {
+	t.Helper()
 	mongo := mongotest.StartEmbedded(t)
 	s, err := store.Open(t.Context(), mongo.URI(), mongo.Database(), zap.NewNop())
 	require.NoError(t, err)
@@ -101,7 +108,7 @@ func newAPI(t *testing.T) *api {
 	require.NoError(t, err)
 	core, logs := observer.New(zap.DebugLevel)
 	a := &api{t: t, mongo: mongo, store: s, box: box, logs: logs, started: true}
-	server, err := httpapi.New(httpapi.Parts{
+	parts := httpapi.Parts{
 		Store: s, Access: identity{&a.actions}, Secrets: box,
 		Rules: webhook.URLRules{Address: func(addr netip.Addr) error {
 			if addr.IsPrivate() || addr.IsLoopback() {
@@ -123,11 +130,16 @@ func newAPI(t *testing.T) *api {
 		Log:           zap.New(core),
 		Metrics:       httpapi.NewMetrics(prometheus.NewRegistry()),
 		SessionCookie: cookieName, CORSOrigins: []string{origin}, Limit: limit, TestTimeout: time.Second,
-	})
+	}
+	change(&parts)
+	server, err := httpapi.New(parts)
 	require.NoError(t, err)
-	listening := httptest.NewServer(server.Handler)
+	limits(server)
+	listening := httptest.NewUnstartedServer(server.Handler)
+	listening.Config = server
+	listening.Start()
 	t.Cleanup(listening.Close)
-	a.url = listening.URL
+	a.url, a.handler = listening.URL, server.Handler
 	return a
 }
 
@@ -164,8 +176,16 @@ func (a *api) send(method, path, body string, headers ...string) reply {
 	return a.do(request)
 }
 
+// do makes a request and holds it and its answer against the document.
 func (a *api) do(request *http.Request) reply {
 	a.t.Helper()
+	var sent []byte
+	if request.GetBody != nil {
+		body, err := request.GetBody()
+		require.NoError(a.t, err)
+		sent, err = io.ReadAll(body)
+		require.NoError(a.t, err)
+	}
 	response, err := http.DefaultClient.Do(request)
 	require.NoError(a.t, err)
 	defer response.Body.Close() //nolint:errcheck // it is read to its end
@@ -175,6 +195,7 @@ func (a *api) do(request *http.Request) reply {
 	if bytes.HasPrefix(raw, []byte("{")) {
 		require.NoError(a.t, json.Unmarshal(raw, &r.body))
 	}
+	document(a.t).check(a.t, request, sent, r)
 	return r
 }
 

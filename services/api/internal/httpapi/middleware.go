@@ -70,7 +70,7 @@ func (s *server) line(c echo.Context, route string, status int, took time.Durati
 	switch {
 	case failed && status >= http.StatusInternalServerError:
 		s.Log.Error("request", append(fields, zap.Error(err))...)
-	case route == "/api/health":
+	case route == pathHealth:
 		s.Log.Debug("request", fields...)
 	default:
 		s.Log.Info("request", fields...)
@@ -151,17 +151,41 @@ func (s *server) authorize(c echo.Context, action access.Action) (access.Grant, 
 // token takes the token from the cookie, or from the Authorization header when
 // there is no cookie. A bad cookie is not retried with the header.
 func (s *server) token(r *http.Request) (string, error) {
-	if cookie, err := r.Cookie(s.SessionCookie); err == nil && strings.TrimSpace(cookie.Value) != "" {
+	if token := s.fromCookie(r); token != "" {
 		// A browser sends the cookie along whichever page makes it do so. Only
 		// pages of the dashboard, or of this very host, may have effects.
 		if err := s.origins.Check(r); err != nil {
 			return "", answer(http.StatusForbidden, "This page is not allowed to use your session.")
 		}
-		return strings.TrimSpace(cookie.Value), nil
+		return token, nil
 	}
+	if token := fromHeader(r); token != "" {
+		return token, nil
+	}
+	return "", access.ErrSession
+}
+
+// presented is the token that [server.token] would take, whether or not the
+// request may use it.
+func (s *server) presented(r *http.Request) string {
+	if token := s.fromCookie(r); token != "" {
+		return token
+	}
+	return fromHeader(r)
+}
+
+func (s *server) fromCookie(r *http.Request) string {
+	cookie, err := r.Cookie(s.SessionCookie)
+	if err != nil {
+		return ""
+	}
+	return strings.TrimSpace(cookie.Value)
+}
+
+func fromHeader(r *http.Request) string {
 	scheme, token, _ := strings.Cut(r.Header.Get(echo.HeaderAuthorization), " ")
-	if !strings.EqualFold(scheme, "Bearer") || strings.TrimSpace(token) == "" {
-		return "", access.ErrSession
+	if !strings.EqualFold(scheme, "Bearer") {
+		return ""
 	}
-	return strings.TrimSpace(token), nil
+	return strings.TrimSpace(token)
 }

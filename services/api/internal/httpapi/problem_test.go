@@ -41,6 +41,7 @@ func TestWhoMayNot(t *testing.T) {
 			{"PATCH", path + "/" + id, `{"enabled":`},
 			{"DELETE", path + "/" + id, ""},
 			{"POST", path + "/" + id + "/test", ""},
+			{"POST", path + "/" + id + "/secret/rotate", ""},
 			{"GET", path + "/" + id + "/copyable", ""},
 			{"GET", path + "/copyable", ""},
 		} {
@@ -158,7 +159,7 @@ func TestRouting(t *testing.T) {
 	a := newAPI(t)
 	a.wantProblem(a.send("GET", "/", ""), 404, "nothing at this address")
 	a.wantProblem(a.send("GET", "/api/projects/p1/nothing", ""), 404, "nothing at this address")
-	a.wantProblem(a.send("POST", base+"/x/secret/rotate", "{}"), 404, "nothing at this address")
+	a.wantProblem(a.send("POST", base+"/x/secret/nothing", "{}"), 404, "nothing at this address")
 	r := a.send("PUT", base, "{}")
 	a.wantProblem(r, 405, "not allowed")
 	assert.Contains(t, r.header.Get("Allow"), "POST")
@@ -208,6 +209,11 @@ func TestMalformedBodies(t *testing.T) {
 		`{"enabled":"true"}`:                "enabled must be true or false.",
 		`{"enabled":1}`:                     "enabled must be true or false.",
 		`{"status":true}`:                   "status must be text.",
+		`{"max_per_second":"1"}`:            "max_per_second must be a number.",
+		`{"max_per_second":1e999}`:          "max_per_second must be a number.",
+		`{"max_per_second":-1}`:             "0.1 to 1000 attempts a second, or 0 for no limit",
+		`{"max_per_second":0.01}`:           "0.1 to 1000 attempts a second, or 0 for no limit",
+		`{"max_per_second":1001}`:           "0.1 to 1000 attempts a second, or 0 for no limit",
 		`{"status":"deleted"}`:              "The status must be published, draft or archived.",
 		`{"enabled":true,"status":"draft"}`: "contradict",
 		`{"name":"   "}`:                    "The name must not be empty.",

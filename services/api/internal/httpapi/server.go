@@ -5,6 +5,7 @@ package httpapi
 import (
 	"context"
 	"net/http"
+	"net/netip"
 	"time"
 
 	"github.com/labstack/echo/v4"
@@ -24,6 +25,8 @@ const (
 	maxBodyBytes = 64 << 10
 	// maxHeaderBytes leaves room for the cookies of a dashboard's domain.
 	maxHeaderBytes = 64 << 10
+	// pathHealth answers everybody, always.
+	pathHealth = "/api/health"
 )
 
 // Authorizer says who may do what. Its errors are those of package access; any
@@ -59,6 +62,10 @@ type Parts struct {
 	CORSOrigins []string
 	// Limit is how many webhooks a project can have.
 	Limit int
+	// Rate limits the requests of one caller.
+	Rate Rate
+	// TrustedProxies may say where a request comes from.
+	TrustedProxies []netip.Prefix
 	// TestTimeout is the longest that Try takes.
 	TestTimeout time.Duration
 }
@@ -68,19 +75,26 @@ type server struct {
 
 	origins *http.CrossOriginProtection
 	routes  map[string]bool
+	callers *buckets
+	page    docsPage
 }
 
 // New makes the HTTP server of the API. It has no address: serve a listener with
 // it. Its time limits keep slow clients from holding on to it.
 func New(parts Parts) (*http.Server, error) {
-	s := &server{Parts: parts, origins: http.NewCrossOriginProtection(), routes: map[string]bool{}}
+	s := &server{Parts: parts, origins: http.NewCrossOriginProtection(), routes: map[string]bool{}, callers: newBuckets(parts.Rate)}
 	for _, origin := range parts.CORSOrigins {
 		if err := s.origins.AddTrustedOrigin(origin); err != nil {
 			return nil, err //nolint:wrapcheck // it names the origin
 		}
 	}
+	var err error
+	if s.page, err = newDocsPage(openAPI); err != nil {
+		return nil, err
+	}
 	e := echo.New()
 	e.HTTPErrorHandler = s.fail
+	e.IPExtractor = addressOf(parts.TrustedProxies)
 	// The order matters: the line in the log tells about everything inside it.
 	e.Pre(middleware.RemoveTrailingSlash(), s.identify, s.observe, s.recover, secured)
 	if len(parts.CORSOrigins) > 0 {
@@ -93,6 +107,7 @@ func New(parts Parts) (*http.Server, error) {
 			MaxAge:           600,
 		}))
 	}
+	e.Pre(s.paced)
 	s.route(e)
 	return &http.Server{
 		Handler:           e,
@@ -107,7 +122,9 @@ func New(parts Parts) (*http.Server, error) {
 
 // route is the API, from the outside.
 func (s *server) route(e *echo.Echo) {
-	e.GET("/api/health", health)
+	e.GET(pathHealth, health)
+	e.GET(pathOpenAPI, openapi)
+	e.GET(pathDocs, s.docs)
 	webhooks := e.Group("/api/projects/:pid/webhooks")
 	webhooks.GET("", s.guard(access.Read, s.list))
 	webhooks.POST("", s.guard(access.Change, s.create))
@@ -116,6 +133,7 @@ func (s *server) route(e *echo.Echo) {
 	webhooks.PATCH("/:id", s.change)
 	webhooks.DELETE("/:id", s.guard(access.Withdraw, s.remove))
 	webhooks.POST("/:id/test", s.guard(access.Change, s.test))
+	webhooks.POST("/:id/secret/rotate", s.guard(access.Change, s.rotate))
 	webhooks.GET("/:id/copyable", s.guard(access.Read, s.copyable))
 	for _, route := range e.Routes() {
 		s.routes[route.Path] = true

@@ -9,18 +9,20 @@ import (
 // shown is a webhook as hosts see it. There is no secret in it, and nothing that
 // one could be made of.
 type shown struct {
-	ID          string      `json:"id"`
-	ProjectID   string      `json:"project_id"`
-	Name        string      `json:"name"`
-	Description string      `json:"description"`
-	URL         string      `json:"url"`
-	Events      []string    `json:"events"`
-	Enabled     bool        `json:"enabled"`
-	Status      string      `json:"status"`
-	HasSecret   bool        `json:"has_secret"`
-	Health      shownHealth `json:"health"`
-	DateCreated timestamp   `json:"date_created"`
-	DateUpdated timestamp   `json:"date_updated"`
+	ID          string   `json:"id"`
+	ProjectID   string   `json:"project_id"`
+	Name        string   `json:"name"`
+	Description string   `json:"description"`
+	URL         string   `json:"url"`
+	Events      []string `json:"events"`
+	Enabled     bool     `json:"enabled"`
+	Status      string   `json:"status"`
+	HasSecret   bool     `json:"has_secret"`
+	// MaxPerSecond is null when there is no limit.
+	MaxPerSecond *float64    `json:"max_per_second"`
+	Health       shownHealth `json:"health"`
+	DateCreated  timestamp   `json:"date_created"`
+	DateUpdated  timestamp   `json:"date_updated"`
 }
 
 type shownHealth struct {
@@ -41,7 +43,7 @@ func (t timestamp) MarshalText() ([]byte, error) {
 }
 
 func show(w store.Webhook) shown {
-	return shown{
+	s := shown{
 		ID:          w.ID,
 		ProjectID:   w.ProjectID,
 		Name:        w.Name,
@@ -55,6 +57,10 @@ func show(w store.Webhook) shown {
 		DateCreated: timestamp(w.CreatedAt),
 		DateUpdated: timestamp(w.UpdatedAt),
 	}
+	if w.MaxPerSecond != 0 {
+		s.MaxPerSecond = &w.MaxPerSecond
+	}
+	return s
 }
 
 func showAll(list []store.Webhook) []shown {
@@ -90,10 +96,14 @@ func showHealth(w store.Webhook) shownHealth {
 
 // disabledSentence says in a host's words why deliveries stopped.
 func disabledSentence(reason store.DisabledReason) string {
-	if reason == store.DisabledGone {
+	switch reason {
+	case store.DisabledGone:
 		return "The receiver is gone: it answered 410, which asks for no more deliveries. Enable the webhook to try again."
+	case store.DisabledFailing:
+		return "Nothing could be delivered for five days, so we stopped trying. Check the URL, send a test, and enable the webhook again."
+	default:
+		return string(reason)
 	}
-	return string(reason)
 }
 
 func optional(t *time.Time) *timestamp {

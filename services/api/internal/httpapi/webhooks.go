@@ -176,6 +176,9 @@ func (s *server) edits(projectID, id string, given registration, faults *webhook
 	if given.Secret != nil && *given.Secret != "" {
 		faults.Add(webhook.Secret(*given.Secret))
 	}
+	if given.MaxPerSecond != nil {
+		faults.Add(webhook.PerSecond(*given.MaxPerSecond))
+	}
 	_, err = webhook.Reconcile(given.Enabled, given.Status, webhook.Published)
 	faults.Add(err)
 	return func(w *store.Webhook) error {
@@ -184,6 +187,9 @@ func (s *server) edits(projectID, id string, given registration, faults *webhook
 		replace(&w.URL, given.URL, url)
 		if given.Events != nil {
 			w.Events = events
+		}
+		if given.MaxPerSecond != nil {
+			w.MaxPerSecond = *given.MaxPerSecond
 		}
 		if w.Status, err = webhook.Reconcile(given.Enabled, given.Status, w.Status); err != nil {
 			return err //nolint:wrapcheck // a fault, worded for hosts
@@ -201,19 +207,20 @@ func replace(target, given *string, checked string) {
 	}
 }
 
-// seal replaces the secret, or takes it away when it is empty.
+// seal replaces the secret at once, or takes it away when it is empty: nothing
+// signs with the one so far any more.
 func (s *server) seal(w *store.Webhook, projectID, id string, given *string) error {
 	switch {
 	case given == nil:
 		return nil
 	case *given == "":
-		w.Secrets = nil
+		w.SetSecret(nil)
 		return nil
 	}
 	ciphertext, err := s.Secrets.Seal(secret.New(*given), projectID, id)
 	if err != nil {
 		return fmt.Errorf("seal secret: %w", err)
 	}
-	w.Secrets = []store.Secret{{Ciphertext: ciphertext}}
+	w.SetSecret(ciphertext)
 	return nil
 }

@@ -36,7 +36,7 @@ func TestCreateAndGet(t *testing.T) {
 	}
 	assert.ElementsMatch(t, []string{
 		"id", "project_id", "name", "description", "url", "events", "enabled", "status",
-		"has_secret", "health", "date_created", "date_updated",
+		"has_secret", "max_per_second", "health", "date_created", "date_updated",
 	}, keys)
 	assert.Equal(t, "p1", r.body["project_id"])
 	assert.Equal(t, "CRM", r.body["name"])
@@ -144,6 +144,33 @@ func TestPatch(t *testing.T) {
 	assert.Len(t, a.projected, 1+11, "every change, and not what changed nothing")
 }
 
+func TestMaxPerSecond(t *testing.T) {
+	a := newAPI(t)
+	assert.Nil(t, a.create("p1", minimal).body["max_per_second"])
+	assert.Nil(t, a.create("p1", strings.TrimSuffix(minimal, "}")+`,"max_per_second":0}`).body["max_per_second"])
+	made := a.create("p1", strings.TrimSuffix(minimal, "}")+`,"max_per_second":2.5}`)
+	assert.InDelta(t, 2.5, made.body["max_per_second"], 0)
+	path := base + "/" + made.id()
+	for _, row := range []struct {
+		body string
+		want any
+	}{
+		{`{"name":"Other"}`, 2.5},
+		{`{"max_per_second":null}`, 2.5},
+		{`{"max_per_second":1000}`, 1000.0},
+		{`{"max_per_second":0.1}`, 0.1},
+		{`{"max_per_second":0}`, nil},
+	} {
+		r := a.send("PATCH", path, row.body)
+		require.Equal(t, http.StatusOK, r.status, r.raw)
+		assert.Equal(t, row.want, r.body["max_per_second"], row.body)
+		stored, err := a.store.Get(t.Context(), "p1", made.id())
+		require.NoError(t, err)
+		limit, _ := row.want.(float64)
+		assert.InDelta(t, limit, stored.Registration().GetMaxPerSecond(), 0, "the dispatcher is told")
+	}
+}
+
 func TestPatchEnablesAgainWhatWasGone(t *testing.T) {
 	a := newAPI(t)
 	made := a.create("p1", minimal)
@@ -198,6 +225,7 @@ func TestForeignAndUnknownIDs(t *testing.T) {
 			{"PATCH", base + "/" + id},
 			{"DELETE", base + "/" + id},
 			{"POST", base + "/" + id + "/test"},
+			{"POST", base + "/" + id + "/secret/rotate"},
 			{"GET", base + "/" + id + "/copyable"},
 		} {
 			body := ""
@@ -233,6 +261,7 @@ func TestActions(t *testing.T) {
 		{"PATCH", "/" + id, `{"name":"x"}`, access.Change},
 		{"PATCH", "/" + id, `{"enabled":true}`, access.Change},
 		{"PATCH", "/" + id, `{"enabled":false,"name":"x"}`, access.Change},
+		{"PATCH", "/" + id, `{"enabled":false,"max_per_second":1}`, access.Change},
 		{"PATCH", "/" + id, `{"status":"published"}`, access.Change},
 		{"PATCH", "/" + id, `{"status":"draft"}`, access.Withdraw},
 		{"PATCH", "/" + id, `{"enabled":false}`, access.Withdraw},

@@ -69,6 +69,7 @@ func summary(attempts []*webhooksv1.Attempt) store.Health {
 // stops failing is written before its records are acknowledged; that one more
 // attempt went as the last one did is written a little later, once for many.
 type book struct {
+	load  func(ctx context.Context, webhookID string) (store.Webhook, error)
 	merge func(ctx context.Context, webhookID string, known store.Health) (store.Health, error)
 
 	mu    sync.Mutex
@@ -83,19 +84,59 @@ type page struct {
 	dirty bool
 }
 
-// tell adds what is newly known of a webhook.
-func (b *book) tell(ctx context.Context, id string, news store.Health) error {
+// tell adds what is newly known of a webhook, and says whether it began or ceased
+// to fail.
+func (b *book) tell(ctx context.Context, id string, news store.Health) (turn, error) {
+	if err := b.meet(ctx, id); err != nil {
+		return goesOn, err
+	}
 	b.mu.Lock()
-	known, found := b.pages[id]
+	known := b.pages[id]
 	news = known.since.Merge(news)
-	if found && !turns(known.written, news) {
+	if !turns(known.written, news) {
 		known.since, known.dirty = news, true
 		b.pages[id] = known
 		b.mu.Unlock()
-		return nil
+		return goesOn, nil
 	}
 	b.mu.Unlock()
-	return b.write(ctx, id, news)
+	written, err := b.write(ctx, id, news)
+	switch was, is := known.written.FailingSince != nil, written.FailingSince != nil; {
+	case err != nil || was == is:
+		return goesOn, err
+	case is:
+		return beganToFail, nil
+	default:
+		return recovered, nil
+	}
+}
+
+// meet opens the page of a webhook that is not remembered.
+func (b *book) meet(ctx context.Context, id string) error {
+	b.mu.Lock()
+	_, known := b.pages[id]
+	b.mu.Unlock()
+	if known {
+		return nil
+	}
+	w, err := b.load(ctx, id)
+	if err != nil && !errors.Is(err, store.ErrNotFound) {
+		return fmt.Errorf("load health of webhook %s: %w", id, err)
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if len(b.pages) >= maxKnown {
+		b.forget()
+	}
+	b.pages[id] = page{written: w.Health}
+	return nil
+}
+
+// failingSince is what the database has.
+func (b *book) failingSince(id string) *time.Time {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.pages[id].written.FailingSince
 }
 
 // turns reports whether the news are more than that things go on as they were.
@@ -106,16 +147,13 @@ func turns(written, news store.Health) bool {
 		(next.LastAttemptAt == nil) != (written.LastAttemptAt == nil)
 }
 
-func (b *book) write(ctx context.Context, id string, news store.Health) error {
+func (b *book) write(ctx context.Context, id string, news store.Health) (store.Health, error) {
 	written, err := b.merge(ctx, id, news)
 	if err != nil {
-		return fmt.Errorf("update health of webhook %s: %w", id, err)
+		return store.Health{}, fmt.Errorf("update health of webhook %s: %w", id, err)
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if len(b.pages) >= maxKnown {
-		b.forget()
-	}
 	// What came in between is merged once more with the next write: harmless.
 	after := b.pages[id]
 	after.written = written
@@ -123,7 +161,7 @@ func (b *book) write(ctx context.Context, id string, news store.Health) error {
 		after.since, after.dirty = store.Health{}, false
 	}
 	b.pages[id] = after
-	return nil
+	return written, nil
 }
 
 // forget drops what the database knows as well.
@@ -150,7 +188,7 @@ func (b *book) flush(ctx context.Context) error {
 		if ctx.Err() != nil {
 			break
 		}
-		if err := b.write(ctx, id, news); err != nil {
+		if _, err := b.write(ctx, id, news); err != nil {
 			faults = append(faults, err)
 			break // the database is away; all are still there the next time
 		}

@@ -54,6 +54,8 @@ type attempts interface {
 	MergeHealth(ctx context.Context, webhookID string, known store.Health) (store.Health, error)
 	Disable(ctx context.Context, projectID, webhookID string, revision int64, reason store.DisabledReason) (bool, error)
 	Expire(ctx context.Context, before time.Time, limit int64) (int, error)
+	Load(ctx context.Context, webhookID string) (store.Webhook, error)
+	CountExhausted(ctx context.Context, webhookID string, since time.Time, limit int64) (int, error)
 }
 
 // Recorder moves records. [Recorder.Run] is called once.
@@ -84,7 +86,7 @@ type Parts struct {
 func New(parts Parts) *Recorder {
 	return &Recorder{
 		store: parts.Store, js: parts.JS, project: parts.Project, share: parts.Share, log: parts.Log, metrics: parts.Metrics,
-		book: &book{merge: parts.Store.MergeHealth, pages: map[string]page{}},
+		book: &book{load: parts.Store.Load, merge: parts.Store.MergeHealth, pages: map[string]page{}},
 	}
 }
 
@@ -270,10 +272,15 @@ func (r *Recorder) updateWebhooks(ctx context.Context, list []*webhooksv1.Attemp
 		}
 	}
 	for id, group := range byWebhook {
-		if err := r.book.tell(ctx, id, summary(group)); err != nil {
+		turn, err := r.book.tell(ctx, id, summary(group))
+		if err != nil {
 			return err
 		}
+		r.notify(turn, group[len(group)-1])
 		if err := r.disableGone(ctx, group); err != nil {
+			return err
+		}
+		if err := r.disableHopeless(ctx, id, group); err != nil {
 			return err
 		}
 	}
@@ -298,6 +305,7 @@ func (r *Recorder) disableGone(ctx context.Context, group []*webhooksv1.Attempt)
 			r.log.Info("webhook disabled: the receiver is gone",
 				zap.String(observe.KeyProject, a.GetProjectId()), zap.String(observe.KeyWebhook, a.GetWebhookId()))
 			r.project(ctx, a.GetProjectId(), a.GetWebhookId())
+			r.notifyDisabled(a, store.DisabledGone)
 		}
 	}
 	return nil

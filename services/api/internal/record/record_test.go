@@ -67,6 +67,8 @@ type attempts interface {
 	MergeHealth(ctx context.Context, webhookID string, known store.Health) (store.Health, error)
 	Disable(ctx context.Context, projectID, webhookID string, revision int64, reason store.DisabledReason) (bool, error)
 	Expire(ctx context.Context, before time.Time, limit int64) (int, error)
+	Load(ctx context.Context, webhookID string) (store.Webhook, error)
+	CountExhausted(ctx context.Context, webhookID string, since time.Time, limit int64) (int, error)
 }
 
 func (w *world) recorder(s attempts) *record.Recorder {

@@ -133,6 +133,23 @@ func (s *Store) Expire(ctx context.Context, before time.Time, limit int64) (int,
 	return int(result.DeletedCount), nil
 }
 
+// CountExhausted counts the webhook's deliveries that were given up since the
+// given time, but no further than limit.
+func (s *Store) CountExhausted(ctx context.Context, webhookID string, since time.Time, limit int64) (int, error) {
+	var bound ulid.ULID
+	if err := bound.SetTime(ulid.Timestamp(since)); err != nil {
+		return 0, errors.New("count exhausted deliveries: the time is out of range")
+	}
+	ctx, cancel := bounded(ctx)
+	defer cancel()
+	count, err := s.attempts.CountDocuments(ctx, bson.D{
+		{Key: "webhook_id", Value: webhookID},
+		{Key: "_id", Value: bson.D{{Key: "$gte", Value: bound.String()}}},
+		{Key: "outcome", Value: webhooksv1.Outcome_OUTCOME_EXHAUSTED.Label()},
+	}, options.Count().SetLimit(limit))
+	return int(count), unavailable("count exhausted deliveries", err)
+}
+
 // CountAttempts counts the webhook's attempts in the log.
 func (s *Store) CountAttempts(ctx context.Context, webhookID string) (int, error) {
 	ctx, cancel := bounded(ctx)

@@ -161,8 +161,25 @@ func (s *Store) find(ctx context.Context, filter bson.D, opts *options.FindOptio
 // is returned as it is, and nothing is stored. Errors: [ErrNotFound],
 // [ErrConflict].
 func (s *Store) Change(ctx context.Context, projectID, id string, edit func(*Webhook) error) (Webhook, error) {
+	return s.revise(ctx, projectID, id, func(w *Webhook) error {
+		was := w.Status
+		if err := edit(w); err != nil {
+			return err
+		}
+		w.UpdatedAt = later(w.UpdatedAt, now())
+		if w.Status.Enabled() && !was.Enabled() {
+			enabled := w.UpdatedAt
+			w.EnabledAt = &enabled
+		}
+		return nil
+	})
+}
+
+// revise is [Store.Change] without the date of the change. Secrets that sign no
+// more are gone before edit sees them.
+func (s *Store) revise(ctx context.Context, projectID, id string, edit func(*Webhook) error) (Webhook, error) {
 	for try := range changeAttempts {
-		next, stored, err := s.tryChange(ctx, projectID, id, edit)
+		next, stored, err := s.tryRevise(ctx, projectID, id, edit)
 		if err != nil || stored {
 			return next, err
 		}
@@ -178,9 +195,9 @@ func (s *Store) Change(ctx context.Context, projectID, id string, edit func(*Web
 	return Webhook{}, ErrConflict
 }
 
-// tryChange reports false when the webhook changed between reading and writing
+// tryRevise reports false when the webhook changed between reading and writing
 // it. Within this process that cannot happen.
-func (s *Store) tryChange(ctx context.Context, projectID, id string, edit func(*Webhook) error) (Webhook, bool, error) {
+func (s *Store) tryRevise(ctx context.Context, projectID, id string, edit func(*Webhook) error) (Webhook, bool, error) {
 	defer s.lock(id)()
 	current, err := s.Get(ctx, projectID, id)
 	if err != nil {
@@ -188,10 +205,10 @@ func (s *Store) tryChange(ctx context.Context, projectID, id string, edit func(*
 	}
 	next := current
 	next.Events, next.Secrets = slices.Clone(current.Events), slices.Clone(current.Secrets)
+	next.dropExpired(now())
 	if err := edit(&next); err != nil {
 		return Webhook{}, false, err
 	}
-	next.UpdatedAt = later(current.UpdatedAt, now())
 	stored, err := s.replace(ctx, current.Revision, &next)
 	return next, stored, err
 }
@@ -232,9 +249,11 @@ func (s *Store) replace(ctx context.Context, from int64, w *Webhook) (bool, erro
 		{Key: "events", Value: w.Events},
 		{Key: "status", Value: w.Status},
 		{Key: "secrets", Value: w.Secrets},
+		{Key: "max_per_second", Value: w.MaxPerSecond},
 		{Key: "disabled_reason", Value: w.DisabledReason},
 		{Key: "slot", Value: w.Slot},
 		{Key: "updated_at", Value: w.UpdatedAt},
+		{Key: "enabled_at", Value: w.EnabledAt},
 		{Key: "deleted_at", Value: w.DeletedAt},
 		{Key: "revision", Value: w.Revision},
 		{Key: "pending", Value: true},

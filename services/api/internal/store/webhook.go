@@ -20,6 +20,9 @@ type Webhook struct {
 	Status      webhook.Status `bson:"status"`
 	// Secrets are those that sign, newest first, encrypted.
 	Secrets []Secret `bson:"secrets"`
+	// MaxPerSecond is the most attempts a second that the receiver is to get; 0 is
+	// no limit.
+	MaxPerSecond float64 `bson:"max_per_second"`
 	// DisabledReason says why the system disabled it; empty when it did not.
 	DisabledReason DisabledReason `bson:"disabled_reason"`
 
@@ -33,6 +36,8 @@ type Webhook struct {
 	CreatedAt time.Time  `bson:"created_at"`
 	UpdatedAt time.Time  `bson:"updated_at"`
 	DeletedAt *time.Time `bson:"deleted_at"`
+	// EnabledAt is when it was last enabled again; nil when it never was off.
+	EnabledAt *time.Time `bson:"enabled_at"`
 
 	// Health is written by the recorder alone, and never raises the revision.
 	Health Health `bson:"health"`
@@ -47,8 +52,12 @@ type Secret struct {
 // DisabledReason is why the system disabled a webhook: a closed set.
 type DisabledReason string
 
-// DisabledGone says that the receiver answered 410.
-const DisabledGone DisabledReason = "gone"
+const (
+	// DisabledGone says that the receiver answered 410.
+	DisabledGone DisabledReason = "gone"
+	// DisabledFailing says that nothing could be delivered for days.
+	DisabledFailing DisabledReason = "failing"
+)
 
 // Health is what the attempts of late say about a webhook.
 type Health struct {
@@ -75,6 +84,7 @@ func (w Webhook) Registration() *webhooksv1.Registration {
 	r.Url = w.URL
 	r.Events = w.Events
 	r.Enabled = w.Status.Enabled()
+	r.MaxPerSecond = w.MaxPerSecond
 	for _, secret := range w.Secrets {
 		sealed := &webhooksv1.SealedSecret{Ciphertext: secret.Ciphertext}
 		if secret.ValidUntil != nil {

@@ -70,11 +70,16 @@ func parse(data []byte) (*table, error) {
 		}
 		result.projects[entry.ID] = access.Project(entry)
 	}
+	seen := map[[sha256.Size]byte]bool{}
 	for i, entry := range doc.Tokens {
 		parsed, err := parseToken(entry)
+		if err == nil && seen[parsed.hash] {
+			err = errors.New("another one has the same sha256; put their projects together")
+		}
 		if err != nil {
 			faults = append(faults, fmt.Errorf("token %d: %w", i+1, err))
 		}
+		seen[parsed.hash] = true
 		result.tokens = append(result.tokens, parsed)
 	}
 	if len(doc.Tokens) == 0 {

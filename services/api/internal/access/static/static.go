@@ -34,6 +34,7 @@ import (
 // use.
 type Driver struct {
 	path  string
+	every time.Duration
 	log   *zap.Logger
 	table atomic.Pointer[table]
 	seen  stamp
@@ -46,9 +47,9 @@ type stamp struct {
 }
 
 // Open reads the file once. A file that cannot be used is an error here, and
-// only here.
-func Open(path string, log *zap.Logger) (*Driver, error) {
-	d := &Driver{path: path, log: log}
+// only here. Later, it is looked at as often as every says.
+func Open(path string, every time.Duration, log *zap.Logger) (*Driver, error) {
+	d := &Driver{path: path, every: every, log: log}
 	d.seen, _ = d.look() // where this fails, reading fails with a better error
 	if err := d.load(); err != nil {
 		return nil, fmt.Errorf("load tokens: %w", err)
@@ -56,10 +57,9 @@ func Open(path string, log *zap.Logger) (*Driver, error) {
 	return d, nil
 }
 
-// Run reads the file again when it has changed, looking every interval, until
-// ctx is done.
-func (d *Driver) Run(ctx context.Context, interval time.Duration) error {
-	ticker := time.NewTicker(interval)
+// Run reads the file again when it has changed, until ctx is done.
+func (d *Driver) Run(ctx context.Context) error {
+	ticker := time.NewTicker(d.every)
 	defer ticker.Stop()
 	for {
 		select {

@@ -38,7 +38,7 @@ func example() string {
 }
 
 func TestAuthorize(t *testing.T) {
-	d, err := static.Open(file(t, example()), zap.NewNop())
+	d, err := static.Open(file(t, example()), time.Second, zap.NewNop())
 	require.NoError(t, err)
 	for _, row := range []struct {
 		token, project string
@@ -69,7 +69,7 @@ func TestAuthorize(t *testing.T) {
 }
 
 func TestScope(t *testing.T) {
-	d, err := static.Open(file(t, example()), zap.NewNop())
+	d, err := static.Open(file(t, example()), time.Second, zap.NewNop())
 	require.NoError(t, err)
 	scope, err := d.Scope(t.Context(), "token-one")
 	require.NoError(t, err)
@@ -96,16 +96,17 @@ func TestOpenRefuses(t *testing.T) {
 		"no name":           "tokens:\n" + entry("''", "t", "['*']"),
 		"no projects":       "tokens:\n" + entry("x", "t", "[]"),
 		"a bad project":     "tokens:\n" + entry("x", "t", "[a.b]"),
+		"a token twice":     "tokens:\n" + entry("x", "t", "[p1]") + entry("y", "t", "[p2]"),
 		"a project unnamed": "tokens:\n" + entry("x", "t", "['*']") + "projects:\n  - {name: y}\n",
 	} {
-		_, err := static.Open(file(t, content), zap.NewNop())
+		_, err := static.Open(file(t, content), time.Second, zap.NewNop())
 		require.Error(t, err, name)
 		assert.NotContains(t, err.Error(), "plain-token")
 	}
-	_, err := static.Open(filepath.Join(t.TempDir(), "missing"), zap.NewNop())
+	_, err := static.Open(filepath.Join(t.TempDir(), "missing"), time.Second, zap.NewNop())
 	require.ErrorIs(t, err, os.ErrNotExist)
 
-	_, err = static.Open(file(t, "tokens:\n  - {name: x, sha256: a, projects: ['*']}\n  - {name: y, sha256: b, projects: ['*']}\n"), zap.NewNop())
+	_, err = static.Open(file(t, "tokens:\n  - {name: x, sha256: a, projects: ['*']}\n  - {name: y, sha256: b, projects: ['*']}\n"), time.Second, zap.NewNop())
 	require.ErrorContains(t, err, "token 1")
 	require.ErrorContains(t, err, "token 2")
 }
@@ -113,11 +114,11 @@ func TestOpenRefuses(t *testing.T) {
 func TestReload(t *testing.T) {
 	path := file(t, example())
 	core, logs := observer.New(zap.InfoLevel)
-	d, err := static.Open(path, zap.New(core))
+	d, err := static.Open(path, 5*time.Millisecond, zap.New(core))
 	require.NoError(t, err)
 	ctx, cancel := context.WithCancel(t.Context())
 	ended := make(chan error, 1)
-	go func() { ended <- d.Run(ctx, 5*time.Millisecond) }()
+	go func() { ended <- d.Run(ctx) }()
 	works := func(token string) error {
 		_, err := d.Authorize(t.Context(), token, "p1", access.Read)
 		return err

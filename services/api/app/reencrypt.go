@@ -1,0 +1,67 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"go.uber.org/zap"
+
+	"github.com/dembrane/webhooks/pkg/observe"
+	"github.com/dembrane/webhooks/pkg/secret"
+	"github.com/dembrane/webhooks/services/api/internal/store"
+)
+
+// Reencrypted counts webhooks that have a secret.
+type Reencrypted struct {
+	// Changed are those whose secrets were encrypted anew.
+	Changed int
+	// Unchanged had nothing to do: the primary key opens their secrets.
+	Unchanged int
+	// Unreadable are those with a secret that no key of the keyset opens. They
+	// were left as they are.
+	Unreadable int
+}
+
+// Reencrypt encrypts every stored secret with the keyset's primary key. Each
+// webhook is a step of its own, which an api projects to the dispatchers like
+// any change; when it is interrupted, it goes on where it was when it is called
+// again. It may run beside apis that have the same keyset.
+func Reencrypt(ctx context.Context, c Config, log *zap.Logger) (Reencrypted, error) {
+	var done Reencrypted
+	box, err := secret.OpenKeysetFile(c.SecretsKeysetFile)
+	if err != nil {
+		return done, fmt.Errorf("open SECRETS_KEYSET_FILE: %w", err)
+	}
+	webhooks, err := store.Open(ctx, c.MongoDBURI, c.MongoDBDatabase, log)
+	if err != nil {
+		return done, err //nolint:wrapcheck // it says what to do
+	}
+	err = webhooks.Each(ctx, func(w store.Webhook) error {
+		if len(w.Secrets) == 0 {
+			return nil
+		}
+		changed, err := webhooks.Reseal(ctx, w.ProjectID, w.ID, func(ciphertext []byte) ([]byte, error) {
+			return box.Reseal(ciphertext, w.ProjectID, w.ID)
+		})
+		switch {
+		case errors.Is(err, secret.ErrUnreadable):
+			done.Unreadable++
+			log.Error("secret cannot be read with this keyset: left as it is",
+				zap.String(observe.KeyProject, w.ProjectID), zap.String(observe.KeyWebhook, w.ID))
+		case err != nil:
+			return fmt.Errorf("re-encrypt webhook %s: %w", w.ID, err)
+		case changed:
+			done.Changed++
+		default:
+			done.Unchanged++
+		}
+		return nil
+	})
+	if err != nil {
+		err = fmt.Errorf("re-encrypt: %w", err)
+	}
+	closing, cancel := context.WithTimeout(context.WithoutCancel(ctx), closeTimeout)
+	defer cancel()
+	return done, errors.Join(err, webhooks.Close(closing))
+}

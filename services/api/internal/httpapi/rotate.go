@@ -1,0 +1,98 @@
+package httpapi
+
+import (
+	"bytes"
+	"fmt"
+	"net/http"
+	"time"
+
+	"github.com/labstack/echo/v4"
+
+	"github.com/dembrane/webhooks/pkg/secret"
+	"github.com/dembrane/webhooks/pkg/webhook"
+	"github.com/dembrane/webhooks/services/api/internal/access"
+	"github.com/dembrane/webhooks/services/api/internal/store"
+)
+
+// rotation is what a request says about a new secret. Nothing is needed.
+type rotation struct {
+	// Secret is the host's own choice; nil has one generated.
+	Secret *string
+	// OverlapSeconds is how long the previous secret goes on signing; nil is
+	// [webhook.DefaultOverlap].
+	OverlapSeconds *int64
+}
+
+// rotated is the answer. It is the only one in which a secret is ever shown.
+type rotated struct {
+	Secret             string     `json:"secret"`
+	PreviousValidUntil *timestamp `json:"previous_valid_until"`
+}
+
+func readRotation(c echo.Context) (rotation, error) {
+	raw, err := readBody(c)
+	if err != nil || len(bytes.TrimSpace(raw)) == 0 {
+		return rotation{}, err
+	}
+	return parseRotation(raw)
+}
+
+func parseRotation(raw []byte) (rotation, error) {
+	fields, err := parseObject(raw)
+	if err != nil {
+		return rotation{}, err
+	}
+	var r rotation
+	var faults webhook.Faults
+	faults.Add(field(fields, "secret", "text", &r.Secret))
+	faults.Add(field(fields, "overlap_seconds", "a whole number", &r.OverlapSeconds))
+	return r, faults.Err()
+}
+
+// check returns the secret and the overlap that the request asks for.
+func (r rotation) check() (secret.Text, time.Duration, error) {
+	var faults webhook.Faults
+	fresh, overlap := secret.Generate(), webhook.DefaultOverlap
+	if r.Secret != nil {
+		faults.Add(webhook.Secret(*r.Secret))
+		fresh = secret.New(*r.Secret)
+	}
+	if r.OverlapSeconds != nil {
+		var err error
+		overlap, err = webhook.Overlap(*r.OverlapSeconds)
+		faults.Add(err)
+	}
+	return fresh, overlap, faults.Err()
+}
+
+// rotate gives a webhook another secret, beside which the one so far goes on
+// signing for a while: its receiver can be changed meanwhile without missing
+// anything.
+func (s *server) rotate(c echo.Context, grant access.Grant) error {
+	given, err := readRotation(c)
+	if err != nil {
+		return err
+	}
+	w, err := s.find(c, grant)
+	if err != nil {
+		return err
+	}
+	fresh, overlap, err := given.check()
+	if err != nil {
+		return err
+	}
+	sealed, err := s.Secrets.Seal(fresh, w.ProjectID, w.ID)
+	if err != nil {
+		return fmt.Errorf("seal secret: %w", err)
+	}
+	ctx := c.Request().Context()
+	var previousUntil *time.Time
+	if _, err := s.Store.Change(ctx, w.ProjectID, w.ID, func(w *store.Webhook) error {
+		previousUntil = w.RotateSecret(sealed, time.Now(), overlap)
+		return nil
+	}); err != nil {
+		return fmt.Errorf("rotate secret: %w", err)
+	}
+	s.Project(ctx, w.ProjectID, w.ID)
+	return c.JSON(http.StatusOK, rotated{Secret: fresh.Reveal(), PreviousValidUntil: optional(previousUntil)})
+}

@@ -1,0 +1,71 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+)
+
+// SetSecret makes a sealed secret the only one, at once; nil takes signing away.
+func (w *Webhook) SetSecret(sealed []byte) {
+	w.Secrets = nil
+	if sealed != nil {
+		w.Secrets = []Secret{{Ciphertext: sealed}}
+	}
+}
+
+// RotateSecret makes a sealed secret the current one. The one so far goes on
+// signing beside it until the returned time; what was left from an earlier
+// rotation is dropped, so that there are never more than two. It returns nil
+// when no previous secret remains: there was none, or the overlap is 0.
+func (w *Webhook) RotateSecret(sealed []byte, at time.Time, overlap time.Duration) (previousValidUntil *time.Time) {
+	previous := w.Secrets
+	w.SetSecret(sealed)
+	if len(previous) == 0 || overlap <= 0 {
+		return nil
+	}
+	until := at.Add(overlap).UTC().Truncate(time.Millisecond)
+	w.Secrets = append(w.Secrets, Secret{Ciphertext: previous[0].Ciphertext, ValidUntil: &until})
+	return &until
+}
+
+// dropExpired forgets the secrets that sign no more.
+func (w *Webhook) dropExpired(at time.Time) {
+	w.Secrets = slices.DeleteFunc(w.Secrets, func(s Secret) bool {
+		return s.ValidUntil != nil && !at.Before(*s.ValidUntil)
+	})
+}
+
+// errUnchanged ends a revision that has nothing to store.
+var errUnchanged = errors.New("nothing to change")
+
+// Reseal replaces the ciphertexts of one webhook by what reseal makes of them:
+// it returns nil for one that can stay. It reports whether anything was stored;
+// then the webhook has a new revision, pending, so that the bucket follows,
+// though for its host nothing has changed. reseal may be called more than once
+// for the same ciphertext. Its error is returned, and nothing is stored. A
+// webhook that was deleted meanwhile has nothing to reseal.
+func (s *Store) Reseal(ctx context.Context, projectID, id string, reseal func(ciphertext []byte) ([]byte, error)) (bool, error) {
+	_, err := s.revise(ctx, projectID, id, func(w *Webhook) error {
+		changed := false
+		for i, secret := range w.Secrets {
+			fresh, err := reseal(secret.Ciphertext)
+			if err != nil {
+				return fmt.Errorf("reseal secret: %w", err)
+			}
+			if fresh != nil {
+				w.Secrets[i].Ciphertext, changed = fresh, true
+			}
+		}
+		if !changed {
+			return errUnchanged
+		}
+		return nil
+	})
+	if errors.Is(err, errUnchanged) || errors.Is(err, ErrNotFound) {
+		return false, nil
+	}
+	return err == nil, err
+}
