@@ -23,10 +23,10 @@ func given(overlay string) map[string][]string {
 		return nil
 	}
 	return map[string][]string{
-		"webhooks-keyset":  {"keyset.json"},
-		"webhooks-tokens":  {"tokens.yaml"},
-		"webhooks-mongodb": {"uri"},
-		"webhooks-nats":    {"user.creds"},
+		"webhooks-keyset":   {"keyset.json"},
+		"webhooks-directus": {"token", "secret"},
+		"webhooks-mongodb":  {"uri"},
+		"webhooks-nats":     {"user.creds"},
 	}
 }
 
