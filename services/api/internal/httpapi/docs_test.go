@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"os"
+	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
@@ -62,4 +63,36 @@ func TestThePageNeedsNothingButItsStyle(t *testing.T) {
 	}
 	assert.NotContains(t, style, "url(")
 	assert.NotContains(t, style, "@import")
+}
+
+// What docs/api.md says about attacks and limits is what the tests and the code
+// say.
+func TestTheDocsNameTestsThatExist(t *testing.T) {
+	page, err := os.ReadFile("../../../../docs/api.md")
+	require.NoError(t, err)
+	var sources strings.Builder
+	for _, pattern := range []string{"*_test.go", "../../app/*_test.go", "../../../../pkg/webhook/*_test.go", "../../../../pkg/secret/*_test.go"} {
+		files, err := filepath.Glob(pattern)
+		require.NoError(t, err)
+		require.NotEmpty(t, files, pattern)
+		for _, file := range files {
+			source, err := os.ReadFile(file)
+			require.NoError(t, err)
+			sources.Write(source)
+		}
+	}
+	named := regexp.MustCompile("`((?:Test|Fuzz)[A-Za-z0-9]+|wantProblem)`").FindAllStringSubmatch(string(page), -1)
+	assert.Greater(t, len(named), 15)
+	for _, match := range named {
+		assert.Regexp(t, `func (\([a-z]+ \*[a-z]+\) )?`+match[1]+`\(`, sources.String())
+	}
+	for _, operation := range document(t).operations {
+		method, path, _ := strings.Cut(operation, " ")
+		if rest, ours := strings.CutPrefix(path, "/api/projects/{pid}/webhooks"); ours {
+			if rest == "" {
+				rest = "/"
+			}
+			assert.Contains(t, string(page), "`"+method+" "+rest+"`")
+		}
+	}
 }

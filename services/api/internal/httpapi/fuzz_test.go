@@ -2,14 +2,15 @@ package httpapi
 
 import (
 	"encoding/json"
-	"errors"
 	"math"
+	"net/http"
 	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
 
 	"github.com/dembrane/webhooks/pkg/webhook"
+	"github.com/dembrane/webhooks/services/api/internal/access"
 )
 
 // wantRefusal checks that a body is refused in a way that has words for it.
@@ -54,7 +55,7 @@ func FuzzRegistrationBody(f *testing.F) {
 			wantRefusal(t, err)
 			return
 		}
-		w, err := s.fresh("p1", registration{URL: ptr("https://example.org"), Events: &[]string{"report.generated"}})
+		w, err := s.fresh("p1", registration{URL: new("https://example.org"), Events: &[]string{"report.generated"}})
 		require.NoError(t, err)
 		require.NoError(t, edit(&w))
 		require.NotEmpty(t, w.Name)
@@ -75,8 +76,6 @@ func FuzzRegistrationBody(f *testing.F) {
 	})
 }
 
-func ptr[T any](value T) *T { return &value }
-
 func FuzzRotationBody(f *testing.F) {
 	for _, seed := range []string{
 		`{}`, `{"overlap_seconds":0}`, `{"overlap_seconds":604800,"secret":"12345678"}`, `{"overlap_seconds":1e3}`, `{"overlap_seconds":9223372036854775808}`,
@@ -93,12 +92,44 @@ func FuzzRotationBody(f *testing.F) {
 		fresh, overlap, err := r.check()
 		if err != nil {
 			var faults webhook.Faults
-			require.True(t, errors.As(err, &faults))
+			require.ErrorAs(t, err, &faults)
 			wantRefusal(t, err)
 			return
 		}
 		require.NoError(t, webhook.Secret(fresh.Reveal()))
 		require.GreaterOrEqual(t, overlap, 0*webhook.MaxOverlap)
 		require.LessOrEqual(t, overlap, webhook.MaxOverlap)
+	})
+}
+
+func FuzzTokenOfARequest(f *testing.F) {
+	for _, seed := range [][2]string{
+		{"", "Bearer good"},
+		{"session=good", "Bearer bad"},
+		{"session=", "bearer  good "},
+		{"session=  ", "Basic eDp5"},
+		{`session="a b"`, "Bearer"},
+		{"other=x; session=good; session=second", ""},
+		{"session=good\n", "Bearer \t"},
+		{"session==;", "Bearer\u00a0good"},
+	} {
+		f.Add(seed[0], seed[1])
+	}
+	s := &server{Parts: Parts{SessionCookie: "session"}, origins: http.NewCrossOriginProtection()}
+	f.Fuzz(func(t *testing.T, cookie, authorization string) {
+		r := &http.Request{Method: http.MethodGet, Header: http.Header{"Cookie": {cookie}, "Authorization": {authorization}}}
+		token, err := s.token(r)
+		require.Equal(t, token, s.presented(r), "what is counted is what is asked about")
+		if err != nil {
+			require.ErrorIs(t, err, access.ErrSession)
+			require.Empty(t, token)
+			return
+		}
+		require.NotEmpty(t, token)
+		require.Equal(t, strings.TrimSpace(token), token)
+		require.True(t, strings.Contains(cookie, token) || strings.HasSuffix(strings.TrimSpace(authorization), token))
+		if given, err := r.Cookie("session"); err == nil && strings.TrimSpace(given.Value) != "" {
+			require.Contains(t, given.Value, token, "the cookie wins")
+		}
 	})
 }

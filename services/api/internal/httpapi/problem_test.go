@@ -58,6 +58,25 @@ func TestWhoMayNot(t *testing.T) {
 	assert.Equal(t, true, a.send("GET", base+"/"+id, "").body["enabled"])
 }
 
+// Whoever is refused, for whatever reason, a panic included: what they sent is in
+// no answer and in no log.
+func TestARefusalRepeatsNoSecret(t *testing.T) {
+	a := newAPI(t)
+	id := a.create("p1", minimal).id()
+	const canary = "canary-hunter2"
+	for _, token := range []string{"", canary, "unknown-user", "no-permission", "low-tier", "away", "broken", "panic"} {
+		for _, to := range [][2]string{{"POST", base}, {"PATCH", base + "/" + id}, {"POST", base + "/" + id + "/secret/rotate"}} {
+			r := a.send(to[0], to[1]+"?access_token="+canary, `{"secret":"`+canary+`","url":"https://x:`+canary+`@example.org"}`,
+				"Authorization", "Bearer "+token, "X-Request-Id", canary, "User-Agent", canary)
+			assert.GreaterOrEqual(t, r.status, 400)
+			assert.NotContains(t, r.raw+fmt.Sprint(r.header), canary)
+		}
+	}
+	for _, line := range a.logs.All() {
+		assert.NotContains(t, fmt.Sprint(line.Message, line.Stack, line.ContextMap()), canary)
+	}
+}
+
 // Freeze on downgrade: looking, disabling and deleting stay possible.
 func TestLowTier(t *testing.T) {
 	a := newAPI(t)

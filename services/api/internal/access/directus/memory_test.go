@@ -159,10 +159,12 @@ func BenchmarkAuthorize(b *testing.B) {
 		token  func(*world) string
 		change func(*directus.Options)
 	}{
-		"cold JWT":    {func(w *world) string { return w.jwt(directustest.Owner) }, uncached},
-		"cold static": {func(*world) string { return "static-token-of-static-owner" }, uncached},
-		"warm JWT":    {func(w *world) string { return w.jwt(directustest.Owner) }, func(*directus.Options) {}},
-		"warm static": {func(*world) string { return "static-token-of-static-owner" }, func(*directus.Options) {}},
+		"cold JWT":       {func(w *world) string { return w.jwt(directustest.Owner) }, uncached},
+		"cold staff":     {func(w *world) string { return w.jwtWith(directustest.Staff, map[string]any{"admin_access": true}) }, uncached},
+		"cold inherited": {func(w *world) string { return w.jwt(directustest.OrgOwner) }, uncached},
+		"cold static":    {func(*world) string { return "static-token-of-static-owner" }, uncached},
+		"warm JWT":       {func(w *world) string { return w.jwt(directustest.Owner) }, func(*directus.Options) {}},
+		"warm static":    {func(*world) string { return "static-token-of-static-owner" }, func(*directus.Options) {}},
 	} {
 		b.Run(name, func(b *testing.B) {
 			w := start(b, row.change)

@@ -115,9 +115,9 @@ func Readable() map[string][]string {
 		"project":              {"id", "name", "language", "visibility", "workspace_id", "directus_user_id", "deleted_at"},
 		"workspace":            {"id", "org_id", "visibility", "settings", "deleted_at", "billing_account_id"},
 		"billing_account":      {"tier"},
-		"workspace_membership": {"workspace_id", "user_id", "role", "custom_policies", "expires_at", "deleted_at", "source"},
+		"workspace_membership": {"workspace_id", "user_id", "role", "custom_policies", "expires_at", "deleted_at"},
 		"org_membership":       {"org_id", "user_id", "role", "deleted_at"},
-		"project_membership":   {"project_id", "user_id", "role"},
+		"project_membership":   {"project_id", "user_id"},
 	}
 }
 
