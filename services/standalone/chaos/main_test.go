@@ -1,0 +1,66 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"io"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"go.uber.org/goleak"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+func TestEveryFaultStrikesAndNothingIsLost(t *testing.T) {
+	out := filepath.Join(t.TempDir(), "chaos.json")
+	var table, said bytes.Buffer
+
+	code := run(t.Context(), []string{"-quick", "-out", out}, &table, &said)
+
+	t.Logf("%s\n%s", said.String(), table.String())
+	require.Zero(t, code)
+	data, err := os.ReadFile(out)
+	require.NoError(t, err)
+	var r report
+	require.NoError(t, json.Unmarshal(data, &r))
+	require.Len(t, r.Rows, len(faults()))
+	assert.Zero(t, r.Wrong)
+	for i, f := range faults() {
+		row := r.Rows[i]
+		assert.Equal(t, f.key, row.Key)
+		assert.Equal(t, 1, row.Rounds, f.title)
+		assert.Positive(t, row.Acknowledged, f.title)
+		assert.Zero(t, row.Lost, f.title)
+		assert.Zero(t, row.Unrecorded, f.title)
+		assert.Equal(t, row.Owed, row.Delivered+row.Otherwise, f.title)
+	}
+}
+
+func TestParseSaysWhatIsWrong(t *testing.T) {
+	for _, args := range [][]string{
+		{"-rounds", "0"},
+		{"-rate", "0"},
+		{"-rate", "10001"},
+		{"-ack-wait", "10ms"},
+		{"-outage", "0s"},
+		{"-patience", "-1s"},
+		{"-only", "kill,no-such-fault"},
+		{"-no-such-flag"},
+	} {
+		var said bytes.Buffer
+		assert.Equal(t, 2, run(t.Context(), args, io.Discard, &said), args)
+		assert.NotEmpty(t, said.String(), args)
+	}
+}
+
+func TestFaultsAreNamedOnce(t *testing.T) {
+	seen := map[string]bool{}
+	for _, key := range faultKeys() {
+		assert.False(t, seen[key], key)
+		seen[key] = true
+	}
+}

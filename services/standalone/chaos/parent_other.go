@@ -1,0 +1,9 @@
+//go:build !linux
+
+package main
+
+import "syscall"
+
+// bound is what only Linux can do: elsewhere a process outlives this one if this
+// one is killed.
+func bound() *syscall.SysProcAttr { return nil }

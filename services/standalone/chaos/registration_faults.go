@@ -1,0 +1,203 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"slices"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/dembrane/webhooks/pkg/event"
+	"github.com/dembrane/webhooks/pkg/payload"
+	"github.com/dembrane/webhooks/pkg/topology"
+	"github.com/dembrane/webhooks/proto/webhooksv1"
+)
+
+const (
+	// laterOutage is how long the database is away after the first time.
+	laterOutage = 5 * time.Second
+	// probeEvery is how often an event asks whether a registration is in force.
+	probeEvery = 50 * time.Millisecond
+	// probeBook holds the events that ask: nobody is owed them.
+	probeBook = "probe"
+)
+
+// killDatabase takes the api's database away. Deliveries must go on meanwhile,
+// and the api must say that it cannot answer.
+func killDatabase(ctx context.Context, x *strike) error {
+	outage := x.plan.outage
+	if x.number > 0 {
+		outage = min(outage, laterOutage)
+	}
+	if err := x.count(ctx); err != nil {
+		return err
+	}
+	if err := x.database.kill(); err != nil {
+		return err
+	}
+	over, cancel := context.WithTimeout(ctx, outage)
+	defer cancel()
+	if err := wait(over, x.book.since()); err != nil {
+		return fmt.Errorf("deliver without the database: %w", err)
+	}
+	if err := x.call(over, http.MethodGet, webhooksPath(x.projects[0].id), nil, http.StatusServiceUnavailable, nil); err != nil {
+		return fmt.Errorf("ask the api without the database: %w", err)
+	}
+	<-over.Done()
+	attempts, err := x.stream(ctx, topology.StreamAttempts)
+	if err != nil {
+		return err
+	}
+	x.ended = time.Now()
+	x.recovered = func(ctx context.Context) error {
+		if _, err := x.list(ctx, x.projects[0].id); err != nil {
+			return err
+		}
+		info, err := x.consumer(ctx, recording())
+		if err == nil && info.AckFloor.Stream < attempts.State.LastSeq {
+			err = fmt.Errorf("records of the outage are not in the log: %d of %d", info.AckFloor.Stream, attempts.State.LastSeq)
+		}
+		return err
+	}
+	return x.database.start(ctx)
+}
+
+// killAPI kills the api while it serves one request that makes or moves a
+// webhook: before, between or after the write to the database, the projection
+// and the answer. What is in the database afterwards must come into force, and
+// what was answered must be in the database.
+func killAPI(ctx context.Context, x *strike) error {
+	name := x.nth()
+	target := x.ledger.hook(x.hookName(name, "target"), steady)
+	method, path := http.MethodPost, webhooksPath(name)
+	want := http.StatusCreated
+	if x.number%2 == 1 {
+		before, err := x.create(ctx, name, x.ledger.hook(x.hookName(name, "before"), steady))
+		if err != nil {
+			return err
+		}
+		method, path, want = http.MethodPatch, path+"/"+before.ID, http.StatusOK
+	}
+	answered := make(chan error, 1)
+	go func() { answered <- x.call(ctx, method, path, fields(x.ledger, target), want, nil) }()
+	// Most of what matters happens early.
+	latest := []time.Duration{5 * time.Millisecond, 5 * time.Millisecond, 20 * time.Millisecond}[x.number%3]
+	err := pause(ctx, x.moment(0, latest))
+	if err == nil {
+		err = x.api.kill()
+	}
+	confirmed := <-answered == nil // whatever it is otherwise, the host was told nothing
+	if err != nil {
+		return err
+	}
+	between, err := x.log.unprojected(ctx, name)
+	if err != nil {
+		return err
+	}
+	x.note = map[bool]string{true: "between write and projection"}[between]
+	x.ended = time.Now()
+	if err := x.api.start(ctx); err != nil {
+		return err
+	}
+	x.recovered = func(ctx context.Context) error { return x.inForce(ctx, project{name, []*hook{target}}, confirmed) }
+	return nil
+}
+
+// inForce returns when what the database says of the project's webhook is in
+// force; from then on its events are owed.
+func (x *strike) inForce(ctx context.Context, p project, confirmed bool) error { //nolint:revive // what the host was told decides what must be
+	all, err := x.list(ctx, p.id)
+	if err != nil {
+		return err
+	}
+	target := p.hooks[0]
+	if !slices.ContainsFunc(all, func(r registration) bool { return r.URL == x.ledger.url+target.path }) {
+		if confirmed {
+			return giveUp{fmt.Errorf("the api answered that %s is registered, and forgot it", target.path)}
+		}
+		return nil
+	}
+	if err := x.probe(ctx, p); err != nil {
+		return err
+	}
+	return x.publish(ctx, x.book, p)
+}
+
+// probe publishes events of the project until one arrives.
+func (x *strike) probe(ctx context.Context, p project) error {
+	book := x.ledger.open(x.hookBook())
+	ticker := time.NewTicker(probeEvery)
+	defer ticker.Stop()
+	for {
+		e := payload.Sample(event.ConversationTranscribed, &webhooksv1.Project{Id: p.id}, book.begin(), time.Now())
+		if err := x.publisher.Publish(ctx, e); err != nil {
+			return err
+		}
+		select {
+		case <-p.hooks[0].arrived:
+			return nil
+		case <-ticker.C:
+		case <-ctx.Done():
+			return fmt.Errorf("wait until %s is in force: %w", p.hooks[0].path, context.Cause(ctx))
+		}
+	}
+}
+
+// hookBook is a book of probes of this strike.
+func (x *strike) hookBook() string { return probeBook + "-" + x.nth() }
+
+// wipeBucket takes away what the dispatchers know the webhooks from: the stream
+// with everything, or what is in it, in turns; every second time the dispatcher is
+// restarted as well, so that it finds the bucket empty.
+func wipeBucket(ctx context.Context, x *strike) error {
+	bucket, err := x.js.Stream(ctx, bucketStream)
+	if err != nil {
+		return fmt.Errorf("open the bucket's stream: %w", err)
+	}
+	if x.number%2 == 0 {
+		x.note = "deleted"
+		err = x.js.DeleteStream(ctx, bucketStream)
+	} else {
+		x.note = "emptied"
+		err = bucket.Purge(ctx)
+	}
+	if err != nil {
+		return fmt.Errorf("wipe the bucket: %w", err)
+	}
+	x.ended = time.Now()
+	x.recovered = x.projected
+	if x.number%4 < 2 {
+		return nil
+	}
+	x.note += ", dispatcher killed"
+	if err := x.dispatchers[0].kill(); err != nil {
+		return err
+	}
+	if err := x.count(ctx); err != nil {
+		return err
+	}
+	return x.dispatchers[0].start(ctx)
+}
+
+// projected reports whether the bucket holds every registration again.
+func (x *strike) projected(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, askTimeout)
+	defer cancel()
+	bucket, err := x.js.KeyValue(ctx, topology.BucketWebhooks)
+	if err != nil {
+		return fmt.Errorf("open the bucket: %w", err)
+	}
+	if _, err := bucket.Get(ctx, topology.KeyProjected); err != nil {
+		return fmt.Errorf("look for %s: %w", topology.KeyProjected, err)
+	}
+	keys, err := bucket.Keys(ctx, jetstream.IgnoreDeletes())
+	if err != nil {
+		return fmt.Errorf("list the bucket: %w", err)
+	}
+	if least := len(x.projects) * len(kinds()); len(keys) < least {
+		return fmt.Errorf("the bucket holds %d keys, fewer than %d", len(keys), least)
+	}
+	return nil
+}
