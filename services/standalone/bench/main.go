@@ -148,7 +148,7 @@ func (s *settings) Set(text string) error {
 // A later value wins.
 func (o plan) environment(folder string) []string {
 	return append([]string{
-		"API_ADDR=127.0.0.1:0", "NATS_ADDR=127.0.0.1:0", "DATA_DIR=" + filepath.Join(folder, "data"),
+		"API_ADDR=127.0.0.1:0", "API_RATE_PER_SECOND=0", "NATS_ADDR=127.0.0.1:0", "DATA_DIR=" + filepath.Join(folder, "data"),
 		"ALLOW_CIDRS=127.0.0.0/8", "ADMIN_BASE_URL=" + dashboard, "LOG_LEVEL=info",
 	}, o.settings...)
 }
