@@ -2,9 +2,11 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"slices"
+	"syscall"
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
@@ -22,6 +24,8 @@ const (
 	probeEvery = 50 * time.Millisecond
 	// probeBook holds the events that ask: nobody is owed them.
 	probeBook = "probe"
+	// noteBetween says that the api died in the worst moment.
+	noteBetween = "between write and projection"
 )
 
 // killDatabase takes the api's database away. Deliveries must go on meanwhile,
@@ -65,44 +69,84 @@ func killDatabase(ctx context.Context, x *strike) error {
 }
 
 // killAPI kills the api while it serves one request that makes or moves a
-// webhook: before, between or after the write to the database, the projection
-// and the answer. What is in the database afterwards must come into force, and
-// what was answered must be in the database.
+// webhook: in turns between the write to the database and the projection, and at
+// any moment. What is in the database afterwards must come into force, and what
+// was answered must be in the database.
 func killAPI(ctx context.Context, x *strike) error {
 	name := x.nth()
 	target := x.ledger.hook(x.hookName(name, "target"), steady)
-	method, path := http.MethodPost, webhooksPath(name)
-	want := http.StatusCreated
-	if x.number%2 == 1 {
+	method, path, want := http.MethodPost, webhooksPath(name), http.StatusCreated
+	if x.number%4 > 1 {
 		before, err := x.create(ctx, name, x.ledger.hook(x.hookName(name, "before"), steady))
 		if err != nil {
 			return err
 		}
 		method, path, want = http.MethodPatch, path+"/"+before.ID, http.StatusOK
 	}
-	answered := make(chan error, 1)
-	go func() { answered <- x.call(ctx, method, path, fields(x.ledger, target), want, nil) }()
-	// Most of what matters happens early.
-	latest := []time.Duration{5 * time.Millisecond, 5 * time.Millisecond, 20 * time.Millisecond}[x.number%3]
-	err := pause(ctx, x.moment(0, latest))
-	if err == nil {
-		err = x.api.kill()
+	request := func() bool { return x.call(ctx, method, path, fields(x.ledger, target), want, nil) == nil }
+	kill := x.killAnyTime
+	if x.number%2 == 0 {
+		kill = x.killBetween
 	}
-	confirmed := <-answered == nil // whatever it is otherwise, the host was told nothing
+	confirmed, err := kill(ctx, name, request)
 	if err != nil {
 		return err
 	}
-	between, err := x.log.unprojected(ctx, name)
-	if err != nil {
-		return err
-	}
-	x.note = map[bool]string{true: "between write and projection"}[between]
 	x.ended = time.Now()
 	if err := x.api.start(ctx); err != nil {
 		return err
 	}
 	x.recovered = func(ctx context.Context) error { return x.inForce(ctx, project{name, []*hook{target}}, confirmed) }
 	return nil
+}
+
+// killAnyTime kills the api within the first 20 ms of the request, and reports
+// whether the host was told that it succeeded.
+func (x *strike) killAnyTime(ctx context.Context, name string, request func() bool) (confirmed bool, err error) {
+	answered := make(chan bool, 1)
+	go func() { answered <- request() }()
+	err = pause(ctx, x.moment(0, 20*time.Millisecond))
+	if err == nil {
+		err = x.api.kill()
+	}
+	confirmed = <-answered
+	if err != nil {
+		return false, err
+	}
+	between, err := x.log.unprojected(ctx, name)
+	if between {
+		x.note = noteBetween
+	}
+	return confirmed, err
+}
+
+// killBetween kills the api when the database has the webhook and the bucket does
+// not: the broker stands still meanwhile.
+func (x *strike) killBetween(ctx context.Context, name string, request func() bool) (confirmed bool, err error) {
+	if err := x.countBroker(ctx); err != nil {
+		return false, err
+	}
+	if err := x.brokers[0].signal(syscall.SIGSTOP); err != nil {
+		return false, err
+	}
+	answered := make(chan bool, 1)
+	go func() { answered <- request() }()
+	stored, cancel := context.WithTimeoutCause(ctx, requestTimeout, errPatience)
+	defer cancel()
+	err = until(stored, func() error {
+		marked, err := x.log.unprojected(stored, name)
+		if err == nil && !marked {
+			err = errors.New("it is not there, or has no mark")
+		}
+		return err
+	})
+	err = errors.Join(err, x.api.kill(), x.brokers[0].signal(syscall.SIGCONT))
+	confirmed = <-answered
+	if err != nil {
+		return false, fmt.Errorf("wait until the webhook is stored: %w", err)
+	}
+	x.note = noteBetween
+	return confirmed, nil
 }
 
 // inForce returns when what the database says of the project's webhook is in

@@ -20,11 +20,13 @@ const bucketStream = "KV_" + topology.BucketWebhooks
 type bucketState struct {
 	created  time.Time
 	sequence uint64
+	// complete says that the bucket says so: it does not after somebody emptied it.
+	complete bool
 }
 
 // replacedBy reports whether what is known to be in the bucket may no longer be.
 func (b bucketState) replacedBy(next bucketState) bool {
-	return !next.created.Equal(b.created) || next.sequence < b.sequence
+	return !next.created.Equal(b.created) || next.sequence < b.sequence || !next.complete
 }
 
 // look returns the bucket and its state, and makes the bucket when it is gone.
@@ -43,8 +45,12 @@ func (p *Projector) look(ctx context.Context) (jetstream.KeyValue, bucketState, 
 	if err != nil {
 		return nil, bucketState{}, fmt.Errorf("open bucket: %w", err)
 	}
+	_, err = kv.Get(ctx, topology.KeyProjected)
+	if err != nil && !errors.Is(err, jetstream.ErrKeyNotFound) {
+		return nil, bucketState{}, fmt.Errorf("look for %s: %w", topology.KeyProjected, err)
+	}
 	info := stream.CachedInfo()
-	return kv, bucketState{created: info.Created, sequence: info.State.LastSeq}, nil
+	return kv, bucketState{created: info.Created, sequence: info.State.LastSeq, complete: err == nil}, nil
 }
 
 // entry is what the bucket holds under one key.
