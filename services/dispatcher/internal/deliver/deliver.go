@@ -42,6 +42,7 @@ type Deliverer struct {
 	client   *egress.Client
 	retries  Retries
 	lanes    *lane.Lanes[*Delivery]
+	clock    *clock
 	writer   *writer
 	journal  *journal
 	metrics  *metrics
@@ -67,6 +68,7 @@ func New(p Parts) *Deliverer {
 		client:   p.Client,
 		retries:  p.Retries,
 		lanes:    lanes,
+		clock:    newClock(lanes.Stood),
 		writer:   w,
 		journal:  newJournal(w),
 		metrics:  newMetrics(p.Metrics, lanes.Load),
@@ -93,7 +95,7 @@ func (d *Deliverer) Deliver(x *Delivery) {
 	}
 	x.endpoint = w.Endpoint
 	ask := lane.Ask{Endpoint: x.endpoint, Bytes: x.Bytes, MaxPerSecond: w.MaxPerSecond}
-	switch answer := d.lanes.Offer(ask, x, time.Now()); answer.Verdict {
+	switch answer := d.lanes.Offer(ask, x, d.clock.now()); answer.Verdict {
 	case lane.Send:
 		d.running.Add(1)
 		go d.run(x)
@@ -147,7 +149,7 @@ func (d *Deliverer) run(x *Delivery) {
 		endpoint := x.endpoint
 		result := d.attempt(x)
 		x = nil
-		for _, next := range d.lanes.Done(endpoint, result, time.Now()) {
+		for _, next := range d.lanes.Done(endpoint, result, d.clock.now()) {
 			if next.Verdict == lane.Send && x == nil {
 				x = next.Delivery
 				continue
@@ -178,7 +180,7 @@ func (d *Deliverer) Run(ctx context.Context) error {
 		case <-d.poke:
 			tick.Reset(tendSoon)
 		case <-tick.C:
-			tick.Reset(d.tend(time.Now()))
+			tick.Reset(d.tend(d.clock.now()))
 		}
 	}
 }

@@ -101,6 +101,7 @@ type Lanes[T any] struct {
 	inFlight int
 	waiting  int
 	bytes    int64
+	resumed  time.Time // the end of the last time in which this process did not run
 }
 
 // New returns empty lanes.
@@ -175,19 +176,19 @@ func (l *Lanes[T]) fits(own *lane[T], bytes int64) bool {
 	return bytes <= free && (own.bytes == 0 || (own.bytes+bytes)*part <= free)
 }
 
-// mayWait reports whether there is a place in line: when the turn comes soon; or,
-// as long as nothing is known of the endpoint, in three quarters of the places that
-// others leave. Somebody has to call what waits: an attempt that ends, or the
+// mayWait reports whether there is a place in line: when the turn comes soon, or
+// nothing is known of the endpoint yet; and in three quarters of the places that
+// others leave only. Somebody has to call what waits: an attempt that ends, or the
 // tending.
 func (l *Lanes[T]) mayWait(own *lane[T], wait time.Duration, now time.Time) bool {
 	free := l.limits.MaxWaiting - l.waiting
 	switch {
-	case free <= 0 || own.breaker.probing():
+	case len(own.line) >= 3*free || own.breaker.probing():
 		return false
 	case own.inFlight == 0 && own.spacing == 0:
 		return false
 	default:
-		return wait <= l.limits.MaxWait || own.fresh(now) && len(own.line) < 3*free
+		return wait <= l.limits.MaxWait || own.fresh(now)
 	}
 }
 
@@ -209,6 +210,9 @@ func (l *Lanes[T]) Done(endpoint string, result Result, now time.Time) []Next[T]
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	own := l.lanes[endpoint]
+	if now.Add(-result.Took).Before(l.resumed) {
+		result.Took, result.Failed = 0, false
+	}
 	own.end(result, now)
 	l.inFlight--
 	l.hold(own, -result.Bytes)
@@ -286,6 +290,19 @@ func (l *Lanes[T]) Recovered(endpoint string) {
 	if own := l.lanes[endpoint]; own != nil {
 		own.breaker.close()
 		own.slot = time.Time{}
+	}
+}
+
+// Stood tells that this process did not run for a time, because it was stopped or
+// its machine was: no receiver was slow then, nobody listened to them. Attempts
+// that were under way teach nothing.
+func (l *Lanes[T]) Stood(from, until time.Time) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.resumed = until
+	for _, own := range l.lanes {
+		own.pace.skip(until.Sub(from))
+		own.busy = own.busy.Add(until.Sub(from))
 	}
 }
 

@@ -14,6 +14,9 @@ const (
 	leastActive = 0.01
 	// quickestTurn bounds the estimate.
 	quickestTurn = 10 * time.Microsecond
+	// standstill is how long nothing has to have ended for it to count: with a
+	// long line, a hiccup of ours would look like minutes.
+	standstill = 500 * time.Millisecond
 )
 
 // pace is how quickly attempts to an endpoint end.
@@ -55,6 +58,12 @@ func (p *pace) end(took time.Duration, now time.Time) {
 	}
 }
 
+// skip leaves a time out in which this process did not run.
+func (p *pace) skip(gap time.Duration) {
+	p.at = p.at.Add(gap)
+	p.progress = p.progress.Add(gap)
+}
+
 // fade brings the averages up to date.
 func (p *pace) fade(now time.Time) {
 	keep := fading(now.Sub(p.at))
@@ -76,8 +85,8 @@ func (p *pace) turn(attempts int, now time.Time) time.Duration {
 	current := *p
 	current.fade(now)
 	took := current.took
-	if current.under > 0 {
-		took = max(took, now.Sub(current.progress))
+	if stood := now.Sub(current.progress); current.under > 0 && stood >= standstill {
+		took = max(took, stood)
 	}
 	rate := max(current.ends/max(current.active, leastActive), float64(attempts)/took.Seconds())
 	return max(time.Duration(float64(time.Second)/rate), quickestTurn)
