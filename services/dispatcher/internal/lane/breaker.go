@@ -3,8 +3,13 @@ package lane
 import "time"
 
 const (
-	// breakAfter is the number of failures in a row that open the breaker.
+	// breakAfter is the number of failures in a row that open the breaker,
 	breakAfter = 5
+	// unless more than this share of the last attempts went well: a receiver that
+	// fails now and then is no broken one.
+	wellEnough = 0.25
+	// breakerWindow is about how many attempts are the last ones.
+	breakerWindow = 16
 	// firstBreak is how long it is open the first time; each failed probe doubles
 	// it, up to longestBreak.
 	firstBreak   = 5 * time.Second
@@ -15,7 +20,8 @@ const (
 // more: closed, as long as it does; open, for a time; then half open, when one
 // attempt probes whether it has come back.
 type breaker struct {
-	failures int // in a row
+	failures int     // in a row
+	well     float64 // moving share of the attempts that went well
 	length   time.Duration
 	until    time.Time // end of the time that it is open; zero when it is closed
 }
@@ -29,14 +35,17 @@ func (b *breaker) probing() bool { return !b.until.IsZero() }
 // failing reports whether the last attempts failed, all of them.
 func (b *breaker) failing() bool { return b.failures >= breakAfter }
 
-// close forgets every failure: the receiver has taken something.
-func (b *breaker) close() { *b = breaker{} }
+// succeed closes it: the receiver has taken something.
+func (b *breaker) succeed() {
+	*b = breaker{well: b.well + (1-b.well)/breakerWindow}
+}
 
 // fail learns from a failure.
 func (b *breaker) fail(now time.Time) {
 	b.failures++
+	b.well -= b.well / breakerWindow
 	switch {
-	case b.failures < breakAfter, b.open(now):
+	case b.failures < breakAfter, b.well > wellEnough, b.open(now):
 		// Attempts that were under way when it opened prove nothing new.
 		return
 	case b.length == 0:

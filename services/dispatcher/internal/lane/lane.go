@@ -48,6 +48,7 @@ type lane[T any] struct {
 	spacing    time.Duration // least time between two attempts; 0 for none
 	free       time.Time     // when spacing allows the next attempt
 	slot       time.Time     // the last slot that was given to a parked delivery
+	starved    time.Time     // since when the line has had nobody to call it; zero when it has
 }
 
 // waiting is a delivery in line.
@@ -65,7 +66,7 @@ func newLane[T any](now time.Time) *lane[T] {
 func (own *lane[T]) closed(now time.Time) (until time.Time, why Cause) {
 	switch {
 	case own.breaker.open(now):
-		return own.breaker.until, Broken
+		return later(own.breaker.until, own.pauseUntil), Broken
 	case now.Before(own.pauseUntil):
 		return own.pauseUntil, Paused
 	default:
@@ -102,7 +103,7 @@ func (own *lane[T]) end(result Result, now time.Time) {
 		if result.Failed {
 			own.breaker.fail(now)
 		} else {
-			own.breaker.close()
+			own.breaker.succeed()
 		}
 		own.limit.end(result, len(own.line) > 0, now)
 	}
@@ -140,6 +141,10 @@ func (own *lane[T]) trim(now time.Time, limits Limits) []Next[T] {
 	}
 	if until, why := own.closed(now); why != 0 {
 		return own.park(0, until, why, now, limits)
+	}
+	if !own.starved.IsZero() && now.Sub(own.starved) > limits.MaxWait {
+		own.starved = now
+		return own.park(0, now.Add(limits.MaxWait), Busy, now, limits)
 	}
 	if own.fresh(now) {
 		return nil

@@ -311,3 +311,77 @@ func TestWhatWasLearnedIsKeptForAWhile(t *testing.T) {
 	m.tend(t)
 	require.Zero(t, m.lanes.Load().Lanes)
 }
+
+// What is under way may be anywhere: the slot that comes free first is given to
+// whoever has waited longest without any.
+func TestAnEndpointWithoutASlotGetsTheNextOne(t *testing.T) {
+	limits := production()
+	limits.MaxInFlight = 4
+	m := newModel(limits)
+	for _, busy := range []string{"a", "b", "c", "d"} {
+		require.Equal(t, lane.Send, m.offer(t, busy))
+	}
+	require.Equal(t, lane.Wait, m.offer(t, "e"))
+	require.Equal(t, lane.Wait, m.offer(t, "f"))
+	require.Equal(t, lane.Wait, m.offer(t, "a"))
+	m.done(t, "a", lane.Result{Took: time.Millisecond})
+	assert.Len(t, m.inFlight["e"], 1)
+	m.done(t, "b", lane.Result{Took: time.Millisecond})
+	assert.Len(t, m.inFlight["f"], 1)
+	m.done(t, "c", lane.Result{Took: time.Millisecond})
+	assert.Len(t, m.inFlight["a"], 1)
+}
+
+func TestAnEndpointThatGetsNoSlotIsParked(t *testing.T) {
+	limits := production()
+	limits.MaxInFlight = 1
+	m := newModel(limits)
+	m.offer(t, "hanging")
+	require.Equal(t, lane.Wait, m.offer(t, "a"))
+	m.now = m.now.Add(2 * time.Second)
+	m.tend(t)
+	require.Len(t, m.waiting["a"], 1)
+	m.now = m.now.Add(time.Second)
+	m.tend(t)
+	assert.Empty(t, m.waiting["a"])
+	m.done(t, "hanging", lane.Result{Took: 3 * time.Second})
+	assert.Equal(t, lane.Send, m.offer(t, "a"))
+	m.done(t, "a", lane.Result{Took: time.Millisecond})
+	m.check(t)
+}
+
+// A process that was stopped finds that nothing has ended for long, and that what
+// was under way took long or failed. None of it is the receivers' fault.
+func TestAStandstillOfOurOwnIsNotHeldAgainstReceivers(t *testing.T) {
+	m := newModel(production())
+	m.grow(t)
+	line := len(m.waiting["a"])
+	require.NotZero(t, line)
+	from := m.now
+	m.now = m.now.Add(time.Minute)
+	m.lanes.Stood(from, m.now)
+	m.tend(t)
+	require.Len(t, m.waiting["a"], line, "nothing is parked")
+	for range len(m.inFlight["a"]) {
+		m.done(t, "a", lane.Result{Took: time.Minute, Failed: true})
+	}
+	require.Zero(t, m.lanes.Load().Broken)
+	for range 50 {
+		m.offer(t, "a")
+	}
+	assert.Len(t, m.inFlight["a"], 32, "as many at once as before")
+	assert.NotEqual(t, lane.Park, m.offer(t, "a"))
+	m.endAll(t)
+}
+
+func TestAReceiverThatFailsNowAndThenIsNotBroken(t *testing.T) {
+	m := newModel(production())
+	for i := range 10_000 {
+		for len(m.inFlight["a"]) == 0 {
+			require.NotEqual(t, lane.Park, m.offer(t, "a"))
+		}
+		m.now = m.now.Add(time.Millisecond)
+		m.done(t, "a", lane.Result{Took: time.Millisecond, Failed: i%20 >= 14}) // six in a row
+		require.Zero(t, m.lanes.Load().Broken)
+	}
+}

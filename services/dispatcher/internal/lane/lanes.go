@@ -101,7 +101,8 @@ type Lanes[T any] struct {
 	inFlight int
 	waiting  int
 	bytes    int64
-	resumed  time.Time // the end of the last time in which this process did not run
+	starved  []*lane[T] // wait for a slot although nothing is under way to them
+	resumed  time.Time  // the end of the last time in which this process did not run
 }
 
 // New returns empty lanes.
@@ -133,8 +134,9 @@ func (l *Lanes[T]) Offer(ask Ask, delivery T, now time.Time) Answer {
 		own.line = append(own.line, waiting[T]{delivery, ask.Bytes})
 		l.waiting++
 		l.hold(own, ask.Bytes)
+		l.starve(own, now)
 		answer := Answer{Verdict: Wait}
-		if own.inFlight == 0 {
+		if own.inFlight == 0 && own.spacing > 0 {
 			answer.At = later(own.free, now.Add(soon)) // nothing that ends will call it
 		}
 		return answer
@@ -178,14 +180,12 @@ func (l *Lanes[T]) fits(own *lane[T], bytes int64) bool {
 
 // mayWait reports whether there is a place in line: when the turn comes soon, or
 // nothing is known of the endpoint yet; and in three quarters of the places that
-// others leave only. Somebody has to call what waits: an attempt that ends, or the
-// tending.
+// others leave only. What waits is called by an attempt that ends, at its own
+// endpoint or at any, or by the tending.
 func (l *Lanes[T]) mayWait(own *lane[T], wait time.Duration, now time.Time) bool {
 	free := l.limits.MaxWaiting - l.waiting
 	switch {
 	case len(own.line) >= 3*free || own.breaker.probing():
-		return false
-	case own.inFlight == 0 && own.spacing == 0:
 		return false
 	default:
 		return wait <= l.limits.MaxWait || own.fresh(now)
@@ -216,7 +216,33 @@ func (l *Lanes[T]) Done(endpoint string, result Result, now time.Time) []Next[T]
 	own.end(result, now)
 	l.inFlight--
 	l.hold(own, -result.Bytes)
-	return l.leave(own, now)
+	next := l.feed(now)
+	next = append(next, l.leave(own, now)...)
+	l.starve(own, now)
+	return next
+}
+
+// starve has an endpoint called when any attempt ends, if there is none of its own
+// to call it: others hold every slot.
+func (l *Lanes[T]) starve(own *lane[T], now time.Time) {
+	if len(own.line) > 0 && own.inFlight == 0 && own.spacing == 0 && own.starved.IsZero() {
+		own.starved = now
+		l.starved = append(l.starved, own)
+	}
+}
+
+// feed gives slots that are free to those that have none, one each, in the order
+// in which they came to be without.
+func (l *Lanes[T]) feed(now time.Time) []Next[T] {
+	var next []Next[T]
+	for len(l.starved) > 0 && l.inFlight < l.limits.MaxInFlight {
+		own := l.starved[0]
+		l.starved[0] = nil
+		l.starved = l.starved[1:]
+		own.starved = time.Time{}
+		next = append(next, l.leave(own, now)...)
+	}
+	return next
 }
 
 // leave takes out of the line what may go now, and what has to be parked.
@@ -288,7 +314,7 @@ func (l *Lanes[T]) Recovered(endpoint string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if own := l.lanes[endpoint]; own != nil {
-		own.breaker.close()
+		own.breaker.succeed()
 		own.slot = time.Time{}
 	}
 }
@@ -303,6 +329,9 @@ func (l *Lanes[T]) Stood(from, until time.Time) {
 	for _, own := range l.lanes {
 		own.pace.skip(until.Sub(from))
 		own.busy = own.busy.Add(until.Sub(from))
+		if !own.starved.IsZero() {
+			own.starved = own.starved.Add(until.Sub(from))
+		}
 	}
 }
 

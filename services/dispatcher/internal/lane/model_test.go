@@ -54,7 +54,7 @@ func (m *model) offerBytes(t require.TestingT, endpoint string, bytes int64) lan
 		m.send(t, endpoint, delivery)
 	case lane.Wait:
 		require.False(t, m.now.Before(m.paused[endpoint]), "nothing waits in line during a pause")
-		require.True(t, len(m.inFlight[endpoint]) > 0 || !answer.At.IsZero(), "what waits is called by an attempt that ends, or by the tending")
+		require.True(t, len(m.inFlight[endpoint]) > 0 || m.full() || !answer.At.IsZero(), "what waits is called by an attempt that ends, or by the tending")
 		if m.waiting[endpoint] == nil {
 			m.waiting[endpoint] = map[int]bool{}
 		}
@@ -98,8 +98,29 @@ func (m *model) done(t require.TestingT, endpoint string, result lane.Result) {
 		m.paused[endpoint] = result.PauseUntil
 	}
 	for _, next := range m.lanes.Done(endpoint, result, m.now) {
-		m.leave(t, endpoint, next)
+		m.leaveAny(t, next)
 	}
+}
+
+// leaveAny is leave, wherever the delivery waited.
+func (m *model) leaveAny(t require.TestingT, next lane.Next[int]) {
+	for endpoint, line := range m.waiting {
+		if line[next.Delivery] {
+			m.leave(t, endpoint, next)
+			return
+		}
+	}
+	require.Fail(t, "it was not in line")
+}
+
+// full reports whether every slot is taken, so that any attempt that ends calls
+// those that have none.
+func (m *model) full() bool {
+	inFlight := 0
+	for _, attempts := range m.inFlight {
+		inFlight += len(attempts)
+	}
+	return inFlight >= m.limits.MaxInFlight
 }
 
 func (m *model) leave(t require.TestingT, endpoint string, next lane.Next[int]) {
@@ -118,14 +139,7 @@ func (m *model) leave(t require.TestingT, endpoint string, next lane.Next[int]) 
 func (m *model) tend(t require.TestingT) time.Time {
 	leaving, again := m.lanes.Tend(m.now)
 	for _, next := range leaving {
-		left := false
-		for endpoint, line := range m.waiting {
-			if line[next.Delivery] {
-				m.leave(t, endpoint, next)
-				left = true
-			}
-		}
-		require.True(t, left, "it was not in line")
+		m.leaveAny(t, next)
 	}
 	require.True(t, again.IsZero() || again.After(m.now), "tending again at once is no tending")
 	return again
@@ -138,7 +152,7 @@ func (m *model) check(t require.TestingT) {
 		inFlight += len(attempts)
 	}
 	for endpoint, line := range m.waiting {
-		if len(line) > 0 && m.rates[endpoint] == 0 {
+		if len(line) > 0 && m.rates[endpoint] == 0 && inFlight < m.limits.MaxInFlight {
 			require.NotEmpty(t, m.inFlight[endpoint], "nobody calls what waits at %s", endpoint)
 		}
 		waiting += len(line)
