@@ -3,10 +3,10 @@ package lane
 import "time"
 
 const (
-	// breakAfter is the number of failures in a row that open the breaker,
+	// breakAfter is the number of failures in a row that open the breaker.
 	breakAfter = 5
-	// unless more than this share of the last attempts went well: a receiver that
-	// fails now and then is no broken one.
+	// wellEnough is the share of the last attempts that went well above which it
+	// stays closed all the same: a receiver that fails now and then is not broken.
 	wellEnough = 0.25
 	// breakerWindow is about how many attempts are the last ones.
 	breakerWindow = 16
