@@ -29,7 +29,7 @@ func TestPublishStoresTheEvent(t *testing.T) {
 
 			message, err := stream.GetMsg(t.Context(), 1)
 			require.NoError(t, err)
-			assert.Equal(t, "dembrane.events.p1.conversation.started", message.Subject)
+			assert.Equal(t, "dembrane.events.p1.conversation.started", topology.PublishedSubject(message.Subject))
 			assert.Equal(t, "evt-1", message.Header.Get("Nats-Msg-Id"))
 			assert.Equal(t, contentType, message.Header.Get("Content-Type"))
 			got, err := event.Decode(contentType, message.Data)

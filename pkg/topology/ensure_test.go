@@ -1,6 +1,7 @@
 package topology_test
 
 import (
+	"strconv"
 	"sync"
 	"testing"
 	"time"
@@ -137,6 +138,50 @@ func TestAScheduleFiresOntoTheDueConsumer(t *testing.T) {
 	stream, err := js.Stream(t.Context(), topology.StreamDeliveries)
 	require.NoError(t, err)
 	assert.Zero(t, stream.CachedInfo().State.Msgs, "nothing is left of either")
+}
+
+// Whatever its subject, an event has exactly one consumer; all of a project's have
+// the same one, and projects are spread.
+func TestEveryEventIsTakenInOnce(t *testing.T) {
+	js, err := jetstream.New(natstest.Start(t).Connect(t))
+	require.NoError(t, err)
+	require.NoError(t, topology.Ensure(t.Context(), js, settings()))
+	published := []string{"dembrane.events.p1", "dembrane.events.deep.er.conversation.started", "dembrane.events.3.report.generated"}
+	const projects = 100
+	for project := range projects {
+		for _, eventType := range []string{"conversation.started", "report.generated"} {
+			published = append(published, topology.SubjectEvent("p"+strconv.Itoa(project), eventType))
+		}
+	}
+	for _, subject := range published {
+		_, err := js.Publish(t.Context(), subject, nil)
+		require.NoError(t, err)
+	}
+
+	var taken []string
+	partOf := map[string]string{}
+	for _, part := range topology.Intake(topology.Consumption{AckWait: time.Minute, MaxAckPending: 6000}) {
+		consumer, err := js.CreateOrUpdateConsumer(t.Context(), topology.StreamEvents, part)
+		require.NoError(t, err)
+		require.Equal(t, 1000, consumer.CachedInfo().Config.MaxAckPending)
+		batch, err := consumer.FetchNoWait(len(published))
+		require.NoError(t, err)
+		projectsHere := 0
+		for msg := range batch.Messages() {
+			subject := topology.PublishedSubject(msg.Subject())
+			taken = append(taken, subject)
+			if project, _, ok := topology.ParseSubjectEvent(subject); ok {
+				if partOf[project] == "" {
+					projectsHere++
+				}
+				require.Contains(t, []string{"", part.Durable}, partOf[project], "a project has one part")
+				partOf[project] = part.Durable
+			}
+		}
+		require.NoError(t, batch.Error())
+		assert.LessOrEqual(t, projectsHere, projects/2, "projects are spread")
+	}
+	assert.ElementsMatch(t, published, taken)
 }
 
 func TestSubjectsOfEvents(t *testing.T) {

@@ -22,13 +22,21 @@ const (
 	BucketWebhooks   = "WEBHOOKS"
 )
 
-// Names of the durable consumers. Every replica of a service shares its
-// service's consumers.
+// Names of the durable consumers, besides those of [Intake]. Every replica of a
+// service shares its service's consumers.
 const (
-	ConsumerIntake = "intake"
 	ConsumerDue    = "due"
 	ConsumerRecord = "record"
 )
+
+// Partitions is the number of parts that the projects are spread over. Events of
+// different parts are taken in side by side, so that a flood of one project's
+// events is not ahead of everybody's. JetStream puts the part into the subject of
+// what it stores, by a hash of the project; publishers know nothing of it. Fixed:
+// with another number, events in the stream would belong to nobody. Six, because
+// each part may have one event of [MaxEventBytes] on its way to a client for which
+// a nats-server buffers 64 MiB before it cuts it off.
+const Partitions = 6
 
 // Fixed subjects.
 const (
@@ -66,8 +74,23 @@ func SubjectEvent(projectID, eventType string) string {
 	return prefixEvents + projectID + "." + eventType
 }
 
-// ParseSubjectEvent takes the project and the event type out of an event's
-// subject. It reports false for a subject that has another form.
+// PublishedSubject is the subject on which an event was published that is stored
+// on this one: without the part.
+func PublishedSubject(stored string) string {
+	rest, ok := strings.CutPrefix(stored, prefixEvents)
+	if !ok {
+		return stored
+	}
+	_, rest, ok = strings.Cut(rest, ".")
+	if !ok {
+		return stored // too short to name a project and a type, so it has no part
+	}
+	return prefixEvents + rest
+}
+
+// ParseSubjectEvent takes the project and the event type out of the subject on
+// which an event was published. It reports false for a subject that has another
+// form.
 func ParseSubjectEvent(subject string) (projectID, eventType string, ok bool) {
 	rest, ok := strings.CutPrefix(subject, prefixEvents)
 	if !ok {
@@ -125,6 +148,10 @@ func Streams(s Settings) []jetstream.StreamConfig {
 			Name:        StreamEvents,
 			Description: "What happened, as pipeline stages published it. The only place a payload is stored.",
 			Subjects:    []string{prefixEvents + ">"},
+			SubjectTransform: &jetstream.SubjectTransformConfig{
+				Source:      prefixEvents + "*.>",
+				Destination: fmt.Sprintf("%s{{partition(%d,1)}}.{{wildcard(1)}}.>", prefixEvents, Partitions),
+			},
 			Retention:   jetstream.LimitsPolicy,
 			Discard:     jetstream.DiscardNew,
 			MaxAge:      s.EventsMaxAge,
@@ -183,13 +210,23 @@ type Consumption struct {
 	// AckWait is how long a message may stay unsettled before it is given to
 	// another replica.
 	AckWait time.Duration
-	// MaxAckPending bounds the unsettled messages over all replicas.
+	// MaxAckPending bounds the unsettled messages over all replicas. The consumers
+	// of [Intake] have equal parts of it.
 	MaxAckPending int
 }
 
-// Intake returns the dispatcher's consumer on EVENTS.
-func Intake(c Consumption) jetstream.ConsumerConfig {
-	return consumer(ConsumerIntake, "Events that dispatchers take in.", "", c)
+// Intake returns the dispatcher's consumers on EVENTS: one for each part of the
+// projects, and last one for what was published on a subject too short to name a
+// project and an event type, which is only rejected.
+func Intake(c Consumption) []jetstream.ConsumerConfig {
+	c.MaxAckPending = (c.MaxAckPending + Partitions - 1) / Partitions
+	all := make([]jetstream.ConsumerConfig, 0, Partitions+1)
+	for part := range Partitions {
+		all = append(all, consumer(fmt.Sprintf("intake-%d", part),
+			fmt.Sprintf("Events that dispatchers take in, part %d of %d of the projects.", part+1, Partitions),
+			fmt.Sprintf("%s%d.>", prefixEvents, part), c))
+	}
+	return append(all, consumer("intake-malformed", "What was published on a subject that names no event type.", prefixEvents+"*", c))
 }
 
 // Due returns the dispatcher's consumer on DELIVERIES.

@@ -35,9 +35,10 @@ const (
 	// flushTimeout is how long a stop waits, after the grace, for records to be
 	// stored.
 	flushTimeout = 5 * time.Second
-	// prefetchBytes bounds the events that JetStream sends ahead. It holds
-	// several of the largest, so that one of them never stalls the consumer.
-	prefetchBytes = 4 * topology.MaxEventBytes
+	// prefetchBytes bounds the events that JetStream sends ahead, for each part of
+	// the projects. It holds one of the largest, and what JetStream writes around it;
+	// all parts together stay below the 64 MiB that a nats-server buffers.
+	prefetchBytes = topology.MaxEventBytes + 2*topology.HeaderAllowance
 	// prefetchDue bounds the due deliveries that JetStream sends ahead; each is a
 	// few hundred bytes.
 	prefetchDue = 2000
@@ -187,8 +188,9 @@ func (a *App) dispatch(ctx context.Context, nc *nats.Conn, js jetstream.JetStrea
 		Lanes: lane.Limits{
 			Concurrency: a.config.LaneConcurrency, MaxWait: a.config.LaneMaxWait,
 			MaxInFlight: a.config.MaxInFlight, MaxBytes: a.config.MaxInFlightBytes,
-			// Twice what can be there: a burst at one endpoint leaves places to others.
-			MaxWaiting: 2 * a.config.MaxUnsettled,
+			// Several for each event: it may be wanted by many webhooks, and a burst at
+			// one endpoint leaves places to others.
+			MaxWaiting: 16 * a.config.MaxUnsettled,
 		},
 	})
 	taking := intake.New(intake.Parts{
@@ -245,12 +247,14 @@ func (a *App) takeMessages(ctx context.Context, js jetstream.JetStream, webhooks
 	close(a.ready)
 	a.log.Info("ready")
 	consumers, ctx := errgroup.WithContext(ctx)
-	consumers.Go(func() error {
-		return consume(ctx, js, consumption{
-			stream: topology.StreamEvents, consumer: topology.Intake(a.config.Consumption()),
-			prefetch: jetstream.PullMaxBytes(prefetchBytes), handle: taking.Handle,
-		}, a.log)
-	})
+	for _, part := range topology.Intake(a.config.Consumption()) {
+		consumers.Go(func() error {
+			return consume(ctx, js, consumption{
+				stream: topology.StreamEvents, consumer: part,
+				prefetch: jetstream.PullMaxBytes(prefetchBytes), handle: taking.Handle,
+			}, a.log)
+		})
+	}
 	consumers.Go(func() error {
 		return consume(ctx, js, consumption{
 			stream: topology.StreamDeliveries, consumer: topology.Due(a.config.Consumption()),

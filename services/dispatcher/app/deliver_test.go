@@ -103,7 +103,7 @@ func TestAnEventIsAcknowledgedWhenItsLastDeliveryIsSettled(t *testing.T) {
 	s.publishes("evt_1")
 
 	s.wantRecords(3) // delivered to w1, and twice to w3
-	_, unacknowledged := s.consumer(topology.StreamEvents, topology.ConsumerIntake)
+	_, unacknowledged := s.intake()
 	assert.Equal(t, 1, unacknowledged, "w2 has not answered yet")
 	close(release)
 	s.wantOutcomes(delivered)

@@ -234,9 +234,19 @@ func (s *story) wantNoMoreRecords() {
 func (s *story) wantSettled() {
 	s.t.Helper()
 	require.Eventually(s.t, func() bool {
-		pending, unacknowledged := s.consumer(topology.StreamEvents, topology.ConsumerIntake)
+		pending, unacknowledged := s.intake()
 		return pending == 0 && unacknowledged == 0 && s.messages(topology.StreamDeliveries) == 0
 	}, patience, tick, "not everything was settled")
+}
+
+// intake is what the intake's consumers have before them, all together.
+func (s *story) intake() (pending uint64, unacknowledged int) {
+	for _, part := range topology.Intake(topology.Consumption{}) {
+		p, u := s.consumer(topology.StreamEvents, part.Durable)
+		pending += p
+		unacknowledged += u
+	}
+	return pending, unacknowledged
 }
 
 func (s *story) consumer(stream, name string) (pending uint64, unacknowledged int) {

@@ -101,7 +101,7 @@ func TestAStopWithoutNATSEndsInTime(t *testing.T) {
 
 	s.server.Restart()
 	s.eventually(func() bool {
-		_, unacknowledged := s.consumer(topology.StreamEvents, topology.ConsumerIntake)
+		_, unacknowledged := s.intake()
 		return unacknowledged == 2
 	}, "all are still owed, and come again after the ack wait")
 }

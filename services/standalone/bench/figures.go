@@ -27,12 +27,21 @@ type figures struct{ list []*figure }
 
 // add notes the value that a figure has in this round.
 func (f *figures) add(section, key, label string, value float64) {
+	known := f.find(key)
+	if known == nil {
+		known = &figure{Key: key, Section: section, Label: label}
+		f.list = append(f.list, known)
+	}
+	known.Values = append(known.Values, value)
+}
+
+// find returns a figure, or nil when it was not measured.
+func (f *figures) find(key string) *figure {
 	i := slices.IndexFunc(f.list, func(known *figure) bool { return known.Key == key })
 	if i < 0 {
-		i = len(f.list)
-		f.list = append(f.list, &figure{Key: key, Section: section, Label: label})
+		return nil
 	}
-	f.list[i].Values = append(f.list[i].Values, value)
+	return f.list[i]
 }
 
 func (f *figure) least() float64    { return slices.Min(f.Values) }
@@ -105,6 +114,7 @@ type results struct {
 	Machine   machine        `json:"machine"`
 	Options   map[string]any `json:"options"`
 	Lost      int            `json:"lost"`
+	Summary   []verdict      `json:"summary"`
 	Figures   []result       `json:"figures"`
 }
 

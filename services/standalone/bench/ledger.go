@@ -2,6 +2,7 @@ package main
 
 import (
 	"io"
+	"maps"
 	"net/http"
 	"slices"
 	"strconv"
@@ -13,23 +14,27 @@ import (
 	"github.com/dembrane/webhooks/pkg/signature"
 )
 
-// ledger is what the receiver remembers: when each event of the current phase
+// hookPath is the path of every target, or what it begins with: behind it stands
+// the number of the webhook, where an event goes to several.
+const hookPath = "/hook"
+
+// ledger is what the receiver remembers: when each event of the current phases
 // arrived first. Its methods may be called by any number of requests at once.
 type ledger struct {
-	current atomic.Pointer[phase]
+	begins  sync.Mutex
+	current atomic.Pointer[map[string]*phase] // by name; replaced, never changed
 	strays  atomic.Int64
+	hung    atomic.Int64
 }
 
 // phase is one measurement. Its events are numbered; the number is the last part
 // of the event's id, the phase's name the rest.
 type phase struct {
-	name       string
-	arrived    []atomic.Int64 // unix nanoseconds, 0 when it has not
+	webhooks   int            // that each event goes to
+	arrived    []atomic.Int64 // unix nanoseconds, 0 when it has not; by event, then by webhook
 	distinct   atomic.Int64
 	duplicates atomic.Int64
 	bytes      atomic.Int64
-	complete   chan struct{}
-	once       sync.Once
 }
 
 // report says what arrived in a phase.
@@ -38,9 +43,12 @@ type report struct {
 	Duplicates int   `json:"duplicates"`
 	Bytes      int64 `json:"bytes"`
 	// Strays are deliveries that belong to no phase, or to an earlier one; they
-	// are counted over the receiver's whole life.
+	// are counted over the receiver's whole life. So is Hung: deliveries that were
+	// never answered, because their endpoint hangs.
 	Strays int `json:"strays"`
-	// Arrived is when each event was received first, in unix nanoseconds.
+	Hung   int `json:"hung"`
+	// Arrived is when each event was received first, in unix nanoseconds; where an
+	// event goes to several webhooks, once for each of them.
 	Arrived []int64 `json:"arrived"`
 }
 
@@ -53,46 +61,70 @@ func eventID(phaseName string, number int) string {
 	return phaseName + "-" + "00000000"[:max(0, 8-len(digits))] + digits
 }
 
-// begin starts a phase that expects events 0 to events-1.
-func (l *ledger) begin(name string, events int) {
-	l.current.Store(&phase{name: name, arrived: make([]atomic.Int64, events), complete: make(chan struct{})})
+// begin starts a phase of as many events at most, each for a number of webhooks.
+// It ends all other phases, unless it runs beside them.
+func (l *ledger) begin(name string, events, webhooks int, beside bool) { //nolint:revive // it is what the caller of the program's control says
+	l.begins.Lock()
+	defer l.begins.Unlock()
+	phases := map[string]*phase{}
+	if current := l.current.Load(); beside && current != nil {
+		phases = maps.Clone(*current)
+	}
+	phases[name] = &phase{webhooks: webhooks, arrived: make([]atomic.Int64, events*webhooks)}
+	l.current.Store(&phases)
 }
 
-func (l *ledger) note(id string, size int64, at time.Time) {
-	p := l.current.Load()
-	name, digits, _ := cutLast(id)
+// find returns a phase, or nil when it is not under way.
+func (l *ledger) find(name string) *phase {
+	if current := l.current.Load(); current != nil {
+		return (*current)[name]
+	}
+	return nil
+}
+
+func (l *ledger) note(id, path string, size int64, at time.Time) {
+	name, digits := cutLast(id, '-')
 	number, err := strconv.Atoi(digits)
-	if p == nil || name != p.name || err != nil || number < 0 || number >= len(p.arrived) {
+	p := l.find(name)
+	if p == nil || err != nil {
+		l.strays.Add(1)
+		return
+	}
+	slot := number
+	if p.webhooks > 1 {
+		webhook, err := strconv.Atoi(strings.TrimPrefix(path, hookPath+"/"))
+		if err != nil || webhook < 0 || webhook >= p.webhooks {
+			l.strays.Add(1)
+			return
+		}
+		slot = number*p.webhooks + webhook
+	}
+	if slot < 0 || slot >= len(p.arrived) {
 		l.strays.Add(1)
 		return
 	}
 	p.bytes.Add(size)
-	if !p.arrived[number].CompareAndSwap(0, at.UnixNano()) {
+	if !p.arrived[slot].CompareAndSwap(0, at.UnixNano()) {
 		p.duplicates.Add(1)
 		return
 	}
-	if p.distinct.Add(1) == int64(len(p.arrived)) {
-		p.once.Do(func() { close(p.complete) })
-	}
+	p.distinct.Add(1)
 }
 
-func cutLast(id string) (before, after string, found bool) {
-	if i := strings.LastIndexByte(id, '-'); i >= 0 {
-		return id[:i], id[i+1:], true
+func cutLast(id string, separator byte) (before, after string) {
+	if i := strings.LastIndexByte(id, separator); i >= 0 {
+		return id[:i], id[i+1:]
 	}
-	return id, "", false
+	return id, ""
 }
 
-func (l *ledger) report() report {
-	p := l.current.Load()
-	if p == nil {
-		return report{Strays: int(l.strays.Load())}
-	}
+func (l *ledger) report(p *phase) report {
 	r := report{
 		Distinct:   int(p.distinct.Load()),
 		Duplicates: int(p.duplicates.Load()),
 		Bytes:      p.bytes.Load(),
 		Strays:     int(l.strays.Load()),
+		Hung:       int(l.hung.Load()),
 		Arrived:    make([]int64, len(p.arrived)),
 	}
 	for i := range p.arrived {
@@ -108,6 +140,14 @@ func (l *ledger) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		w.WriteHeader(http.StatusBadRequest)
 		return
 	}
-	l.note(r.Header.Get(signature.HeaderID), size, time.Now())
+	l.note(r.Header.Get(signature.HeaderID), r.URL.Path, size, time.Now())
 	_, _ = io.WriteString(w, "ok") // a sender that went away needs no answer
+}
+
+// hang is a receiver that takes a delivery and says nothing until the sender has
+// given up.
+func (l *ledger) hang(_ http.ResponseWriter, r *http.Request) {
+	l.hung.Add(1)
+	_, _ = io.Copy(io.Discard, r.Body) // only then does the server notice that the sender is gone
+	<-r.Context().Done()
 }

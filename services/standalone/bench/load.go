@@ -27,14 +27,32 @@ const (
 	stallTimeout = time.Minute
 	// dashboard is ADMIN_BASE_URL: bodies link into it.
 	dashboard = "https://dashboard.example.org"
-	// eventType is what is published and subscribed to.
+	// eventType is what is published and subscribed to, if nothing else is said.
 	eventType = event.ConversationTranscribed
 )
 
-// target is one endpoint: a project with one webhook.
+// load is what is published, or posted, as fast as possible: over which endpoints
+// the events are spread.
+type load struct {
+	key     string
+	title   string
+	targets []target
+	// webhooks is how many each event goes to.
+	webhooks int
+	// tried is which numbers of POSTs at once the raw loop is tried with, and
+	// concurrency the one that is fastest.
+	tried       []int
+	concurrency int
+	// unacknowledged bounds the publishes that JetStream has not answered: it
+	// refuses more than it has memory for.
+	unacknowledged int
+}
+
+// target is one endpoint: a webhook of a project.
 type target struct {
 	project string
 	url     string
+	event   string
 	stencil stencil
 }
 
@@ -55,28 +73,37 @@ func (g gap) fill(dst []byte, id string) []byte {
 	return append(append(append(dst, g.before...), id...), g.after...)
 }
 
-func newTarget(project, url, contentType string) (target, error) {
+// specification says what a target is to be.
+type specification struct {
+	project     string
+	url         string
+	event       string
+	contentType string
+	bodyBytes   int
+}
+
+func newTarget(of specification) (target, error) {
 	blank := strings.Repeat("#", len(eventID(phaseName(0), 0)))
 	at := time.Date(2026, time.January, 20, 12, 0, 0, 123456000, time.UTC)
-	e := payload.Sample(eventType, &webhooksv1.Project{
-		Id: project, WorkspaceId: new("bench"), Name: new("Benchmark"), Language: new("en"),
+	e := payload.Sample(of.event, &webhooksv1.Project{
+		Id: of.project, WorkspaceId: new("bench"), Name: new("Benchmark"), Language: new("en"),
 	}, blank, at)
 	renderer := payload.Renderer{AdminBaseURL: dashboard}
 	text := e.GetConversation().GetTranscript()
-	missing := bodyBytes - len(renderer.Append(nil, e))
+	missing := of.bodyBytes - len(renderer.Append(nil, e))
 	e.GetConversation().Transcript = new(text + strings.Repeat(" and so on", max(0, missing)/10))
-	message, err := event.Encode(contentType, e)
+	message, err := event.Encode(of.contentType, e)
 	if err != nil {
 		return target{}, fmt.Errorf("encode an event: %w", err)
 	}
-	s := stencil{subject: topology.SubjectEvent(project, eventType), contentType: contentType}
+	s := stencil{subject: topology.SubjectEvent(of.project, of.event), contentType: of.contentType}
 	var inMessage, inBody bool
 	s.message.before, s.message.after, inMessage = bytes.Cut(message, []byte(blank))
 	s.body.before, s.body.after, inBody = bytes.Cut(renderer.Append(nil, e), []byte(blank))
 	if !inMessage || !inBody {
 		return target{}, errors.New("an event does not carry its id")
 	}
-	return target{project: project, url: url, stencil: s}, nil
+	return target{project: of.project, url: of.url, event: of.event, stencil: s}, nil
 }
 
 // phaseName names a phase; all names are equally long.
@@ -89,7 +116,7 @@ type publisher struct {
 	refused atomic.Int64
 }
 
-func newPublisher(nc *nats.Conn) (*publisher, error) {
+func newPublisher(nc *nats.Conn, unacknowledged int) (*publisher, error) {
 	p := new(publisher)
 	js, err := jetstream.New(nc,
 		jetstream.WithPublishAsyncMaxPending(unacknowledged),
@@ -116,13 +143,14 @@ func (p *publisher) flood(ctx context.Context, phase string, events int, targets
 	return p.acknowledged(ctx)
 }
 
-// calm publishes a number of events a second and returns when it published each.
-func (p *publisher) calm(ctx context.Context, phase string, count, rate int, t target) ([]int64, error) {
-	sent := make([]int64, count)
-	err := pace(ctx, count, rate, func(number int) error {
-		id := eventID(phase, number)
-		sent[number] = time.Now().UnixNano()
-		return p.publish(t.stencil, id)
+// calm publishes a number of events a second, to one target after the other, and
+// returns when it published each. It ends early, and well, when enough is closed.
+func (p *publisher) calm(ctx context.Context, r rhythm, targets ...target) ([]int64, error) {
+	var sent []int64
+	err := pace(ctx, r, func(number int) error {
+		id := eventID(r.phase, number)
+		sent = append(sent, time.Now().UnixNano())
+		return p.publish(targets[number%len(targets)].stencil, id)
 	})
 	if err != nil {
 		return nil, err
@@ -155,15 +183,26 @@ func (p *publisher) acknowledged(ctx context.Context) error {
 	return nil
 }
 
+// rhythm is how many events of a phase are sent, and how many of them a second.
+type rhythm struct {
+	phase string
+	count int
+	rate  int
+	// enough ends it before all have been sent; nil never does.
+	enough <-chan struct{}
+}
+
 // pace calls do rate times a second, on time even after a call was late.
-func pace(ctx context.Context, count, rate int, do func(number int) error) error {
+func pace(ctx context.Context, r rhythm, do func(number int) error) error {
 	start := time.Now()
 	timer := time.NewTimer(0)
 	defer timer.Stop()
-	for i := range count {
-		timer.Reset(time.Until(start.Add(time.Duration(i) * time.Second / time.Duration(rate))))
+	for i := range r.count {
+		timer.Reset(time.Until(start.Add(time.Duration(i) * time.Second / time.Duration(r.rate))))
 		select {
 		case <-timer.C:
+		case <-r.enough:
+			return nil
 		case <-ctx.Done():
 			return ctx.Err()
 		}

@@ -16,7 +16,9 @@ import (
 // What is posted raw has to be what the dispatcher makes of what is published.
 func TestStencilsAgree(t *testing.T) {
 	for _, contentType := range []string{event.JSON, event.Protobuf} {
-		made, err := newTarget("bench-00001", "http://127.0.0.1:1/hook", contentType)
+		made, err := newTarget(specification{
+			project: "bench-00001", url: "http://127.0.0.1:1/hook", event: eventType, contentType: contentType, bodyBytes: bodyBytes,
+		})
 		require.NoError(t, err)
 		id := eventID(phaseName(3), 12345)
 
@@ -35,7 +37,7 @@ func TestPaceKeepsTime(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		start := time.Now()
 		var at []time.Duration
-		require.NoError(t, pace(t.Context(), 4, 200, func(int) error {
+		require.NoError(t, pace(t.Context(), rhythm{count: 4, rate: 200}, func(int) error {
 			at = append(at, time.Since(start))
 			if len(at) == 1 {
 				<-time.After(12 * time.Millisecond) // late once, but not for ever
@@ -47,11 +49,20 @@ func TestPaceKeepsTime(t *testing.T) {
 }
 
 func TestPaceEnds(t *testing.T) {
+	enough := make(chan struct{})
+	calls := 0
+	require.NoError(t, pace(t.Context(), rhythm{count: 1000, rate: 1, enough: enough}, func(int) error {
+		calls++
+		close(enough)
+		return nil
+	}))
+	assert.Equal(t, 1, calls)
+
 	ctx, cancel := context.WithCancel(t.Context())
-	err := pace(ctx, 1000, 1, func(int) error {
+	err := pace(ctx, rhythm{count: 1000, rate: 1}, func(int) error {
 		cancel()
 		return nil
 	})
 	require.ErrorIs(t, err, context.Canceled)
-	require.ErrorIs(t, pace(t.Context(), 2, 1, func(int) error { return errLost }), errLost)
+	require.ErrorIs(t, pace(t.Context(), rhythm{count: 2, rate: 1}, func(int) error { return errLost }), errLost)
 }

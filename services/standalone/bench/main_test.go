@@ -2,8 +2,10 @@ package main
 
 import (
 	"bytes"
+	"encoding/json"
 	"io"
 	"os"
+	"path/filepath"
 	"testing"
 	"time"
 
@@ -30,10 +32,48 @@ func TestParse(t *testing.T) {
 	quick, err := parse([]string{"-quick", "-set", "LOG_LEVEL=warn", "-set", "RECORD_SHARE=1"}, io.Discard)
 	require.NoError(t, err)
 	assert.Equal(t, 1, quick.rounds)
-	assert.Equal(t, 2*time.Second, quick.calm)
+	assert.Equal(t, time.Second, quick.calm)
 	environment := quick.environment("/tmp/x")
 	assert.Contains(t, environment, "DATA_DIR=/tmp/x/data")
 	assert.Equal(t, []string{"LOG_LEVEL=warn", "RECORD_SHARE=1"}, environment[len(environment)-2:])
+}
+
+func TestQuickGivesWay(t *testing.T) {
+	o, err := parse([]string{"-quick", "-events", "77", "-only", "hanging,flood", "-only", "large"}, io.Discard)
+	require.NoError(t, err)
+	assert.Equal(t, 77, o.events, "what is said beside -quick wins")
+	assert.Equal(t, 10_000, o.floodEvents)
+	assert.Equal(t, "hanging,flood,large", o.only.String())
+	assert.True(t, o.wants(throughputScenario, floodScenario))
+	assert.False(t, o.wants(throughputScenario, registryScenario))
+	everything, err := parse(nil, io.Discard)
+	require.NoError(t, err)
+	assert.True(t, everything.wants(registryScenario))
+}
+
+// Every scenario runs to its end, on the real system, loses nothing, and gives all
+// its figures.
+func TestEveryScenarioIsMeasured(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "results.json")
+	var table, progress bytes.Buffer
+	code := run([]string{
+		"-quick", "-events", "400", "-endpoints", "20", "-calm", "300ms", "-flood", "500", "-large", "3", "-webhooks", "200", "-out", file,
+	}, &table, &progress)
+	require.Zero(t, code, progress.String())
+
+	data, err := os.ReadFile(file)
+	require.NoError(t, err)
+	var got results
+	require.NoError(t, json.Unmarshal(data, &got))
+	assert.Zero(t, got.Lost)
+	var judged []string
+	for _, one := range got.Summary {
+		judged = append(judged, one.Key)
+		assert.Contains(t, table.String(), one.Figure)
+	}
+	for _, wanted := range goals() {
+		assert.Contains(t, judged, wanted.key)
+	}
 }
 
 func TestParseSaysWhatIsWrong(t *testing.T) {
@@ -45,6 +85,10 @@ func TestParseSaysWhatIsWrong(t *testing.T) {
 		{"-encoding", "text/plain"},
 		{"-rate", "many"},
 		{"-set", "nonsense"},
+		{"-only", "everything"},
+		{"-webhooks", "100"},
+		{"-attempt-timeout", "1ms"},
+		{"-flood", "0"},
 		{"-no-such-flag"},
 	} {
 		var said bytes.Buffer

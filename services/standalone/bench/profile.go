@@ -19,9 +19,10 @@ import (
 
 // profile runs the system inside this process and writes a CPU profile of every
 // stage: registering, delivering, and completing the log after that, the latter
-// two for each scenario; and last a heap profile. The receiver stays outside; the
-// publisher is in the profile, as publisher.flood.
+// two with one endpoint and with many; and last a heap profile. The receiver stays
+// outside; the publisher is in the profile, as publisher.flood.
 func profile(ctx context.Context, o plan, progress io.Writer) error {
+	o.only = names{throughputScenario}
 	folder, remove, err := o.workFolder(progress)
 	if err != nil {
 		return err
@@ -40,14 +41,14 @@ func profile(ctx context.Context, o plan, progress io.Writer) error {
 		return err
 	}
 	defer s.stop()
-	if err := b.sample("register", func() error { return s.register(ctx, b.allTargets()) }); err != nil {
+	if err := b.sample("register", func() error { return s.register(ctx, b.registered(b.plan)) }); err != nil {
 		return err
 	}
-	if err := b.warmUp(ctx, s); err != nil {
-		return err
-	}
-	for _, each := range b.scenarios {
-		if err := b.profileScenario(ctx, s, each); err != nil {
+	for _, each := range []*load{b.one, b.many} {
+		if err := b.warmUp(ctx, s, each); err != nil {
+			return err
+		}
+		if err := b.profileLoad(ctx, s, each); err != nil {
 			return fmt.Errorf("profile %s: %w", each.title, err)
 		}
 	}
@@ -55,7 +56,7 @@ func profile(ctx context.Context, o plan, progress io.Writer) error {
 	return save(filepath.Join(o.profile, "heap.prof"), pprof.WriteHeapProfile)
 }
 
-func (b *bench) profileScenario(ctx context.Context, s *system, each *scenario) error {
+func (b *bench) profileLoad(ctx context.Context, s *system, each *load) error {
 	var m measurement
 	err := b.sample(each.key, func() (err error) {
 		m, err = b.flood(ctx, s, each, b.events)
@@ -83,7 +84,7 @@ func (b *bench) sample(stage string, do func() error) error {
 	})
 }
 
-func second(_ time.Time, err error) error { return err }
+func second[T any](_ T, err error) error { return err }
 
 func save(path string, write func(io.Writer) error) error {
 	file, err := os.Create(path) //nolint:gosec // the caller of the program names it

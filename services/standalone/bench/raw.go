@@ -65,12 +65,12 @@ func (r *rawLoop) flood(ctx context.Context, phase string, events, concurrency i
 }
 
 // calm posts a number of events a second and returns when it began with each.
-func (r *rawLoop) calm(ctx context.Context, phase string, count, rate int, t target) ([]int64, error) {
-	sent := make([]int64, count)
+func (r *rawLoop) calm(ctx context.Context, rhythm rhythm, targets ...target) ([]int64, error) {
+	sent := make([]int64, rhythm.count)
 	posts, ctx := errgroup.WithContext(ctx)
-	paced := pace(ctx, count, rate, func(number int) error {
+	paced := pace(ctx, rhythm, func(number int) error {
 		posts.Go(func() error {
-			id := eventID(phase, number)
+			t, id := targets[number%len(targets)], eventID(rhythm.phase, number)
 			body := t.stencil.body.fill(nil, id)
 			sent[number] = time.Now().UnixNano()
 			return r.post(ctx, t.url, id, body)

@@ -15,55 +15,72 @@ import (
 	"golang.org/x/sync/errgroup"
 )
 
-// maxHosts is how many addresses 127.1.0.0/16 gives out below, and more than
-// anybody needs.
-const maxHosts = 10_000
+// maxHosts is how many addresses 127.1.0.0/16 gives out below.
+const maxHosts = 60_000
 
 // introduction is the one line that the receiver prints when it listens.
 type introduction struct {
 	// Control is the base URL of the calls begin and report.
 	Control string `json:"control"`
-	// Targets are the URLs to deliver to, each with a host of its own.
+	// Targets are the URLs to deliver to, each with a host of its own. Those of
+	// Hanging never answer.
 	Targets []string `json:"targets"`
+	Hanging []string `json:"hanging"`
 }
 
 // serveReceiver is the receiver's process. It ends when its standard input does,
 // so that it never outlives the process that started it.
-func serveReceiver(ctx context.Context, hosts int, stdin io.Reader, stdout io.Writer) error {
-	ctx, cancel := context.WithCancel(ctx)
+func serveReceiver(ctx context.Context, o plan, stdin io.Reader, stdout io.Writer) error {
+	ctx, cancel := untilEnd(ctx, stdin)
 	defer cancel()
-	go func() {
-		defer cancel()
-		_, _ = io.Copy(io.Discard, stdin) // its end is the message
-	}()
 	l := new(ledger)
-	receiving, err := listenAll(ctx, hosts)
+	listeners, err := listenAll(ctx, o.hosts+o.hanging)
 	if err != nil {
 		return err
 	}
+	receiving, hanging := listeners[:o.hosts], listeners[o.hosts:]
 	control, err := new(net.ListenConfig).Listen(ctx, "tcp", "127.0.0.1:0")
 	if err != nil {
 		return fmt.Errorf("listen for control: %w", err)
 	}
-	hello := introduction{Control: "http://" + control.Addr().String()}
-	for _, listener := range receiving {
-		hello.Targets = append(hello.Targets, "http://"+listener.Addr().String()+"/hook")
-	}
+	hello := introduction{Control: "http://" + control.Addr().String(), Targets: urls(receiving), Hanging: urls(hanging)}
 	if err := json.NewEncoder(stdout).Encode(hello); err != nil {
 		return fmt.Errorf("introduce the receiver: %w", err)
 	}
 	serving, ctx := errgroup.WithContext(ctx)
-	server := &http.Server{Handler: l, ReadHeaderTimeout: time.Minute}
-	for _, listener := range receiving {
-		serving.Go(func() error { return ended(server.Serve(listener)) })
+	serve := func(handler http.Handler, listeners ...net.Listener) {
+		server := &http.Server{Handler: handler, ReadHeaderTimeout: time.Minute}
+		for _, listener := range listeners {
+			serving.Go(func() error { return ended(server.Serve(listener)) })
+		}
+		serving.Go(func() error {
+			<-ctx.Done()
+			return server.Close()
+		})
 	}
-	controls := &http.Server{Handler: controlHandler(l), ReadHeaderTimeout: time.Minute}
-	serving.Go(func() error { return ended(controls.Serve(control)) })
-	serving.Go(func() error {
-		<-ctx.Done()
-		return errors.Join(server.Close(), controls.Close())
-	})
+	serve(l, receiving...)
+	serve(http.HandlerFunc(l.hang), hanging...)
+	serve(controlHandler(l), control)
 	return serving.Wait()
+}
+
+// untilEnd returns a context that is done when stdin ends: the measuring process
+// holds the other side of it.
+func untilEnd(ctx context.Context, stdin io.Reader) (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithCancel(ctx)
+	go func() {
+		defer cancel()
+		_, _ = io.Copy(io.Discard, stdin) // its end is the message
+	}()
+	return ctx, cancel
+}
+
+func urls(listeners []net.Listener) []string {
+	var list []string
+	for _, listener := range listeners {
+		list = append(list, "http://"+listener.Addr().String()+hookPath)
+	}
+	return list
 }
 
 func ended(err error) error {
@@ -111,27 +128,40 @@ func controlHandler(l *ledger) http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("POST /begin", func(w http.ResponseWriter, r *http.Request) {
 		events, err := strconv.Atoi(r.FormValue("events"))
-		if err != nil || events < 1 || r.FormValue("phase") == "" {
-			http.Error(w, "begin needs a phase and a number of events", http.StatusBadRequest)
+		webhooks, err2 := strconv.Atoi(r.FormValue("webhooks"))
+		if errors.Join(err, err2) != nil || events < 1 || webhooks < 1 || r.FormValue("phase") == "" {
+			http.Error(w, "begin needs a phase, a number of events, and one of webhooks", http.StatusBadRequest)
 			return
 		}
-		l.begin(r.FormValue("phase"), events)
+		l.begin(r.FormValue("phase"), events, webhooks, r.FormValue("beside") == "true")
 	})
 	mux.HandleFunc("GET /report", func(w http.ResponseWriter, r *http.Request) {
 		wait, err := time.ParseDuration(r.FormValue("wait"))
-		current := l.current.Load()
-		if err != nil || current == nil {
-			http.Error(w, "report needs a wait, and a phase that has begun", http.StatusBadRequest)
+		expected, err2 := strconv.Atoi(r.FormValue("expected"))
+		asked := l.find(r.FormValue("phase"))
+		if errors.Join(err, err2) != nil || asked == nil {
+			http.Error(w, "report needs a wait, what is expected, and a phase that has begun", http.StatusBadRequest)
 			return
 		}
-		timer := time.NewTimer(wait)
-		defer timer.Stop()
-		select {
-		case <-current.complete:
-		case <-timer.C:
-		case <-r.Context().Done():
-		}
-		_ = json.NewEncoder(w).Encode(l.report()) // a caller that went away needs no report
+		ctx, cancel := context.WithTimeout(r.Context(), wait)
+		defer cancel()
+		asked.await(ctx, expected)
+		_ = json.NewEncoder(w).Encode(l.report(asked)) // a caller that went away needs no report
 	})
 	return mux
+}
+
+// await returns when as many distinct events have arrived, or ctx is done. The
+// arrivals have been noted to the nanosecond; looking now and then disturbs least.
+func (p *phase) await(ctx context.Context, expected int) {
+	const lookEvery = 10 * time.Millisecond
+	ticker := time.NewTicker(lookEvery)
+	defer ticker.Stop()
+	for int(p.distinct.Load()) < expected {
+		select {
+		case <-ticker.C:
+		case <-ctx.Done():
+			return
+		}
+	}
 }

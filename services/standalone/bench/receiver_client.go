@@ -21,7 +21,7 @@ type receiver struct {
 }
 
 // startReceiver starts this program again, in its other role.
-func startReceiver(ctx context.Context, hosts int, folder string) (*receiver, error) {
+func startReceiver(ctx context.Context, hosts, hanging int, folder string) (*receiver, error) {
 	program, err := os.Executable()
 	if err != nil {
 		return nil, fmt.Errorf("find this program: %w", err)
@@ -29,24 +29,40 @@ func startReceiver(ctx context.Context, hosts int, folder string) (*receiver, er
 	r := &receiver{client: &http.Client{}}
 	r.child, err = startChild(ctx, command{
 		name: "receiver", program: program, folder: folder,
-		args: []string{"-role", roleReceiver, "-endpoints", strconv.Itoa(hosts), "-timeout", "24h"},
+		args: []string{"-role", roleReceiver, "-endpoints", strconv.Itoa(hosts), "-hanging", strconv.Itoa(hanging), "-timeout", "24h"},
 		env:  []string{},
 	}, &r.introduction)
 	return r, err
 }
 
-// begin starts a phase of its own for a number of events.
+// expectation is what a phase is about.
+type expectation struct {
+	events   int  // at most
+	webhooks int  // that each event goes to
+	beside   bool // whether the phases before go on
+}
+
+// begin starts a phase of its own for a number of events, each for one webhook.
 func (r *receiver) begin(ctx context.Context, events int) (string, error) {
+	return r.open(ctx, expectation{events: events, webhooks: 1})
+}
+
+// open starts a phase.
+func (r *receiver) open(ctx context.Context, e expectation) (string, error) {
 	r.phases++
 	name := phaseName(r.phases)
-	query := url.Values{"phase": {name}, "events": {strconv.Itoa(events)}}
+	query := url.Values{
+		"phase": {name}, "events": {strconv.Itoa(e.events)}, "webhooks": {strconv.Itoa(e.webhooks)},
+		"beside": {strconv.FormatBool(e.beside)},
+	}
 	return name, r.call(ctx, http.MethodPost, "/begin?"+query.Encode(), nil)
 }
 
-// report waits until everything has arrived, but not for ever.
-func (r *receiver) report(ctx context.Context, wait time.Duration) (report, error) {
+// report waits until as much as expected has arrived, but not for ever.
+func (r *receiver) report(ctx context.Context, phase string, expected int, wait time.Duration) (report, error) {
 	var result report
-	err := r.call(ctx, http.MethodGet, "/report?wait="+wait.String(), &result)
+	query := url.Values{"phase": {phase}, "expected": {strconv.Itoa(expected)}, "wait": {wait.String()}}
+	err := r.call(ctx, http.MethodGet, "/report?"+query.Encode(), &result)
 	return result, err
 }
 

@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -35,11 +36,14 @@ type addresses struct {
 type system struct {
 	addresses
 	*publisher
-	log   *deliveryLog
-	nc    *nats.Conn
-	pid   int
-	check func() error
-	stop  func()
+	// beside is another one, with a connection of its own: what it publishes does
+	// not queue behind a flood in this process.
+	beside *publisher
+	log    *deliveryLog
+	nc     *nats.Conn
+	pid    int
+	check  func() error
+	stop   func()
 }
 
 // buildSystem builds the program that production runs.
@@ -69,30 +73,43 @@ func startSystem(ctx context.Context, o plan, program, folder string) (*system, 
 }
 
 // connect completes a system. What it returns is stopped by its stop alone.
-func (s *system) connect(ctx context.Context, stop func()) (*system, error) {
-	nc, err := nats.Connect(s.NATS, nats.Name("webhooks-bench"))
-	if err != nil {
-		stop()
-		return nil, fmt.Errorf("connect to nats: %w", err)
-	}
-	s.nc = nc
+func (s *system) connect(ctx context.Context, stop func()) (_ *system, err error) {
+	teardown := []func(){stop}
 	s.stop = func() {
-		nc.Close()
-		stop()
+		for _, undo := range slices.Backward(teardown) {
+			undo()
+		}
 	}
-	if s.publisher, err = newPublisher(nc); err != nil {
-		s.stop()
+	defer func() {
+		if err != nil {
+			s.stop()
+		}
+	}()
+	dial := func(name string) (*nats.Conn, error) {
+		nc, err := nats.Connect(s.NATS, nats.Name(name))
+		if err != nil {
+			return nil, fmt.Errorf("connect to nats: %w", err)
+		}
+		teardown = append(teardown, nc.Close)
+		return nc, nil
+	}
+	if s.nc, err = dial("webhooks-bench"); err != nil {
+		return nil, err
+	}
+	other, err := dial("webhooks-bench-beside")
+	if err != nil {
+		return nil, err
+	}
+	if s.publisher, err = newPublisher(s.nc, unacknowledged); err != nil {
+		return nil, err
+	}
+	if s.beside, err = newPublisher(other, unacknowledged); err != nil {
 		return nil, err
 	}
 	if s.log, err = openDeliveryLog(ctx, s.MongoDB); err != nil {
-		s.stop()
 		return nil, err
 	}
-	s.stop = func() {
-		s.log.close(context.WithoutCancel(ctx))
-		nc.Close()
-		stop()
-	}
+	teardown = append(teardown, func() { s.log.close(context.WithoutCancel(ctx)) })
 	return s, nil
 }
 
@@ -110,7 +127,7 @@ func (s *system) register(ctx context.Context, targets []target) error {
 
 func (s *system) registerOne(ctx context.Context, client *http.Client, t target) error {
 	body, err := json.Marshal(map[string]any{
-		"name": "benchmark", "url": t.url, "events": []string{eventType}, "secret": secret,
+		"name": "benchmark", "url": t.url, "events": []string{t.event}, "secret": secret,
 	})
 	if err != nil {
 		return fmt.Errorf("encode a registration: %w", err)
@@ -140,21 +157,34 @@ func (s *system) registerOne(ctx context.Context, client *http.Client, t target)
 // recorded waits until nothing is owed any more and every record of an attempt is
 // in the delivery log. It returns when that was.
 func (s *system) recorded(ctx context.Context) (time.Time, error) {
-	const pollEvery = 100 * time.Millisecond
-	ticker := time.NewTicker(pollEvery)
+	err := s.until(ctx, s.nothingLeft)
+	return time.Now(), err
+}
+
+// logged waits until every record of an attempt is in the delivery log.
+func (s *system) logged(ctx context.Context) error {
+	return s.until(ctx, func(ctx context.Context) (bool, error) {
+		state, err := s.state(ctx, topology.StreamAttempts)
+		return state.Msgs == 0, err
+	})
+}
+
+func (s *system) until(ctx context.Context, condition func(context.Context) (bool, error)) error {
+	const lookEvery = 100 * time.Millisecond
+	ticker := time.NewTicker(lookEvery)
 	defer ticker.Stop()
 	for {
-		done, err := s.nothingLeft(ctx)
+		done, err := condition(ctx)
 		if err != nil || done {
-			return time.Now(), err
+			return err
 		}
 		select {
 		case <-ticker.C:
 		case <-ctx.Done():
-			return time.Time{}, ctx.Err()
+			return ctx.Err()
 		}
 		if err := s.check(); err != nil {
-			return time.Time{}, err
+			return err
 		}
 	}
 }
@@ -162,12 +192,14 @@ func (s *system) recorded(ctx context.Context) (time.Time, error) {
 // nothingLeft looks at the queues in the order in which an event passes them, so
 // that nothing slips through between two looks.
 func (s *system) nothingLeft(ctx context.Context) (bool, error) {
-	intake, err := s.js.Consumer(ctx, topology.StreamEvents, topology.ConsumerIntake)
-	if err != nil {
-		return false, fmt.Errorf("look at the intake: %w", err)
-	}
-	if info := intake.CachedInfo(); info.NumPending > 0 || info.NumAckPending > 0 {
-		return false, nil
+	for _, part := range topology.Intake(topology.Consumption{}) {
+		intake, err := s.js.Consumer(ctx, topology.StreamEvents, part.Durable)
+		if err != nil {
+			return false, fmt.Errorf("look at the intake: %w", err)
+		}
+		if info := intake.CachedInfo(); info.NumPending > 0 || info.NumAckPending > 0 {
+			return false, nil
+		}
 	}
 	for _, name := range []string{topology.StreamDeliveries, topology.StreamAttempts} {
 		state, err := s.state(ctx, name)

@@ -30,7 +30,7 @@ type measurement struct {
 	// lag is from the last event received to the last record in the log.
 	lag       time.Duration
 	recorded  int
-	scheduled int
+	scheduled int // messages on DELIVERIES until the last event was received
 	// delivered is what was used until the last event was received, used what was
 	// used until the log was complete.
 	delivered map[string]usage
@@ -38,26 +38,40 @@ type measurement struct {
 	lost      int
 }
 
-// throughput measures a scenario end to end and as raw POSTs.
-func (b *bench) throughput(ctx context.Context, s *system, each *scenario, rawFirst bool) error {
-	var raw, whole measurement
+// throughput measures how many deliveries a second arrive, with one endpoint and
+// with many.
+func (b *bench) throughput(ctx context.Context) error {
+	return b.within(ctx, surroundings{name: throughputScenario, warm: []*load{b.one, b.many}}, func(s *system) error {
+		for _, each := range []*load{b.one, b.many} {
+			if _, err := b.compare(ctx, s, each, b.events); err != nil {
+				return fmt.Errorf("%s: %w", each.title, err)
+			}
+		}
+		return nil
+	})
+}
+
+// compare measures a load end to end and as raw POSTs.
+func (b *bench) compare(ctx context.Context, s *system, each *load, events int) (c comparison, _ error) {
 	posting := func() (err error) {
-		raw, err = b.post(ctx, each, b.events)
+		c.raw, err = b.post(ctx, each, events)
 		return err
 	}
 	delivering := func() (err error) {
-		whole, err = b.deliver(ctx, s, each, b.events)
+		c.whole, err = b.deliver(ctx, s, each, events)
 		return err
 	}
-	if err := inOrder(rawFirst, posting, delivering); err != nil {
-		return err
+	if err := inOrder(b.firstFirst(), posting, delivering); err != nil {
+		return c, err
 	}
-	b.lost += whole.lost
-	b.say("%s: %.0f/s end to end, %.0f/s raw: %.2f; %d lost, %d twice; log complete %s later",
-		each.title, whole.rate, raw.rate, whole.rate/raw.rate, whole.lost, whole.Duplicates, whole.lag.Round(time.Millisecond))
-	b.noteThroughput(each, raw, whole)
-	return nil
+	b.say("%s: %.0f/s end to end, %.0f/s raw: %.2f; %d lost, %d twice, %d on DELIVERIES; log complete %s later", each.title,
+		c.whole.rate, c.raw.rate, c.whole.rate/c.raw.rate, c.whole.lost, c.whole.Duplicates, c.whole.scheduled, c.whole.lag.Round(time.Millisecond))
+	b.noteThroughput(each, c, events)
+	return c, nil
 }
+
+// comparison is a load measured in both ways.
+type comparison struct{ raw, whole measurement }
 
 func inOrder(firstFirst bool, first, second func() error) error { //nolint:revive // which of two comes first is all it decides
 	if !firstFirst {
@@ -69,16 +83,20 @@ func inOrder(firstFirst bool, first, second func() error) error { //nolint:reviv
 	return second()
 }
 
-func (b *bench) noteThroughput(each *scenario, raw, whole measurement) {
-	note := func(key, label string, value float64) {
-		b.figures.add(fmt.Sprintf("%s, %d events of %.1f KB", each.title, b.events, float64(whole.Bytes)/float64(max(1, whole.Distinct+whole.Duplicates))/1000),
-			each.key+"."+key, label, value)
-	}
+// sectionOf is the heading of a load's figures.
+func sectionOf(each *load, whole measurement, events int) string {
+	return fmt.Sprintf("%s, %d events of %.1f KB", each.title, events, float64(whole.Bytes)/float64(max(1, whole.Distinct+whole.Duplicates))/1000)
+}
+
+func (b *bench) noteThroughput(each *load, c comparison, events int) {
+	raw, whole := c.raw, c.whole
+	section := sectionOf(each, whole, events)
+	note := func(key, label string, value float64) { b.figures.add(section, each.key+"."+key, label, value) }
 	note("ratio", "end to end / raw POST loop", whole.rate/raw.rate)
 	note("rate", "end to end, deliveries/s", whole.rate)
 	note("rate.most", "end to end, the first 90 %, deliveries/s", whole.rateOf(0.9))
 	note("raw.rate", fmt.Sprintf("raw POST loop, %d at once, POSTs/s", each.concurrency), raw.rate)
-	note("published.rate", "publishes acknowledged/s", float64(b.events)/whole.published.Seconds())
+	note("published.rate", "publishes acknowledged/s", float64(events)/whole.published.Seconds())
 	note("recorded.rate", "recorded in the log/s", float64(whole.recorded)/(whole.took+whole.lag).Seconds())
 	note("log.lag", "log complete after the last delivery, s", whole.lag.Seconds())
 	note("duplicates", "received twice", float64(whole.Duplicates))
@@ -91,7 +109,7 @@ func (b *bench) noteThroughput(each *scenario, raw, whole measurement) {
 		for _, name := range names {
 			sum += used[name].CPU
 		}
-		return sum.Seconds() * perDeliveries / float64(b.events)
+		return sum.Seconds() * perDeliveries / float64(events)
 	}
 	bare := per(raw.used, "receiver", "bench")
 	note("cpu.ratio.delivered", "CPU of all until the last delivery / raw's", per(whole.delivered, "system", "receiver", "bench")/bare)
@@ -108,7 +126,7 @@ func (b *bench) noteThroughput(each *scenario, raw, whole measurement) {
 }
 
 // post measures the raw loop. Every POST has to arrive.
-func (b *bench) post(ctx context.Context, each *scenario, events int) (measurement, error) {
+func (b *bench) post(ctx context.Context, each *load, events int) (measurement, error) {
 	phase, err := b.receiver.begin(ctx, events)
 	if err != nil {
 		return measurement{}, err
@@ -119,7 +137,7 @@ func (b *bench) post(ctx context.Context, each *scenario, events int) (measureme
 		return measurement{}, err
 	}
 	m := measurement{used: used()}
-	if m.report, err = b.receiver.report(ctx, time.Second); err != nil {
+	if m.report, err = b.receiver.report(ctx, phase, events, time.Second); err != nil {
 		return measurement{}, err
 	}
 	if m.Distinct != events || m.Duplicates != 0 {
@@ -131,12 +149,8 @@ func (b *bench) post(ctx context.Context, each *scenario, events int) (measureme
 
 // deliver measures the whole system: it publishes, waits until everything has
 // arrived, and then until everything is in the log.
-func (b *bench) deliver(ctx context.Context, s *system, each *scenario, events int) (measurement, error) {
+func (b *bench) deliver(ctx context.Context, s *system, each *load, events int) (measurement, error) {
 	logged, err := s.log.count(ctx)
-	if err != nil {
-		return measurement{}, err
-	}
-	schedules, err := s.scheduled(ctx)
 	if err != nil {
 		return measurement{}, err
 	}
@@ -151,26 +165,46 @@ func (b *bench) deliver(ctx context.Context, s *system, each *scenario, events i
 		return m, err
 	}
 	m.lag, m.used = complete.Sub(m.last()), used()
-	return m, errors.Join(b.audit(ctx, s, &m, logged, schedules), each.checkBodies(m.report))
+	return m, errors.Join(b.audit(ctx, s, &m, logged), each.checkBodies(m.report))
 }
 
-// flood publishes events and waits until everything has arrived.
-func (b *bench) flood(ctx context.Context, s *system, each *scenario, events int) (m measurement, err error) {
-	phase, err := b.receiver.begin(ctx, events)
+// flood publishes events and waits until everything has arrived: once at each
+// webhook that an event goes to.
+func (b *bench) flood(ctx context.Context, s *system, each *load, events int) (measurement, error) {
+	phase, err := b.receiver.open(ctx, expectation{events: events, webhooks: each.webhooks})
+	if err != nil {
+		return measurement{}, err
+	}
+	m, err := b.floodPhase(ctx, s, each, phase, events)
+	b.lost += m.lost
+	return m, err
+}
+
+// floodPhase is flood in a phase that has begun; it leaves it to its caller to
+// count what was lost.
+func (b *bench) floodPhase(ctx context.Context, s *system, each *load, phase string, events int) (m measurement, err error) {
+	deliveries := events * each.webhooks
+	from, err := newPublisher(s.nc, each.unacknowledged)
+	if err != nil {
+		return m, err
+	}
+	schedules, err := s.scheduled(ctx)
 	if err != nil {
 		return m, err
 	}
 	started := time.Now()
-	if err := s.flood(ctx, phase, events, each.targets); err != nil {
+	if err := from.flood(ctx, phase, events, each.targets); err != nil {
 		return m, err
 	}
 	m.published = time.Since(started)
-	if m.report, err = b.arrived(ctx, s, events); err != nil {
+	if m.report, err = b.arrived(ctx, s, phase, deliveries); err != nil {
 		return m, err
 	}
-	m.lost = events - m.Distinct
+	m.lost = deliveries - m.Distinct
 	m.since(started)
-	return m, nil
+	after, err := s.scheduled(ctx)
+	m.scheduled = after - schedules
+	return m, err
 }
 
 // since fills in what follows from when the first event was sent.
@@ -192,34 +226,30 @@ func (m *measurement) rateOf(share float64) float64 {
 	return float64(most) / time.Unix(0, received[most-1]).Sub(m.started).Seconds()
 }
 
-// arrived waits for all events. It gives up when nothing has come for a while.
-func (b *bench) arrived(ctx context.Context, s *system, events int) (report, error) {
+// arrived waits until as much as expected has arrived in a phase. It gives up when
+// nothing has come for a while.
+func (b *bench) arrived(ctx context.Context, s *system, phase string, expected int) (report, error) {
 	before := -1
 	for {
-		r, err := b.receiver.report(ctx, arrivalTimeout)
-		if err != nil || r.Distinct == events || r.Distinct == before {
+		r, err := b.receiver.report(ctx, phase, expected, arrivalTimeout)
+		if err != nil || r.Distinct == expected || r.Distinct == before {
 			return r, err
 		}
 		before = r.Distinct
 		if err := errors.Join(s.check(), b.receiver.check()); err != nil {
 			return r, err
 		}
-		b.say("%d of %d events have arrived", r.Distinct, events)
+		b.say("%d of %d have arrived", r.Distinct, expected)
 	}
 }
 
 // audit compares the log with what the receiver saw: no attempt may be missing.
-func (b *bench) audit(ctx context.Context, s *system, m *measurement, logged, schedules int) error {
+func (b *bench) audit(ctx context.Context, s *system, m *measurement, logged int) error {
 	now, err := s.log.count(ctx)
 	if err != nil {
 		return err
 	}
 	m.recorded = now - logged
-	after, err := s.scheduled(ctx)
-	if err != nil {
-		return err
-	}
-	m.scheduled = after - schedules
 	if received := m.Distinct + m.Duplicates; m.recorded < received {
 		return fmt.Errorf("the log has %d attempts and the receiver saw %d", m.recorded, received)
 	}
@@ -228,11 +258,11 @@ func (b *bench) audit(ctx context.Context, s *system, m *measurement, logged, sc
 
 // checkBodies makes sure that what arrived was what the raw loop sends: the
 // comparison would be worth nothing otherwise.
-func (each *scenario) checkBodies(r report) error {
+func (each *load) checkBodies(r report) error {
 	id := len(eventID(phaseName(0), 0))
 	var size int64
 	for i := range r.Distinct {
-		body := each.targets[i%len(each.targets)].stencil.body
+		body := each.targets[i/each.webhooks%len(each.targets)].stencil.body
 		size += int64(len(body.before) + id + len(body.after))
 	}
 	if r.Distinct == len(r.Arrived) && r.Duplicates == 0 && r.Bytes != size {

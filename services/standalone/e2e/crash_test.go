@@ -170,9 +170,11 @@ func TestAFolderHasOneStandaloneAtATime(t *testing.T) {
 // it was killed. It is half a minute otherwise, longer than any attempt lasts.
 func (s *system) impatient(t *testing.T) {
 	t.Helper()
-	for stream, name := range map[string]string{
-		topology.StreamEvents: topology.ConsumerIntake, topology.StreamDeliveries: topology.ConsumerDue,
-	} {
+	consumers := map[string]string{topology.ConsumerDue: topology.StreamDeliveries}
+	for _, part := range topology.Intake(topology.Consumption{}) {
+		consumers[part.Durable] = topology.StreamEvents
+	}
+	for name, stream := range consumers {
 		var c jetstream.ConsumerConfig
 		eventually(t, "consumer "+name, func() bool {
 			consumer, err := s.streams.Consumer(t.Context(), stream, name)

@@ -37,7 +37,7 @@ type Config struct {
 	LaneMaxWait      time.Duration `env:"LANE_MAX_WAIT" envDefault:"2s" desc:"A delivery that would wait longer than this for its endpoint is put on the schedule instead."`
 	MaxInFlight      int           `env:"MAX_IN_FLIGHT" envDefault:"2048" desc:"Attempts under way at once, per replica."`
 	MaxInFlightBytes int64         `env:"MAX_IN_FLIGHT_BYTES" envDefault:"268435456" desc:"Bodies held in memory at once, in bytes, per replica."`
-	MaxUnsettled     int           `env:"MAX_UNSETTLED" envDefault:"8192" desc:"Events, and as many due deliveries, that all replicas together may have taken and not settled. Keep it well above MAX_IN_FLIGHT times the replicas."`
+	MaxUnsettled     int           `env:"MAX_UNSETTLED" envDefault:"8192" desc:"Events, and as many due deliveries, that all replicas together may have taken and not settled; a sixth of the events for each sixth of the projects. Keep it well above MAX_IN_FLIGHT times the replicas."`
 
 	StreamReplicas  int           `env:"STREAM_REPLICAS" envDefault:"1" desc:"Copies of every stream and of the bucket: 1, or 3 on a cluster."`
 	EventsMaxAge    time.Duration `env:"EVENTS_MAX_AGE" envDefault:"720h" desc:"How long events are retained, and so how far back a replay can reach."`

@@ -99,7 +99,7 @@ func (i *Intake) Close() { close(i.queue) }
 
 // Handle takes over one message of EVENTS. It blocks while there is enough to do.
 func (i *Intake) Handle(ctx context.Context, msg jetstream.Msg) {
-	project, eventType, ok := topology.ParseSubjectEvent(msg.Subject())
+	project, eventType, ok := topology.ParseSubjectEvent(topology.PublishedSubject(msg.Subject()))
 	switch {
 	case ctx.Err() != nil:
 		i.handBack(msg)
@@ -189,7 +189,7 @@ func decode(msg jetstream.Msg) (_ *webhooksv1.Event, reason string) {
 	if err := event.Validate(e); err != nil {
 		return nil, err.Error()
 	}
-	if want := topology.SubjectEvent(e.GetProject().GetId(), e.GetType()); msg.Subject() != want {
+	if want := topology.SubjectEvent(e.GetProject().GetId(), e.GetType()); topology.PublishedSubject(msg.Subject()) != want {
 		return nil, fmt.Sprintf("its subject and its body disagree: by the body it belongs on %s", want)
 	}
 	if id := msg.Headers().Get(nats.MsgIdHdr); id != "" && id != e.GetId() {
@@ -200,16 +200,17 @@ func decode(msg jetstream.Msg) (_ *webhooksv1.Event, reason string) {
 
 // reject writes down why an event cannot be used, then takes it out of the way.
 func (i *Intake) reject(ctx context.Context, msg jetstream.Msg, sequence uint64, reason string) {
+	subject := topology.PublishedSubject(msg.Subject())
 	ctx, cancel := context.WithTimeout(ctx, rejectTimeout)
 	defer cancel()
 	data, err := protojson.MarshalOptions{UseProtoNames: true}.Marshal(&webhooksv1.Rejection{
 		EventSequence: sequence,
-		Subject:       strings.ToValidUTF8(msg.Subject(), "?"), // NATS takes any bytes, JSON does not
+		Subject:       strings.ToValidUTF8(subject, "?"), // NATS takes any bytes, JSON does not
 		Reason:        strings.ToValidUTF8(reason, "?"),
 		RejectedAt:    timestamppb.Now(),
 	})
 	if err == nil {
-		_, err = i.JetStream.Publish(ctx, topology.SubjectRejected(msg.Subject()), data)
+		_, err = i.JetStream.Publish(ctx, topology.SubjectRejected(subject), data)
 	}
 	if err != nil {
 		i.Log.Error("rejection not written, event handed back", zap.Uint64("event_sequence", sequence), zap.Error(err))
@@ -217,7 +218,7 @@ func (i *Intake) reject(ctx context.Context, msg jetstream.Msg, sequence uint64,
 		return
 	}
 	i.rejected.Inc()
-	i.Log.Warn("event rejected", zap.Uint64("event_sequence", sequence), zap.String("subject", msg.Subject()), zap.String("reason", reason))
+	i.Log.Warn("event rejected", zap.Uint64("event_sequence", sequence), zap.String("subject", subject), zap.String("reason", reason))
 	if err := msg.TermWithReason("rejected"); err != nil {
 		i.Log.Warn("rejected event not terminated, it comes again", zap.Error(err))
 	}

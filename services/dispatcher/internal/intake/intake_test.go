@@ -54,8 +54,7 @@ func TestCase32AnEventThatPanicsIsRejected(t *testing.T) {
 	require.NoError(t, topology.Ensure(t.Context(), js, topology.Settings{
 		Replicas: 1, EventsMaxAge: time.Hour, DuplicateWindow: time.Minute,
 	}))
-	consumer, err := js.CreateOrUpdateConsumer(t.Context(), topology.StreamEvents,
-		topology.Intake(topology.Consumption{AckWait: time.Minute, MaxAckPending: 10}))
+	consumer, err := js.CreateOrUpdateConsumer(t.Context(), topology.StreamEvents, jetstream.ConsumerConfig{Durable: "all"})
 	require.NoError(t, err)
 	e := payload.Sample(event.ConversationStarted, &webhooksv1.Project{Id: "p1"}, "evt_1", time.Now())
 	data, err := event.Encode(event.JSON, e)

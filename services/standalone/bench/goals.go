@@ -1,0 +1,111 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"strconv"
+	"text/tabwriter"
+)
+
+// goal is what the median of a figure is wanted to be.
+type goal struct {
+	key    string // of the figure
+	figure string
+	bound  bound
+}
+
+// bound is a limit that a value should keep to.
+type bound struct {
+	atLeast bool // else at most
+	value   float64
+}
+
+func atLeast(value float64) bound { return bound{atLeast: true, value: value} }
+func atMost(value float64) bound  { return bound{value: value} }
+
+func (b bound) met(value float64) bool {
+	if b.atLeast {
+		return value >= b.value
+	}
+	return value <= b.value
+}
+
+func (b bound) String() string {
+	sign := "<= "
+	if b.atLeast {
+		sign = ">= "
+	}
+	return sign + strconv.FormatFloat(b.value, 'f', -1, 64)
+}
+
+// goals returns everything that is wanted, in the order of the summary.
+func goals() []goal {
+	return []goal{
+		{"one.ratio", "deliveries/s, one endpoint, over the raw POST loop", atLeast(0.6)},
+		{"many.ratio", "deliveries/s, many endpoints, over the raw POST loop", atLeast(0.6)},
+		{"latency.p50", "publish to receive, p50, ms", atMost(3)},
+		{"latency.p99", "publish to receive, p99, ms", atMost(15)},
+		{"hanging.p99.ratio", "healthy p99 beside endpoints that hang, over without", atMost(1.5)},
+		{"hanging.rate.ratio", "healthy deliveries/s beside such, over without", atLeast(0.8)},
+		{"flood.other.p99.ratio", "p99 of other projects during a flood, over before", atMost(2)},
+		{"flood.same.p99.ratio", "p99 of the same project's other endpoint, over before", atMost(2)},
+		{"registry.load", "start with many webhooks until ready, s", atMost(5)},
+		{"registry.bytes", "memory of a webhook, bytes", atMost(1024)},
+		{"registry.match.ratio", "matching among many webhooks, over among 100", atMost(2)},
+		{"fanout.ratio", "deliveries/s, one event to 50 webhooks, over one to one", atLeast(1)},
+		{"large.megabytes.ratio", "MB/s with 1 MB bodies, over the raw POST loop", atLeast(0.5)},
+	}
+}
+
+// verdict is a goal and what was measured.
+type verdict struct {
+	Figure string  `json:"figure"`
+	Key    string  `json:"key"`
+	Target string  `json:"target"`
+	Min    float64 `json:"min"`
+	Median float64 `json:"median"`
+	Max    float64 `json:"max"`
+	Met    bool    `json:"met"`
+}
+
+// summary holds what was measured of the goals.
+func (f *figures) summary() []verdict {
+	list := []verdict{}
+	for _, wanted := range goals() {
+		measured := f.find(wanted.key)
+		if measured == nil {
+			continue
+		}
+		list = append(list, verdict{
+			Figure: wanted.figure, Key: wanted.key, Target: wanted.bound.String(),
+			Min: measured.least(), Median: measured.median(), Max: measured.greatest(), Met: wanted.bound.met(measured.median()),
+		})
+	}
+	return list
+}
+
+// writeSummary prints what was wanted beside what was measured.
+func (f *figures) writeSummary(w io.Writer) error {
+	list := f.summary()
+	if len(list) == 0 {
+		return nil
+	}
+	width := 0
+	for _, one := range list {
+		width = max(width, len([]rune(one.Figure)))
+	}
+	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
+	_, _ = fmt.Fprintf(table, "\n%s\ttarget\tmin\tmedian\tmax\tmet\t\n", pad("figure", width)) // Flush reports
+	for _, one := range list {
+		met := "no"
+		if one.Met {
+			met = "yes"
+		}
+		_, _ = fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\t%s\t\n", pad(one.Figure, width), one.Target,
+			number(one.Min), number(one.Median), number(one.Max), met) // Flush reports
+	}
+	if err := table.Flush(); err != nil {
+		return fmt.Errorf("print the summary: %w", err)
+	}
+	return nil
+}
