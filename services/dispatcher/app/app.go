@@ -197,9 +197,12 @@ func (a *App) dispatch(ctx context.Context, nc *nats.Conn, js jetstream.JetStrea
 		Registry: webhooks, Deliver: deliverer.Deliver, JetStream: js, Renderer: renderer,
 		MaxBytes: a.config.MaxInFlightBytes, Log: a.log, Metrics: a.metrics,
 	})
-	falling := due.New(due.Parts{
+	falling, err := due.New(due.Parts{
 		Deliver: deliverer.Deliver, Events: events, Renderer: renderer, MaxBytes: a.config.MaxInFlightBytes, Log: a.log,
 	})
+	if err != nil {
+		return err
+	}
 	tests := trial.New(deliverer.Try, a.box, renderer, a.log)
 
 	sources, stop := errgroup.WithContext(ctx)

@@ -27,6 +27,9 @@ const (
 	// fetching bounds the events that are being read back at once. Before an
 	// event is here its size is not known, so MaxBytes cannot bound these.
 	fetching = 16
+	// cacheShare is the part of MaxBytes that bodies are kept in for deliveries
+	// that are due next.
+	cacheShare = 8
 )
 
 // Parts is what a due is made of.
@@ -46,11 +49,17 @@ type Due struct {
 	Parts
 	bytes   *semaphore.Weighted
 	fetches *semaphore.Weighted
+	bodies  *bodies
 }
 
 // New returns a due.
-func New(p Parts) *Due {
-	return &Due{Parts: p, bytes: semaphore.NewWeighted(p.MaxBytes), fetches: semaphore.NewWeighted(fetching)}
+func New(p Parts) (*Due, error) {
+	d := &Due{Parts: p, bytes: semaphore.NewWeighted(p.MaxBytes), fetches: semaphore.NewWeighted(fetching)}
+	var err error
+	if d.bodies, err = newBodies(p.MaxBytes/cacheShare, d.fetch); err != nil {
+		return nil, fmt.Errorf("make the cache of bodies: %w", err)
+	}
+	return d, nil
 }
 
 // Handle takes over one message of DELIVERIES.
@@ -103,22 +112,21 @@ func (s *source) Body(ctx context.Context) ([]byte, error) {
 		return nil, fmt.Errorf("wait to fetch the event: %w", err)
 	}
 	defer s.due.fetches.Release(1)
-	e, err := s.due.fetch(ctx, s.sequence)
+	found, err := s.due.bodies.get(ctx, s.sequence)
 	if err != nil {
 		return nil, err
 	}
-	if e.GetId() != s.eventID {
-		return nil, fmt.Errorf("event at sequence %d is %s, not %s: %w", s.sequence, e.GetId(), s.eventID, deliver.ErrExpired)
+	if found.eventID != s.eventID {
+		return nil, fmt.Errorf("event at sequence %d is %s, not %s: %w", s.sequence, found.eventID, s.eventID, deliver.ErrExpired)
 	}
-	body := s.due.Renderer.Append(nil, e)
-	weight := min(int64(len(body)), s.due.MaxBytes)
+	weight := min(int64(len(found.bytes)), s.due.MaxBytes)
 	if !s.due.bytes.TryAcquire(weight) {
 		// Slow receivers of large bodies hold it all. To wait for them here would
 		// make everybody else wait.
 		return nil, deliver.ErrBusy
 	}
 	s.weight = weight
-	return body, nil
+	return found.bytes, nil
 }
 
 // Settle implements deliver.Source.
@@ -140,21 +148,22 @@ func (d *Due) handBack(msg jetstream.Msg, delay time.Duration) {
 	}
 }
 
-// fetch reads an event back. It returns deliver.ErrExpired when it is gone.
-func (d *Due) fetch(ctx context.Context, sequence uint64) (*webhooksv1.Event, error) {
+// fetch reads an event back and renders it. It returns deliver.ErrExpired when it
+// is gone.
+func (d *Due) fetch(ctx context.Context, sequence uint64) (body, error) {
 	ctx, cancel := context.WithTimeout(ctx, fetchTimeout)
 	defer cancel()
 	msg, err := d.Events.GetMsg(ctx, sequence)
 	if errors.Is(err, jetstream.ErrMsgNotFound) {
-		return nil, deliver.ErrExpired
+		return body{}, deliver.ErrExpired
 	}
 	if err != nil {
-		return nil, fmt.Errorf("fetch event %d: %w", sequence, err)
+		return body{}, fmt.Errorf("fetch event %d: %w", sequence, err)
 	}
 	e, err := event.Decode(msg.Header.Get("Content-Type"), msg.Data)
 	if err != nil {
 		// It was readable when it was taken in, so it will not become so again.
-		return nil, fmt.Errorf("read event %d: %w: %w", sequence, deliver.ErrExpired, err)
+		return body{}, fmt.Errorf("read event %d: %w: %w", sequence, deliver.ErrExpired, err)
 	}
-	return e, nil
+	return body{eventID: e.GetId(), bytes: d.Renderer.Append(nil, e), read: time.Now()}, nil
 }
