@@ -76,6 +76,27 @@ func TestARetryIsNoDuplicate(t *testing.T) {
 	assert.Zero(t, b.duplicates)
 }
 
+func TestThrottledAndBrokenHooksRefuseUntilTheyAreMended(t *testing.T) {
+	l, b, _ := newBook(t)
+	hooks := []*hook{l.hook("throttled", throttled), l.hook("broken", broken)}
+	event := b.begin()
+	b.owe(event, hooks)
+	l.refuse(3 * time.Second)
+	assert.Equal(t, 3, l.asks())
+	for _, h := range hooks {
+		l.takes(h, event, 1, "x")
+	}
+	assert.Equal(t, 2, b.missing())
+
+	l.mend()
+	for _, h := range hooks {
+		l.takes(h, event, 2, "x")
+	}
+
+	assert.Zero(t, b.missing())
+	assert.Zero(t, b.duplicates)
+}
+
 // refusedBody is one that a flaky hook refuses at first.
 func refusedBody() string {
 	for n := 0; ; n++ {

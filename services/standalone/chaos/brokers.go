@@ -22,10 +22,6 @@ const (
 	askTimeout = 2 * time.Second
 	// stateAge is how old the state of a consumer can be on a nats-server's disk.
 	stateAge = 100 * time.Millisecond
-	// clusterAckWait is the least ack wait in a cluster. Another leader takes some
-	// five seconds, in which nothing can be settled; what is given again meanwhile
-	// would be the work of an ack wait that nobody has.
-	clusterAckWait = 10 * time.Second
 	// hurryEvery is how often consumers are looked at.
 	hurryEvery = 100 * time.Millisecond
 )
@@ -35,10 +31,11 @@ type consumption struct{ stream, consumer string }
 
 // consumptions are those of the dispatchers.
 func consumptions() []consumption {
-	return []consumption{
-		{topology.StreamEvents, topology.ConsumerIntake},
-		{topology.StreamDeliveries, topology.ConsumerDue},
+	all := []consumption{{topology.StreamDeliveries, topology.ConsumerDue}}
+	for _, part := range topology.Intake(topology.Consumption{}) {
+		all = append(all, consumption{topology.StreamEvents, part.Durable})
 	}
+	return all
 }
 
 // brokerAddress is where a broker listens.
@@ -67,7 +64,7 @@ func (s *stack) routes() string {
 
 // describeBrokers writes the configuration of one server, or of a cluster.
 func (s *stack) describeBrokers(ports []int) error {
-	for i := range s.servers {
+	for i := range s.scene.servers {
 		s.brokerAt = append(s.brokerAt, brokerAddress{client: ports[3*i], routes: ports[3*i+1], monitor: ports[3*i+2]})
 	}
 	for i, at := range s.brokerAt {
@@ -153,7 +150,7 @@ func (s *stack) inFlight(ctx context.Context) (int, error) {
 		if err != nil {
 			return 0, err
 		}
-		if c.consumer == topology.ConsumerIntake {
+		if c.stream == topology.StreamEvents {
 			total += info.NumAckPending * s.postsPerEvent()
 		} else {
 			total += info.NumAckPending
@@ -165,15 +162,13 @@ func (s *stack) inFlight(ctx context.Context) (int, error) {
 // recording is the consumption of the api.
 func recording() consumption { return consumption{topology.StreamAttempts, topology.ConsumerRecord} }
 
-// hurry shortens the ack waits, which the services set when they start: they are
-// half a minute and more otherwise, longer than any attempt can last.
-func (s *stack) hurry(ctx context.Context) {
+// hurry shortens the ack wait of a consumer, which the services set when they
+// start: it is half a minute and more otherwise, longer than any attempt can last.
+func (s *stack) hurry(ctx context.Context, c consumption) {
 	ticker := time.NewTicker(hurryEvery)
 	defer ticker.Stop()
 	for s.shortened() != 0 {
-		for _, c := range append(consumptions(), recording()) {
-			s.shorten(ctx, c)
-		}
+		s.shorten(ctx, c)
 		select {
 		case <-ctx.Done():
 			return
@@ -184,10 +179,10 @@ func (s *stack) hurry(ctx context.Context) {
 
 // shortened is the ack wait to ask for; 0 leaves it as it is.
 func (s *stack) shortened() time.Duration {
-	if s.servers > 1 && s.plan.ackWait != 0 {
-		return max(s.plan.ackWait, clusterAckWait)
+	if s.plan.ackWait == 0 {
+		return 0
 	}
-	return s.plan.ackWait
+	return max(s.plan.ackWait, s.scene.ackWait)
 }
 
 // shorten fails while there is no broker, and is repeated.

@@ -10,7 +10,10 @@ import (
 	"path/filepath"
 	"slices"
 	"strconv"
+	"sync"
 	"time"
+
+	"golang.org/x/sync/errgroup"
 
 	"github.com/dembrane/webhooks/pkg/topology"
 )
@@ -22,17 +25,19 @@ var errBroken = errors.New("a promise was broken")
 // campaign is one run of everything.
 type campaign struct {
 	plan     plan
-	progress io.Writer
 	folder   string
 	programs programs
 	ledger   *ledger
-	rows     []*row
+	ports    ports
+
+	mu       sync.Mutex
+	progress io.Writer
 }
 
 // harm does everything, prints the table and writes the file.
 func harm(ctx context.Context, p plan, stdout, progress io.Writer) (err error) {
 	began := time.Now()
-	c := &campaign{plan: p, progress: progress}
+	c := &campaign{plan: p, progress: progress, ports: ports{taken: map[int]bool{}}}
 	if c.folder, err = os.MkdirTemp("", "webhooks-chaos-"); err != nil {
 		return fmt.Errorf("make a temporary folder: %w", err)
 	}
@@ -50,65 +55,83 @@ func harm(ctx context.Context, p plan, stdout, progress io.Writer) (err error) {
 	if c.ledger, err = openLedger(ctx); err != nil {
 		return err
 	}
-	err = errors.Join(c.all(ctx), c.ledger.close())
+	rows, err := c.all(ctx)
+	err = errors.Join(err, c.ledger.close())
 	if cause := context.Cause(ctx); err != nil && cause != nil {
 		err = fmt.Errorf("%w: %w", cause, err)
 	}
 	wrong, examples := c.ledger.wrongs()
 	r := report{
 		StartedAt: began.UTC(), Took: time.Since(began).Round(time.Second).String(), Seed: strconv.FormatUint(p.seed, 10),
-		Rate: p.rate, AckWait: p.ackWait.String(), Rows: c.rows, Wrong: wrong, Examples: examples,
+		Rate: p.rate, AckWait: p.ackWait.String(), Rows: rows, Wrong: wrong, Examples: examples,
 	}
 	return errors.Join(err, r.print(stdout), r.save(p.out), r.verdict())
 }
 
-// all lets every fault strike, those on the same number of brokers one after the
-// other on the same stack.
-func (c *campaign) all(ctx context.Context) error {
-	for _, servers := range []int{1, 3} {
-		wanted := slices.DeleteFunc(faults(), func(f fault) bool {
-			return f.servers != servers || len(c.plan.only) > 0 && !slices.Contains(c.plan.only, f.key)
-		})
-		if len(wanted) == 0 {
+// all plays every scene that is wanted: one after the other, so that none is in
+// the other's way, or side by side when it only matters that nothing is lost.
+func (c *campaign) all(ctx context.Context) ([]*row, error) {
+	atOnce := 1
+	if c.plan.quick {
+		atOnce = -1
+	}
+	group, ctx := errgroup.WithContext(ctx)
+	group.SetLimit(atOnce)
+	played := make([][]*row, len(scenes()))
+	for i, one := range scenes() {
+		if len(c.plan.only) > 0 {
+			one.faults = slices.DeleteFunc(one.faults, func(f fault) bool { return !slices.Contains(c.plan.only, f.key) })
+		}
+		if len(one.faults) == 0 {
 			continue
 		}
-		s, err := startStack(ctx, parts{
-			plan: c.plan, programs: c.programs, ledger: c.ledger, servers: servers,
-			folder: filepath.Join(c.folder, "stack-"+strconv.Itoa(servers)),
-		})
-		if err == nil {
-			err = c.on(ctx, s, wanted)
-		}
-		if err := errors.Join(err, s.stop(ctx)); err != nil {
+		group.Go(func() (err error) {
+			played[i], err = c.play(ctx, one)
 			return err
-		}
+		})
 	}
-	return nil
+	err := group.Wait()
+	return slices.Concat(played...), err
+}
+
+// play lets the faults of a scene strike its stack.
+func (c *campaign) play(ctx context.Context, one scene) ([]*row, error) {
+	if ctx.Err() != nil {
+		return nil, ctx.Err() // another scene has failed
+	}
+	s, err := startStack(ctx, parts{
+		plan: c.plan, programs: c.programs, ledger: c.ledger, ports: &c.ports, scene: one,
+		folder: filepath.Join(c.folder, one.name),
+	})
+	var rows []*row
+	if err == nil {
+		rows, err = c.on(ctx, s)
+	}
+	return rows, errors.Join(err, s.stop(ctx))
 }
 
 // on lets faults strike a stack, and then compares what was delivered with what
 // is in the delivery log.
-func (c *campaign) on(ctx context.Context, s *stack, wanted []fault) error {
-	var mine []*row
-	for _, f := range wanted {
+func (c *campaign) on(ctx context.Context, s *stack) (rows []*row, _ error) {
+	for _, f := range s.scene.faults {
 		r := &row{Key: f.key, Fault: f.title, book: c.ledger.open(f.key)}
-		c.rows, mine = append(c.rows, r), append(mine, r)
+		rows = append(rows, r)
 		err := c.inflict(ctx, s, f, r)
 		r.close()
 		if err != nil {
-			return fmt.Errorf("%s: given up, so that what was owed at that moment counts as lost: %w", f.title, err)
+			return rows, fmt.Errorf("%s: given up, so that what was owed at that moment counts as lost: %w", f.title, err)
 		}
 		c.say("%s: %d events, %d deliveries, %d duplicates, recovered in %s", f.title, r.Acknowledged, r.Delivered, r.Duplicates, r.seconds())
 	}
 	endings, err := c.settled(ctx, s)
 	if err != nil {
-		return err
+		return rows, err
 	}
-	for _, r := range mine {
+	for _, r := range rows {
 		r.close() // what came twice may have come late
 		r.compare(endings)
 	}
-	return nil
+	return rows, nil
 }
 
 // inflict lets one fault strike over and over while events are published.
@@ -125,7 +148,11 @@ func (c *campaign) inflict(ctx context.Context, s *stack, f fault, r *row) (err 
 	if err := c.await(ctx, r.book.since()); err != nil {
 		return fmt.Errorf("deliver before any harm: %w", err)
 	}
-	for n := range c.plan.rounds {
+	rounds := c.plan.rounds
+	if f.once {
+		rounds = 1
+	}
+	for n := range rounds {
 		x := &strike{stack: s, fault: f, book: r.book, number: n, random: random}
 		if err := c.strike(ctx, x, r); err != nil {
 			return fmt.Errorf("strike %d %s: %w", n+1, x.note, err)
@@ -149,26 +176,26 @@ func (c *campaign) strike(ctx context.Context, x *strike, r *row) error {
 	if err := x.fault.strike(ctx, x); err != nil {
 		return err
 	}
+	patient, cancel := context.WithTimeoutCause(ctx, c.plan.patience+x.patience, errPatience)
+	defer cancel()
 	delivered := x.book.since()
 	recovered := x.ended
 	if x.recovered != nil {
-		patient, cancel := context.WithTimeoutCause(ctx, c.plan.patience, errPatience)
-		defer cancel()
 		if err := until(patient, func() error { return x.recovered(patient) }); err != nil {
 			return fmt.Errorf("recover: %w", err)
 		}
 		recovered = time.Now()
 	}
-	if err := c.await(ctx, delivered); err != nil {
+	if err := wait(patient, delivered); err != nil {
 		return fmt.Errorf("deliver what was owed, of which %d are missing: %w", x.book.missing(), err)
 	}
 	if delivered.at.After(recovered) {
 		recovered = delivered.at
 	}
 	r.strike(x, recovered.Sub(x.ended))
-	if x.mend != nil {
-		if err := x.mend(ctx); err != nil {
-			return fmt.Errorf("mend: %w", err)
+	if x.afterwards != nil {
+		if err := x.afterwards(ctx); err != nil {
+			return fmt.Errorf("put back: %w", err)
 		}
 	}
 	return x.check()
@@ -199,12 +226,14 @@ func (c *campaign) settled(ctx context.Context, s *stack) (map[string]string, er
 	patient, cancel := context.WithTimeoutCause(ctx, most, fmt.Errorf("not settled after %s", most))
 	defer cancel()
 	err := until(patient, func() error {
-		intake, err := s.consumer(patient, consumptions()[0])
-		if err != nil {
-			return err
-		}
-		if left := intake.NumAckPending + int(intake.NumPending); left > 0 { //nolint:gosec // far below
-			return fmt.Errorf("%d events are not settled", left)
+		for _, one := range consumptions() {
+			info, err := s.consumer(patient, one)
+			if err != nil {
+				return err
+			}
+			if left := info.NumAckPending + int(info.NumPending); left > 0 { //nolint:gosec // far below
+				return fmt.Errorf("%d messages of %s are not settled", left, one.consumer)
+			}
 		}
 		for _, name := range []string{topology.StreamDeliveries, topology.StreamAttempts} {
 			info, err := s.stream(patient, name)
@@ -224,5 +253,7 @@ func (c *campaign) settled(ctx context.Context, s *stack) (map[string]string, er
 }
 
 func (c *campaign) say(format string, args ...any) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
 	_, _ = fmt.Fprintf(c.progress, time.Now().Format("15:04:05 ")+format+"\n", args...) // progress is for people only
 }

@@ -63,6 +63,15 @@ func (l *deliveryLog) unprojected(ctx context.Context, project string) (bool, er
 	return count > 0, nil
 }
 
+// registrations is how many webhooks are stored.
+func (l *deliveryLog) registrations(ctx context.Context) (int, error) {
+	count, err := l.webhooks.CountDocuments(ctx, bson.D{})
+	if err != nil {
+		return 0, fmt.Errorf("count the webhooks: %w", err)
+	}
+	return int(count), nil
+}
+
 func (l *deliveryLog) close(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 	defer cancel()

@@ -14,25 +14,69 @@ import (
 type fault struct {
 	key   string
 	title string
-	// servers and dispatchers is how many are at work.
-	servers, dispatchers int
+	// dispatchers is how many are at work.
+	dispatchers int
+	// once is for what takes minutes: it strikes once, whatever the number of rounds.
+	once bool
 	// strike does the harm once, and says in the strike what came of it.
 	strike func(ctx context.Context, x *strike) error
 }
 
-// faults are all there are, in the order in which they strike.
-func faults() []fault {
-	return []fault{
-		{key: "kill", title: "dispatcher killed and restarted", servers: 1, dispatchers: 1, strike: killDispatcher},
-		{key: "stop", title: "dispatcher stopped past its ack wait", servers: 1, dispatchers: 1, strike: stopDispatcher},
-		{key: "replica", title: "one of two dispatchers killed", servers: 1, dispatchers: 2, strike: killReplica},
-		{key: "frozen", title: "one of two dispatchers stopped past its ack wait", servers: 1, dispatchers: 2, strike: stopDispatcher},
-		{key: "broker", title: "nats-server killed and restarted on its disk", servers: 1, dispatchers: 1, strike: killBroker},
-		{key: "database", title: "database gone for a while", servers: 1, dispatchers: 1, strike: killDatabase},
-		{key: "api", title: "api killed while a registration is written", servers: 1, dispatchers: 1, strike: killAPI},
-		{key: "bucket", title: "bucket of registrations wiped", servers: 1, dispatchers: 1, strike: wipeBucket},
-		{key: "leader", title: "leader killed in a cluster of three nats-servers", servers: 3, dispatchers: 1, strike: killLeader},
+// scene is a stack, and the faults that strike it one after the other.
+type scene struct {
+	name    string
+	servers int // brokers: 1, or 3 for a cluster
+	// ackWait is the least that an ack wait may be shortened to.
+	ackWait time.Duration
+	// retries are the dispatchers' settings of them.
+	retries retries
+	faults  []fault
+}
+
+// retries is the first wait, and by how much each is longer than the one before.
+type retries struct {
+	first      time.Duration
+	multiplier int
+}
+
+// calmAckWait is the least ack wait where nothing can be settled for seconds: a new
+// leader takes some five, and a nats-server that reads a large backlog as well. What
+// came again meanwhile would be the work of an ack wait that nobody has.
+const calmAckWait = 10 * time.Second
+
+// scenes are all there are, in the order in which they are played.
+func scenes() []scene {
+	quick := retries{first: 100 * time.Millisecond, multiplier: 2}
+	lasting := retries{first: time.Second, multiplier: 4} // for a day, as by default for three
+	return []scene{
+		{name: "dispatchers", servers: 1, retries: quick, faults: []fault{
+			{key: "kill", title: "dispatcher killed and restarted", dispatchers: 1, strike: killDispatcher},
+			{key: "stop", title: "dispatcher stopped past its ack wait", dispatchers: 1, strike: stopDispatcher},
+			{key: "replica", title: "one of two dispatchers killed", dispatchers: 2, strike: killReplica},
+			{key: "frozen", title: "one of two dispatchers stopped past its ack wait", dispatchers: 2, strike: stopDispatcher},
+		}},
+		{name: "services", servers: 1, retries: quick, faults: []fault{
+			{key: "broker", title: "nats-server killed and restarted on its disk", dispatchers: 1, strike: killBroker},
+			{key: "database", title: "database gone for a while", dispatchers: 1, strike: killDatabase},
+			{key: "api", title: "api killed while a registration is written", dispatchers: 1, strike: killAPI},
+			{key: "bucket", title: "bucket of registrations wiped", dispatchers: 1, strike: wipeBucket},
+		}},
+		{name: "cluster", servers: 3, retries: quick, ackWait: calmAckWait, faults: []fault{
+			{key: "leader", title: "leader killed in a cluster of three nats-servers", dispatchers: 1, strike: killLeader},
+		}},
+		{name: "backlog", servers: 1, retries: lasting, ackWait: calmAckWait, faults: []fault{
+			{key: "backlog", title: "everything killed over a backlog of retries", dispatchers: 1, once: true, strike: killOverBacklog},
+		}},
 	}
+}
+
+// faults are those of all scenes.
+func faults() []fault {
+	var all []fault
+	for _, one := range scenes() {
+		all = append(all, one.faults...)
+	}
+	return all
 }
 
 func faultKeys() []string {
@@ -58,10 +102,15 @@ type strike struct {
 	// recovered returns when all is well again that deliveries do not show; nil
 	// when there is nothing.
 	recovered func(ctx context.Context) error
-	// mend puts back, after the recovery, what the harm has left broken.
-	mend func(ctx context.Context) error
+	// patience is how much longer than usual the recovery may take.
+	patience time.Duration
+	// afterwards is called after the recovery: it puts back what the harm has left
+	// broken, or looks at what the recovery took.
+	afterwards func(ctx context.Context) error
 	// note is what there is to say about it; counted in the table.
 	note string
+	// backlog is what was seen of one; nil for other faults.
+	backlog *backlog
 }
 
 // moment is a random while.
@@ -139,7 +188,7 @@ func killReplica(ctx context.Context, x *strike) error {
 		return err
 	}
 	x.ended = time.Now()
-	x.mend = d.launch
+	x.afterwards = d.launch
 	return x.count(ctx)
 }
 
@@ -172,7 +221,7 @@ func killLeader(ctx context.Context, x *strike) error {
 	}
 	x.ended = time.Now()
 	x.note = "led " + stream
-	x.mend = func(ctx context.Context) error {
+	x.afterwards = func(ctx context.Context) error {
 		if err := leader.launch(ctx); err != nil {
 			return err
 		}

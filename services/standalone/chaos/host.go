@@ -58,7 +58,7 @@ func (s *stack) registerAll(ctx context.Context) error {
 
 // hookName tells the hooks of two stacks apart.
 func (s *stack) hookName(project, name string) string {
-	return strconv.Itoa(s.servers) + "/" + project + "/" + name
+	return s.scene.name + "/" + project + "/" + name
 }
 
 // create registers a webhook.

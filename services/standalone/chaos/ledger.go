@@ -23,6 +23,9 @@ const (
 	steady kind = "steady" // 200 at once
 	flaky  kind = "flaky"  // 500 to the first attempt of every eighth delivery, else 200
 	slow   kind = "slow"   // 200 after a while
+
+	throttled kind = "throttled" // 503 and Retry-After while it refuses, else 200
+	broken    kind = "broken"    // 500 while it refuses, else 200
 )
 
 const (
@@ -67,6 +70,31 @@ type ledger struct {
 	books  map[string]*book
 	faults []string
 	wrong  int // faults, counted
+	// refusing says that throttled and broken hooks do, and pause is what the
+	// throttled ones ask for.
+	refusing bool
+	pause    time.Duration
+}
+
+// refuse lets throttled and broken hooks refuse everything until they are mended.
+func (l *ledger) refuse(pause time.Duration) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.refusing, l.pause = true, pause
+}
+
+// asks is the pause that throttled hooks ask for, in seconds.
+func (l *ledger) asks() int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return int(l.pause / time.Second)
+}
+
+// mend lets them take everything.
+func (l *ledger) mend() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.refusing = false
 }
 
 func openLedger(ctx context.Context) (*ledger, error) {
@@ -101,12 +129,16 @@ func (l *ledger) hook(name string, k kind) *hook {
 	return h
 }
 
-// open begins the book of all events whose ids begin with this name.
+// open begins the book of all events whose ids begin with this name, or goes on
+// with it.
 func (l *ledger) open(name string) *book {
-	b := &book{ledger: l, name: name, lines: map[string]*line{}}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.books[name] = b
+	b := l.books[name]
+	if b == nil {
+		b = &book{ledger: l, name: name, lines: map[string]*line{}}
+		l.books[name] = b
+	}
 	return b
 }
 
@@ -162,8 +194,11 @@ func (l *ledger) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			return // nobody is left to be answered
 		}
 	}
-	if status == http.StatusOK {
+	switch status {
+	case http.StatusOK:
 		l.answered(b, h, p)
+	case http.StatusServiceUnavailable:
+		w.Header().Set("Retry-After", strconv.Itoa(l.asks()))
 	}
 	w.WriteHeader(status)
 }
@@ -208,10 +243,14 @@ func (l *ledger) note(h *hook, p post) (*book, int) {
 		return nil, http.StatusBadRequest
 	}
 	b.note(h, p)
-	if h.kind == flaky && p.attempt == 1 && int(p.hash[0])%flakyShare == 0 {
+	switch {
+	case h.kind == flaky && p.attempt == 1 && int(p.hash[0])%flakyShare == 0, h.kind == broken && l.refusing:
 		return b, http.StatusInternalServerError
+	case h.kind == throttled && l.refusing:
+		return b, http.StatusServiceUnavailable
+	default:
+		return b, http.StatusOK
 	}
-	return b, http.StatusOK
 }
 
 func (l *ledger) answered(b *book, h *hook, p post) {

@@ -12,9 +12,9 @@ import (
 )
 
 const (
-	// publishing is how many publishes are under way at once; while no broker
+	// publishers is how many publishes are under way at once; while no broker
 	// answers, it is how many events wait.
-	publishing = 64
+	publishers = 64
 	// publishTimeout is how long a stage of the pipeline would go on trying.
 	publishTimeout = time.Minute
 )
@@ -55,7 +55,7 @@ func startLoad(ctx context.Context, s *stack, b *book) *load {
 		}
 	})
 	var next atomic.Int64
-	for range publishing {
+	for range publishers {
 		running.Go(func() {
 			for range due {
 				l.publish(s.projects[int(next.Add(1))%len(s.projects)])

@@ -44,6 +44,8 @@ type plan struct {
 	seed     uint64
 	only     []string
 	out      string
+	pending  int
+	quick    bool
 	programs string
 	logLevel string
 	timeout  time.Duration
@@ -93,6 +95,7 @@ func parse(args []string, stderr io.Writer) (plan, error) {
 	flags.DurationVar(&p.patience, "patience", 2*time.Minute, "how long a recovery may take")
 	flags.Uint64Var(&p.seed, "seed", 0, "seed of the random moments; 0 takes another one every time")
 	flags.StringVar(&p.out, "out", filepath.Join("bench", "out", "chaos.json"), "where the table is written as JSON")
+	flags.IntVar(&p.pending, "pending", 300_000, "how many deliveries the backlog consists of")
 	flags.StringVar(&p.programs, "programs", "", "use api and dispatcher from this folder instead of building them")
 	flags.StringVar(&p.logLevel, "log-level", "warn", "what the programs log: debug, info, warn or error")
 	flags.DurationVar(&p.timeout, "timeout", time.Hour, "give up after this long")
@@ -101,12 +104,12 @@ func parse(args []string, stderr io.Writer) (plan, error) {
 	flags.StringVar(&p.listen, "listen", "", "for the program's own use")
 	flags.StringVar(&p.data, "data", "", "for the program's own use")
 	only := flags.String("only", "", "only these faults, separated by commas: "+strings.Join(faultKeys(), ", "))
-	quick := flags.Bool("quick", false, "every fault once and briefly")
+	flags.BoolVar(&p.quick, "quick", false, "every fault once and briefly, some side by side")
 	if err := flags.Parse(args); err != nil {
 		return plan{}, err
 	}
-	if *quick {
-		p.rounds, p.ackWait, p.outage = 1, 2*time.Second, 3*time.Second
+	if p.quick {
+		p.rounds, p.ackWait, p.outage, p.pending = 1, 2*time.Second, 3*time.Second, 3000
 	}
 	if *only != "" {
 		p.only = strings.Split(*only, ",")
@@ -124,6 +127,8 @@ func (p plan) check(stderr io.Writer) error {
 		err = errors.New("rounds must be at least 1, rate 1 to 10000")
 	case p.ackWait != 0 && p.ackWait < time.Second:
 		err = errors.New("ack-wait must be at least 1s, or 0")
+	case p.pending < 1 || p.pending > 5_000_000:
+		err = errors.New("pending must be 1 to 5000000")
 	case p.outage <= 0 || p.patience <= 0 || p.timeout <= 0:
 		err = errors.New("outage, patience and timeout must be more than 0")
 	}

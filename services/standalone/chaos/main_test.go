@@ -38,6 +38,10 @@ func TestEveryFaultStrikesAndNothingIsLost(t *testing.T) {
 		assert.Zero(t, row.Unrecorded, f.title)
 		assert.Equal(t, row.Owed, row.Delivered+row.Otherwise, f.title)
 	}
+	backlog := r.Rows[len(r.Rows)-1].Backlog
+	require.NotNil(t, backlog)
+	assert.Equal(t, 3000, backlog.Pending)
+	assert.GreaterOrEqual(t, backlog.Kept, uint64(3000), "what was on the schedule is still there after the kill")
 }
 
 func TestParseSaysWhatIsWrong(t *testing.T) {
@@ -46,6 +50,7 @@ func TestParseSaysWhatIsWrong(t *testing.T) {
 		{"-rate", "0"},
 		{"-rate", "10001"},
 		{"-ack-wait", "10ms"},
+		{"-pending", "0"},
 		{"-outage", "0s"},
 		{"-patience", "-1s"},
 		{"-only", "kill,no-such-fault"},
@@ -62,5 +67,16 @@ func TestFaultsAreNamedOnce(t *testing.T) {
 	for _, key := range faultKeys() {
 		assert.False(t, seen[key], key)
 		seen[key] = true
+	}
+	for _, one := range scenes() {
+		assert.False(t, seen[one.name+" the scene"], one.name)
+		seen[one.name+" the scene"] = true
+	}
+}
+
+func TestPeakMemory(t *testing.T) {
+	assert.EqualValues(t, 68, peakIn("Name:\tdispatcher\nVmHWM:\t   70012 kB\nVmRSS:\t   51000 kB\n"))
+	for _, unknown := range []string{"", "VmHWM:", "VmHWM: much kB", "VmRSS: 70012 kB"} {
+		assert.Zero(t, peakIn(unknown), unknown)
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"net"
 	"strconv"
+	"sync"
 	"syscall"
 )
 
@@ -17,30 +18,40 @@ const (
 	highestPort = 32_000
 )
 
-// freePorts finds ports of the loopback interface that nobody listens on.
-func freePorts(ctx context.Context, count int) (ports []int, err error) {
-	var held []net.Listener
-	defer func() {
-		for _, listener := range held {
-			err = errors.Join(err, listener.Close())
-		}
-	}()
+// ports gives every port to one process only.
+type ports struct {
+	mu    sync.Mutex
+	taken map[int]bool
+}
+
+// take finds ports of the loopback interface that nobody listens on.
+func (p *ports) take(ctx context.Context, count int) ([]int, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	var found []int
 	const tries = 1000
 	for range tries {
-		if len(ports) == count {
-			return ports, nil
+		if len(found) == count {
+			return found, nil
 		}
 		port := lowestPort + rand.IntN(highestPort-lowestPort) //nolint:gosec // any will do
+		if p.taken[port] {
+			continue
+		}
 		listener, err := new(net.ListenConfig).Listen(ctx, "tcp", "127.0.0.1:"+strconv.Itoa(port))
+		if err == nil {
+			err = listener.Close()
+		}
 		switch {
 		case errors.Is(err, syscall.EADDRINUSE):
 			continue
 		case err != nil:
 			return nil, fmt.Errorf("find free ports: %w", err)
 		}
-		held, ports = append(held, listener), append(ports, port)
+		p.taken[port] = true
+		found = append(found, port)
 	}
-	return nil, fmt.Errorf("find free ports: %d of %d between %d and %d", len(ports), count, lowestPort, highestPort)
+	return nil, fmt.Errorf("find free ports: %d of %d between %d and %d", len(found), count, lowestPort, highestPort)
 }
 
 // dials reports whether anybody listens on the address.

@@ -25,7 +25,7 @@ type process struct {
 	// ready says whether it can be used; asked for until it is.
 	ready func(ctx context.Context) error
 
-	cmd   *exec.Cmd
+	cmd   *exec.Cmd // nil when it was never started, and when it was killed or stopped
 	ended chan struct{}
 	err   error // how it ended; valid once ended is closed
 }
@@ -81,6 +81,7 @@ func (p *process) kill() error {
 		return fmt.Errorf("kill %s: %w", p.name, err)
 	}
 	<-p.ended
+	p.cmd = nil
 	return nil
 }
 
@@ -95,9 +96,13 @@ func (p *process) signal(s syscall.Signal) error {
 // stop ends the process in the orderly way, and without mercy when that takes
 // too long. The error says what was not orderly.
 func (p *process) stop() error {
-	if p.cmd == nil || p.gone() {
+	if p.cmd == nil {
 		return nil
 	}
+	if err := p.check(); err != nil {
+		return err
+	}
+	defer func() { p.cmd = nil }()
 	_ = p.cmd.Process.Signal(syscall.SIGCONT) // only one that was stopped needs it
 	_ = p.cmd.Process.Signal(syscall.SIGTERM) // it may have ended meanwhile
 	timer := time.NewTimer(stopTimeout)
@@ -115,21 +120,17 @@ func (p *process) stop() error {
 	}
 }
 
-func (p *process) gone() bool {
-	select {
-	case <-p.ended:
-		return true
-	default:
-		return false
-	}
-}
-
 // check fails when the process has ended although nobody killed it.
 func (p *process) check() error {
-	if !p.gone() {
+	if p.cmd == nil {
 		return nil
 	}
-	return fmt.Errorf("%s ended by itself: %w\n%s", p.name, errors.Join(p.err, errEnded), p.tail())
+	select {
+	case <-p.ended:
+		return fmt.Errorf("%s ended by itself: %w\n%s", p.name, errors.Join(p.err, errEnded), p.tail())
+	default:
+		return nil
+	}
 }
 
 var errEnded = errors.New("nobody asked it to")

@@ -37,6 +37,7 @@ type row struct {
 	AtRisk   int            `json:"in_flight"`
 	Recovery []float64      `json:"recovery_seconds"`
 	Notes    map[string]int `json:"notes,omitempty"`
+	Backlog  *backlog       `json:"backlog,omitempty"`
 
 	book *book
 }
@@ -46,6 +47,7 @@ func (r *row) strike(x *strike, recovery time.Duration) {
 	r.Rounds++
 	r.AtRisk += x.atRisk
 	r.Recovery = append(r.Recovery, recovery.Seconds())
+	r.Backlog = x.backlog
 	if x.note != "" {
 		if r.Notes == nil {
 			r.Notes = map[string]int{}
@@ -154,7 +156,13 @@ func (r report) print(w io.Writer) error {
 		cell("%s", one.seconds())
 		endLine()
 	}
-	if err := table.Flush(); err != nil {
+	err := table.Flush()
+	for _, one := range r.Rows {
+		if one.Backlog != nil && err == nil {
+			_, err = fmt.Fprintln(w, one.Backlog)
+		}
+	}
+	if err != nil {
 		return fmt.Errorf("print the table: %w", err)
 	}
 	return nil

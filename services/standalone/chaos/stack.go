@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -37,8 +38,9 @@ type parts struct {
 	plan     plan
 	programs programs
 	ledger   *ledger
+	ports    *ports
 	folder   string
-	servers  int // brokers: 1, or 3 for a cluster
+	scene    scene
 }
 
 // stack is the system under harm: its processes, and the connections of this
@@ -77,7 +79,7 @@ func startStack(ctx context.Context, p parts) (*stack, error) {
 	starting, cancel := context.WithTimeoutCause(ctx, startTimeout, fmt.Errorf("not up after %s", startTimeout))
 	defer cancel()
 	// The processes outlive the start.
-	all := append(append([]*process(nil), s.brokers...), s.database, s.api, s.dispatchers[0])
+	all := slices.Concat(s.brokers, []*process{s.database, s.api, s.dispatchers[0]})
 	for _, one := range all {
 		if err := one.start(ctx); err != nil {
 			return s, err
@@ -93,7 +95,9 @@ func startStack(ctx context.Context, p parts) (*stack, error) {
 	}
 	background, idle := context.WithCancel(ctx)
 	s.idle = idle
-	s.waiting.Go(func() { s.hurry(background) })
+	for _, c := range append(consumptions(), recording()) {
+		s.waiting.Go(func() { s.hurry(background, c) })
+	}
 	return s, s.registerAll(starting)
 }
 
@@ -112,14 +116,14 @@ func (s *stack) prepare(ctx context.Context) error {
 	if err := errors.Join(os.WriteFile(keysetFile, keyset, 0o600), os.WriteFile(tokensFile, []byte(tokens), 0o600)); err != nil {
 		return fmt.Errorf("write settings: %w", err)
 	}
-	ports, err := freePorts(ctx, 3*s.servers+3+replicas)
+	ports, err := s.ports.take(ctx, 3*s.scene.servers+3+replicas)
 	if err != nil {
 		return err
 	}
-	if err := s.describeBrokers(ports[:3*s.servers]); err != nil {
+	if err := s.describeBrokers(ports[:3*s.scene.servers]); err != nil {
 		return err
 	}
-	ports = ports[3*s.servers:]
+	ports = ports[3*s.scene.servers:]
 	local := func(i int) string { return "127.0.0.1:" + strconv.Itoa(ports[i]) }
 	s.apiURL, s.mongoURI = "http://"+local(1), "mongodb://"+local(0)+"/"
 	s.database = &process{
@@ -128,13 +132,13 @@ func (s *stack) prepare(ctx context.Context) error {
 	}
 	common := []string{
 		"NATS_URL=" + s.brokerURLs(), "SECRETS_KEYSET_FILE=" + keysetFile, "ADMIN_BASE_URL=https://dashboard.example.org",
-		"ALLOW_CIDRS=127.0.0.0/8", "LOG_LEVEL=" + s.plan.logLevel, "STREAM_REPLICAS=" + strconv.Itoa(s.servers),
+		"ALLOW_CIDRS=127.0.0.0/8", "LOG_LEVEL=" + s.plan.logLevel, "STREAM_REPLICAS=" + strconv.Itoa(s.scene.servers),
 	}
 	s.api = &process{
 		name: "api", program: s.programs.api, folder: s.folder, ready: s.answers("http://" + local(2) + "/readyz"),
 		env: append([]string{
 			"HTTP_ADDR=" + local(1), "OPS_ADDR=" + local(2), "MONGODB_URI=" + s.mongoURI, "STATIC_TOKENS_FILE=" + tokensFile,
-			"RECORD_SHARE=0.5",
+			"RECORD_SHARE=0.5", "API_RATE_PER_SECOND=0",
 		}, common...),
 	}
 	for i := range replicas {
@@ -142,7 +146,8 @@ func (s *stack) prepare(ctx context.Context) error {
 			name: "dispatcher-" + strconv.Itoa(i+1), program: s.programs.dispatcher, folder: s.folder,
 			ready: s.answers("http://" + local(3+i) + "/readyz"),
 			env: append([]string{
-				"OPS_ADDR=" + local(3+i), "ATTEMPT_TIMEOUT=1s", "RETRY_FIRST=100ms", "RETRY_MULTIPLIER=2",
+				"OPS_ADDR=" + local(3+i), "ATTEMPT_TIMEOUT=1s", "RETRY_FIRST=" + s.scene.retries.first.String(),
+				"RETRY_MULTIPLIER=" + strconv.Itoa(s.scene.retries.multiplier),
 			}, common...),
 		})
 	}
@@ -178,8 +183,8 @@ func (s *stack) stop(ctx context.Context) error {
 		s.nc.Close()
 	}
 	var faults []error
-	for _, one := range append(append(append([]*process(nil), s.dispatchers...), s.api), append(s.brokers, s.database)...) {
-		if one != nil {
+	for _, one := range s.processes() {
+		if one != nil { // it was not described yet when the start failed
 			faults = append(faults, one.stop())
 		}
 	}
@@ -187,9 +192,14 @@ func (s *stack) stop(ctx context.Context) error {
 	return errors.Join(faults...)
 }
 
+// processes are all there are, clients before servers; some may not run.
+func (s *stack) processes() []*process {
+	return slices.Concat(s.dispatchers, []*process{s.api}, s.brokers, []*process{s.database})
+}
+
 // check fails when a process ended that nobody killed.
 func (s *stack) check() error {
-	for _, one := range append([]*process{s.database, s.api, s.dispatchers[0]}, s.brokers...) {
+	for _, one := range s.processes() {
 		if err := one.check(); err != nil {
 			return err
 		}
