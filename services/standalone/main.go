@@ -44,6 +44,7 @@ func run(args []string, stdout, stderr io.Writer) int {
 	printSettings := flags.Bool("settings", false, "print every setting as JSON and exit")
 	printConfig := flags.Bool("print-config", false, "print the effective settings and exit")
 	demonstrate := flags.Bool("demo", false, "start a receiver that verifies, register it, publish four events and show them arrive")
+	keys := upkeepFlags(flags)
 	given := map[string]string{}
 	for _, s := range config.Own() {
 		name := strings.ToLower(strings.ReplaceAll(s.Name, "_", "-"))
@@ -71,6 +72,8 @@ func run(args []string, stdout, stderr io.Writer) int {
 		return report(stderr, err)
 	case *printConfig:
 		return report(stderr, settings.Print(stdout))
+	case keys.asked() > 0:
+		return report(stderr, keys.run(settings.Quiet(), stdout, stderr))
 	case *demonstrate:
 		return report(stderr, serve(settings.Quiet(), demo.Run, stdout, stderr))
 	}

@@ -99,6 +99,16 @@ func (r *reconciler) reconcile(ctx context.Context) error {
 	return nil
 }
 
+// Complete compares everything once and corrects what differs. It is for whoever
+// changed the database while no projector ran.
+func (p *Projector) Complete(ctx context.Context) error {
+	kv, _, err := p.look(ctx)
+	if err != nil {
+		return err
+	}
+	return p.rebuild(ctx, kv)
+}
+
 // leftOver projects what a crash or an outage left marked.
 func (p *Projector) leftOver(ctx context.Context) error {
 	ids, err := p.store.Pending(ctx, pendingPage)
