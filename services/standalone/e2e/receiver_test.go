@@ -139,3 +139,14 @@ func hold(released <-chan struct{}) answer {
 		}
 	}
 }
+
+// thinks answers 200 after a while.
+func thinks(pause time.Duration) answer {
+	return func(w http.ResponseWriter, r *http.Request) {
+		select {
+		case <-time.After(pause):
+			w.WriteHeader(http.StatusOK)
+		case <-r.Context().Done():
+		}
+	}
+}

@@ -1,0 +1,116 @@
+package e2e_test
+
+import (
+	"bufio"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"go.uber.org/zap"
+	"go.uber.org/zap/zaptest"
+	"golang.org/x/sync/errgroup"
+
+	keysets "github.com/dembrane/webhooks/pkg/secret"
+	apiapp "github.com/dembrane/webhooks/services/api/app"
+	dispatcherapp "github.com/dembrane/webhooks/services/dispatcher/app"
+	"github.com/dembrane/webhooks/services/standalone/app"
+	"github.com/dembrane/webhooks/services/standalone/internal/config"
+	"github.com/dembrane/webhooks/services/standalone/internal/embedded"
+)
+
+// services are the two services as they run in production, each with what it
+// shows to operators; standalone has no listener for that.
+type services struct {
+	*system
+
+	ops string // of the dispatcher
+}
+
+// startServices runs an api, a dispatcher, a broker and a database within this
+// process until the test ends.
+func startServices(t *testing.T, more settings) *services {
+	t.Helper()
+	const token = "the token of a host"
+	folder := t.TempDir()
+	keyset, err := keysets.NewKeyset()
+	require.NoError(t, err)
+	hash := sha256.Sum256([]byte(token))
+	tokens := "tokens:\n  - name: host\n    sha256: " + hex.EncodeToString(hash[:]) + "\n    projects: [\"*\"]\n"
+	require.NoError(t, os.WriteFile(filepath.Join(folder, "keyset.json"), keyset, 0o600))
+	require.NoError(t, os.WriteFile(filepath.Join(folder, "tokens.yaml"), []byte(tokens), 0o600))
+	c, err := config.Load(quick(folder, more))
+	require.NoError(t, err)
+	log := zaptest.NewLogger(t, zaptest.Level(zap.WarnLevel))
+
+	starting.Lock()
+	defer starting.Unlock()
+	mongo, err := embedded.StartMongo(t.Context(), c.MongoDir(), log)
+	require.NoError(t, err)
+	t.Cleanup(mongo.Stop)
+	broker, err := embedded.StartNATS(t.Context(), "127.0.0.1:0", c.NATSDir(), log)
+	require.NoError(t, err)
+	t.Cleanup(broker.Stop)
+	managing, err := c.API(broker.URL(), mongo.URI())
+	require.NoError(t, err)
+	dispatching, err := c.Dispatcher(broker.URL())
+	require.NoError(t, err)
+	dispatching.OpsAddr = "127.0.0.1:0"
+	api, err := apiapp.New(managing, log)
+	require.NoError(t, err)
+	dispatcher, err := dispatcherapp.New(dispatching, "0.0.0-e2e", log)
+	require.NoError(t, err)
+
+	ctx, cancel := context.WithCancel(context.Background())
+	parts, ctx := errgroup.WithContext(ctx)
+	parts.Go(func() error { return api.Run(ctx) })
+	parts.Go(func() error { return dispatcher.Run(ctx) })
+	s := &services{system: &system{folder: folder}, ops: "http://" + dispatcher.OpsAddr()}
+	t.Cleanup(func() {
+		s.disconnect()
+		cancel()
+		require.NoError(t, parts.Wait())
+	})
+	for _, ready := range []<-chan struct{}{api.Ready(), dispatcher.Ready()} {
+		select {
+		case <-ready:
+		case <-ctx.Done():
+			require.NoError(t, parts.Wait())
+		case <-time.After(patience):
+			t.Fatal("the services were not ready in time")
+		}
+	}
+	s.at = app.Running{API: api.URL(), NATS: broker.URL(), MongoDB: mongo.URI(), Token: token}
+	s.connect(t)
+	return s
+}
+
+// metric is what the dispatcher shows under this name, over all labels.
+func (s *services) metric(t *testing.T, name string) float64 {
+	t.Helper()
+	request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, s.ops+"/metrics", nil)
+	require.NoError(t, err)
+	request.Close = true
+	response, err := http.DefaultClient.Do(request)
+	require.NoError(t, err)
+	defer func() { require.NoError(t, response.Body.Close()) }()
+	sum, found := 0.0, false
+	for lines := bufio.NewScanner(response.Body); lines.Scan(); {
+		series, value, _ := strings.Cut(lines.Text(), " ")
+		if base, _, _ := strings.Cut(series, "{"); base != name {
+			continue
+		}
+		number, err := strconv.ParseFloat(value, 64)
+		require.NoError(t, err)
+		sum, found = sum+number, true
+	}
+	require.True(t, found || strings.HasSuffix(name, "_total"), "the dispatcher shows no %s", name)
+	return sum
+}
