@@ -10,10 +10,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strconv"
-	"sync"
 	"time"
-
-	"golang.org/x/sync/errgroup"
 
 	"github.com/dembrane/webhooks/pkg/topology"
 )
@@ -29,8 +26,6 @@ type campaign struct {
 	programs programs
 	ledger   *ledger
 	ports    ports
-
-	mu       sync.Mutex
 	progress io.Writer
 }
 
@@ -68,37 +63,28 @@ func harm(ctx context.Context, p plan, stdout, progress io.Writer) (err error) {
 	return errors.Join(err, r.print(stdout), r.save(p.out), r.verdict())
 }
 
-// all plays every scene that is wanted: one after the other, so that none is in
-// the other's way, or side by side when it only matters that nothing is lost.
-func (c *campaign) all(ctx context.Context) ([]*row, error) {
-	atOnce := 1
-	if c.plan.quick {
-		atOnce = -1
-	}
-	group, ctx := errgroup.WithContext(ctx)
-	group.SetLimit(atOnce)
-	played := make([][]*row, len(scenes()))
-	for i, one := range scenes() {
+// all plays every scene that is wanted, one after the other: side by side, they
+// would take each other's processors, and what takes longer than the shortened ack
+// wait comes again and again.
+func (c *campaign) all(ctx context.Context) (rows []*row, _ error) {
+	for _, one := range scenes() {
 		if len(c.plan.only) > 0 {
 			one.faults = slices.DeleteFunc(one.faults, func(f fault) bool { return !slices.Contains(c.plan.only, f.key) })
 		}
 		if len(one.faults) == 0 {
 			continue
 		}
-		group.Go(func() (err error) {
-			played[i], err = c.play(ctx, one)
-			return err
-		})
+		played, err := c.play(ctx, one)
+		rows = append(rows, played...)
+		if err != nil {
+			return rows, err
+		}
 	}
-	err := group.Wait()
-	return slices.Concat(played...), err
+	return rows, nil
 }
 
 // play lets the faults of a scene strike its stack.
 func (c *campaign) play(ctx context.Context, one scene) ([]*row, error) {
-	if ctx.Err() != nil {
-		return nil, ctx.Err() // another scene has failed
-	}
 	s, err := startStack(ctx, parts{
 		plan: c.plan, programs: c.programs, ledger: c.ledger, ports: &c.ports, scene: one,
 		folder: filepath.Join(c.folder, one.name),
@@ -253,7 +239,5 @@ func (c *campaign) settled(ctx context.Context, s *stack) (map[string]string, er
 }
 
 func (c *campaign) say(format string, args ...any) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
 	_, _ = fmt.Fprintf(c.progress, time.Now().Format("15:04:05 ")+format+"\n", args...) // progress is for people only
 }

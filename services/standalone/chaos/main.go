@@ -9,7 +9,7 @@
 // and every delivery must be in the delivery log.
 //
 //	go run ./services/standalone/chaos              # ten minutes: the table, and bench/out/chaos.json
-//	go run ./services/standalone/chaos -quick       # under a minute: every fault once
+//	go run ./services/standalone/chaos -quick       # a minute or two: every fault once and briefly
 //	go run ./services/standalone/chaos -only broker # one fault
 //
 // docs/faults.md explains the faults and the table.
@@ -45,7 +45,6 @@ type plan struct {
 	only     []string
 	out      string
 	pending  int
-	quick    bool
 	programs string
 	logLevel string
 	timeout  time.Duration
@@ -104,12 +103,12 @@ func parse(args []string, stderr io.Writer) (plan, error) {
 	flags.StringVar(&p.listen, "listen", "", "for the program's own use")
 	flags.StringVar(&p.data, "data", "", "for the program's own use")
 	only := flags.String("only", "", "only these faults, separated by commas: "+strings.Join(faultKeys(), ", "))
-	flags.BoolVar(&p.quick, "quick", false, "every fault once and briefly, some side by side")
+	quick := flags.Bool("quick", false, "every fault once and briefly")
 	if err := flags.Parse(args); err != nil {
 		return plan{}, err
 	}
-	if p.quick {
-		p.rounds, p.ackWait, p.outage, p.pending = 1, 2*time.Second, 3*time.Second, 3000
+	if *quick {
+		p.rounds, p.outage, p.pending = 1, 3*time.Second, 3000
 	}
 	if *only != "" {
 		p.only = strings.Split(*only, ",")
