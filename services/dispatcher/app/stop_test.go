@@ -118,17 +118,19 @@ func TestAStopBeforeNATSWasEverThere(t *testing.T) {
 func TestCase35NATSRestartedMidWayLosesNothing(t *testing.T) {
 	s := begin(t)
 	s.config.AttemptTimeout = time.Second // a short ack wait would do as well
-	var answered atomic.Int32
-	receiver := s.handles(func(w http.ResponseWriter, _ *http.Request) {
-		if answered.Add(1)%3 == 0 {
+	// Each webhook's every third attempt fails, so never several in a row: a breaker
+	// could outlast the retries.
+	answered := map[string]*atomic.Int32{"/w1": {}, "/w2": {}}
+	receiver := s.handles(func(w http.ResponseWriter, r *http.Request) {
+		if answered[r.URL.Path].Add(1)%3 == 0 {
 			w.WriteHeader(http.StatusBadGateway)
 			return
 		}
 		w.WriteHeader(http.StatusOK)
 	})
-	s.config.RetryAttempts = 20
-	s.registers("w1", receiver.URL)
-	s.registers("w2", receiver.URL)
+	s.config.RetryAttempts, s.config.RetryFirst = 20, time.Second
+	s.registers("w1", receiver.URL+"/w1")
+	s.registers("w2", receiver.URL+"/w2")
 	s.projected()
 	s.dispatch()
 	s.publishes(ids("evt_a", 200)...)
