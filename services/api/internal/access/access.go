@@ -61,7 +61,7 @@ type Grant struct {
 
 // Scope is every project whose webhooks a caller may read.
 type Scope struct {
-	// All means that no project is excluded; Projects then only serves names.
+	// All means that no project is excluded; none is listed then.
 	All bool
 	// Projects lists them.
 	Projects []Project
@@ -76,12 +76,11 @@ func (s Scope) IDs() []string {
 	return ids
 }
 
-// Name is the project's name; empty when it is not known.
-func (s Scope) Name(projectID string) string {
+// Names is what the scope's projects are called, by id.
+func (s Scope) Names() map[string]string {
+	names := make(map[string]string, len(s.Projects))
 	for _, project := range s.Projects {
-		if project.ID == projectID {
-			return project.Name
-		}
+		names[project.ID] = project.Name
 	}
-	return ""
+	return names
 }

@@ -1,9 +1,11 @@
 package httpapi
 
 import (
+	"context"
 	_ "embed" // the snippets
 	"fmt"
 	"net/http"
+	"slices"
 	"strconv"
 	"time"
 
@@ -201,14 +203,35 @@ func (s *server) listElsewhere(c echo.Context, grant access.Grant) error {
 	if err != nil {
 		return fmt.Errorf("list webhooks elsewhere: %w", err)
 	}
+	names, err := s.names(ctx, scope, found)
+	if err != nil {
+		return err
+	}
 	list := make([]elsewhere, len(found))
 	for i, w := range found {
 		list[i] = elsewhere{ID: w.ID, Name: w.Name, URL: w.URL, Events: w.Events, ProjectID: w.ProjectID}
-		if name := scope.Name(w.ProjectID); name != "" {
+		if name := names[w.ProjectID]; name != "" {
 			list[i].ProjectName = &name
 		}
 	}
 	return c.JSON(http.StatusOK, list)
+}
+
+// names returns what the projects of webhooks are called.
+func (s *server) names(ctx context.Context, scope access.Scope, of []store.Webhook) (map[string]string, error) {
+	if !scope.All {
+		return scope.Names(), nil
+	}
+	ids := make([]string, len(of))
+	for i, w := range of {
+		ids[i] = w.ProjectID
+	}
+	slices.Sort(ids)
+	names, err := s.Access.Names(ctx, slices.Compact(ids))
+	if err != nil {
+		return nil, fmt.Errorf("read what projects are called: %w", err)
+	}
+	return names, nil
 }
 
 // page reads limit and offset; without them the list is whole.

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"go/parser"
 	"go/token"
+	"strings"
 	"testing"
 	"time"
 
@@ -130,10 +131,16 @@ func TestCopyableElsewhere(t *testing.T) {
 	assert.Equal(t, []string{newer.id()}, list(a.send("GET", base+"/copyable?limit=1", "")))
 	assert.Equal(t, []string{older.id()}, list(a.send("GET", base+"/copyable?limit=1&offset=1", "")))
 	assert.Empty(t, list(a.send("GET", base+"/copyable?offset=2", "")))
-	assert.Equal(t, []string{foreign.id(), newer.id(), older.id()}, list(a.sendAll("GET", base+"/copyable", "")))
+	r = a.sendAll("GET", base+"/copyable", "")
+	assert.Equal(t, []string{foreign.id(), newer.id(), older.id()}, list(r))
+	assert.Equal(t, 2, strings.Count(r.raw, `"project_name":"Second"`))
+	assert.Equal(t, 1, strings.Count(r.raw, `"project_name":null`), "nobody knows what it is called")
 	for _, query := range []string{"limit=0", "limit=251", "limit=x", "offset=-1"} {
 		a.wantProblem(a.send("GET", base+"/copyable?"+query, ""), 422, "must be a number")
 	}
+	// A list without its names would not say that anything is missing.
+	require.Equal(t, 201, a.sendAll("POST", "/api/projects/p-unnameable/webhooks", minimal).status)
+	a.wantProblem(a.sendAll("GET", base+"/copyable", ""), 503, "")
 }
 
 // sendAll is send by somebody who manages every project.

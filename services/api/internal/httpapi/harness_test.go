@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -67,8 +68,17 @@ func (i identity) Authorize(_ context.Context, token, projectID string, action a
 }
 
 func (i identity) Scope(_ context.Context, token string) (access.Scope, error) {
-	projects := []access.Project{{ID: "p1"}, {ID: "p2", Name: "Second"}}
-	return access.Scope{All: token == "all", Projects: projects}, nil
+	if token == "all" {
+		return access.Scope{All: true}, nil
+	}
+	return access.Scope{Projects: []access.Project{{ID: "p1"}, {ID: "p2", Name: "Second"}}}, nil
+}
+
+func (i identity) Names(_ context.Context, ids []string) (map[string]string, error) {
+	if slices.Contains(ids, "p-unnameable") {
+		return nil, access.ErrUnavailable
+	}
+	return map[string]string{"p2": "Second"}, nil
 }
 
 // api is the API over a real socket and a real store.

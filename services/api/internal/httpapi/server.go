@@ -37,6 +37,8 @@ type Authorizer interface {
 	Authorize(ctx context.Context, token, projectID string, action access.Action) (access.Grant, error)
 	// Scope lists the projects whose webhooks the token's owner may read.
 	Scope(ctx context.Context, token string) (access.Scope, error)
+	// Names returns what projects are called, by id, whoever asks.
+	Names(ctx context.Context, ids []string) (map[string]string, error)
 }
 
 // Parts is what the API is made of.

@@ -22,6 +22,7 @@ import (
 type Driver interface {
 	Authorize(ctx context.Context, token, projectID string, action access.Action) (access.Grant, error)
 	Scope(ctx context.Context, token string) (access.Scope, error)
+	Names(ctx context.Context, ids []string) (map[string]string, error)
 }
 
 // Subject is a driver and the callers that it knows.
@@ -136,7 +137,7 @@ func listsScope(t *testing.T, s Subject) {
 	require.NoError(t, err)
 	assert.False(t, scope.All)
 	assert.Contains(t, scope.Projects, s.Project)
-	assert.Equal(t, s.Project.Name, scope.Name(s.Project.ID))
+	assert.Equal(t, s.Project.Name, scope.Names()[s.Project.ID])
 	assert.NotContains(t, scope.IDs(), s.Foreign)
 	for _, id := range scope.IDs() {
 		_, err := s.Driver.Authorize(t.Context(), s.Manager, id, access.Read)
@@ -159,7 +160,10 @@ func letsAllIn(t *testing.T, s Subject) {
 	}
 	scope, err := s.Driver.Scope(t.Context(), s.All)
 	require.NoError(t, err)
-	assert.True(t, scope.All)
+	assert.Equal(t, access.Scope{All: true}, scope)
+	names, err := s.Driver.Names(t.Context(), []string{s.Project.ID})
+	require.NoError(t, err)
+	assert.Equal(t, map[string]string{s.Project.ID: s.Project.Name}, names)
 }
 
 func forgets(t *testing.T, s Subject) {

@@ -51,6 +51,32 @@ func (d *Driver) Scope(ctx context.Context, token string) (access.Scope, error) 
 	return scope, err
 }
 
+// Names returns what projects are called, by id: of the first 5000 those that exist
+// and have a name. It does not ask who wants to know.
+func (d *Driver) Names(ctx context.Context, ids []string) (map[string]string, error) {
+	given := map[string]string{} // by the id as Directus writes it
+	for _, id := range ids[:min(len(ids), maxRows)] {
+		if canonical, ok := canonicalID(id); ok {
+			given[canonical] = id
+		}
+	}
+	found, err := listed[project](ctx, d.client, projects(), "id", slices.Sorted(maps.Keys(given)))
+	if err != nil {
+		return nil, err
+	}
+	names := map[string]string{}
+	for _, one := range found {
+		id, asked := given[one.ID]
+		if !asked {
+			return nil, malformed("project")
+		}
+		if name := text(one.Name); name != "" {
+			names[id] = name
+		}
+	}
+	return names, nil
+}
+
 // survey goes the way of decide from its other end: from the user to the
 // workspaces, and from there to the projects.
 func (d *Driver) survey(ctx context.Context, directusID string) (access.Scope, error) {

@@ -3,6 +3,7 @@ package directus_test
 import (
 	"fmt"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -41,6 +42,44 @@ func TestAScopeOfStaffIsEverything(t *testing.T) {
 	require.NoError(t, err)
 	assert.Equal(t, access.Scope{All: true}, scope)
 	assert.Empty(t, w.server.Requests())
+}
+
+func TestNamesOfProjects(t *testing.T) {
+	w := start(t)
+	w.grow(1, 130) // more than one question names
+	ids := []string{"no-id", directustest.ProjectID(directustest.Changemaker), strings.ToUpper(directustest.ProjectID(directustest.Changemaker))}
+	want := map[string]string{}
+	w.server.Change(func(world *directustest.World) {
+		for i := range world.Projects {
+			one := &world.Projects[i]
+			if strings.HasPrefix(one.ID, "000000e2") {
+				name := "Project " + one.ID
+				one.Name = &name
+				want[one.ID] = name
+				ids = append(ids, one.ID)
+			}
+		}
+		world.Projects[len(world.Projects)-1].Name = nil
+		delete(want, world.Projects[len(world.Projects)-1].ID)
+	})
+	names, err := w.driver.Names(t.Context(), ids)
+	require.NoError(t, err)
+	for id, name := range want {
+		assert.Equal(t, name, names[id])
+	}
+	assert.NotContains(t, names, "no-id")
+	assert.NotContains(t, names, ids[len(ids)-1], "it has none")
+
+	names, err = w.driver.Names(t.Context(), nil)
+	require.NoError(t, err)
+	assert.Empty(t, names)
+}
+
+func TestNamesOfProjectsWhileDirectusIsDown(t *testing.T) {
+	w := start(t)
+	w.server.Stop()
+	_, err := w.driver.Names(t.Context(), []string{directustest.ProjectID(directustest.Changemaker)})
+	require.ErrorIs(t, err, access.ErrUnavailable)
 }
 
 // grow gives the owner's workspace more projects, and the owner more workspaces.

@@ -135,13 +135,10 @@ func (d *Driver) Scope(_ context.Context, secret string) (access.Scope, error) {
 	if !ok {
 		return access.Scope{}, access.ErrSession
 	}
-	scope := access.Scope{All: found.all}
 	if found.all {
-		for _, project := range current.projects {
-			scope.Projects = append(scope.Projects, project)
-		}
-		return scope, nil
+		return access.Scope{All: true}, nil
 	}
+	var scope access.Scope
 	for _, id := range found.projects {
 		project, known := current.projects[id]
 		if !known {
@@ -150,6 +147,19 @@ func (d *Driver) Scope(_ context.Context, secret string) (access.Scope, error) {
 		scope.Projects = append(scope.Projects, project)
 	}
 	return scope, nil
+}
+
+// Names returns what projects are called, by id: those that the file names. It does
+// not ask who wants to know.
+func (d *Driver) Names(_ context.Context, ids []string) (map[string]string, error) {
+	current := d.table.Load()
+	names := map[string]string{}
+	for _, id := range ids {
+		if name := current.projects[id].Name; name != "" {
+			names[id] = name
+		}
+	}
+	return names, nil
 }
 
 // find compares with every token, so that the time it takes says nothing about

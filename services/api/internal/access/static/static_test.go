@@ -75,14 +75,21 @@ func TestScope(t *testing.T) {
 	require.NoError(t, err)
 	assert.False(t, scope.All)
 	assert.Equal(t, []string{"p1", "p2"}, scope.IDs())
-	assert.Equal(t, "Town talks", scope.Name("p1"))
-	assert.Empty(t, scope.Name("p2"))
+	assert.Equal(t, "Town talks", scope.Names()["p1"])
+	assert.Empty(t, scope.Names()["p2"])
 	scope, err = d.Scope(t.Context(), "token-all")
 	require.NoError(t, err)
-	assert.True(t, scope.All)
-	assert.Equal(t, "Town talks", scope.Name("p1"))
+	assert.Equal(t, access.Scope{All: true}, scope)
 	_, err = d.Scope(t.Context(), "nope")
 	require.ErrorIs(t, err, access.ErrSession)
+}
+
+func TestNames(t *testing.T) {
+	d, err := static.Open(file(t, example()), time.Second, zap.NewNop())
+	require.NoError(t, err)
+	names, err := d.Names(t.Context(), []string{"p1", "p2", "nobody's"})
+	require.NoError(t, err)
+	assert.Equal(t, map[string]string{"p1": "Town talks"}, names)
 }
 
 func TestOpenRefuses(t *testing.T) {
