@@ -1,6 +1,10 @@
 package directustest
 
-import "fmt"
+import (
+	"fmt"
+	"maps"
+	"slices"
+)
 
 // What [Product] has in it. Numbers are the last part of an id: user 3 of
 // Directus is [UserID](3), and [AppUserID](3) in the product.
@@ -235,12 +239,13 @@ func (w *World) addMembers() {
 		w.member(space.ID, Owner, "owner")
 	}
 	home := WorkspaceID(Changemaker)
-	for n, role := range map[int]string{
+	roles := map[int]string{
 		Admin: "admin", Member: "member", Custom: "member", SupportOver: "admin", SupportLive: "admin", Sharee: "member",
 		Removed: "admin", Billing: "billing", External: "external", Observer: "observer", Viewer: "viewer",
 		StaticOwner: "owner", Wildcard: "external", Strange: "wizard",
-	} {
-		one := w.member(home, n, role)
+	}
+	for _, n := range slices.Sorted(maps.Keys(roles)) { // a real database's order is a fixed one, too
+		one := w.member(home, n, roles[n])
 		switch n {
 		case Custom:
 			one.CustomPolicies = []string{"workspace:webhooks"}
@@ -261,10 +266,9 @@ func (w *World) addMembers() {
 		w.member(WorkspaceID(n), Custom, "member").CustomPolicies = []string{"workspace:webhooks"}
 	}
 	w.member(WorkspaceID(Inherit), OrgAdmin, "member") // what is direct wins
-	for n, role := range map[int]string{
-		OrgOwner: "owner", OrgAdmin: "admin", OrgMember: "member", OrgBilling: "billing", StickyRemoved: "admin",
-	} {
-		w.OrgMemberships = append(w.OrgMemberships, OrgMembership{ID: id("f3", n), OrgID: org, UserID: AppUserID(n), Role: role})
+	inOrg := map[int]string{OrgOwner: "owner", OrgAdmin: "admin", OrgMember: "member", OrgBilling: "billing", StickyRemoved: "admin"}
+	for _, n := range slices.Sorted(maps.Keys(inOrg)) {
+		w.OrgMemberships = append(w.OrgMemberships, OrgMembership{ID: id("f3", n), OrgID: org, UserID: AppUserID(n), Role: inOrg[n]})
 	}
 	w.OrgMemberships = append(w.OrgMemberships, OrgMembership{
 		ID: id("f3", Removed), OrgID: org, UserID: AppUserID(Removed), Role: "owner", DeletedAt: new(past),
