@@ -19,10 +19,10 @@ import (
 
 // profile runs the system inside this process and writes a CPU profile of every
 // stage: registering, delivering, and completing the log after that, the latter
-// two with one endpoint and with many; and last a heap profile. The receiver stays
+// two with one endpoint, with many, and with large bodies; and last a heap profile. The receiver stays
 // outside; the publisher is in the profile, as publisher.flood.
 func profile(ctx context.Context, o plan, progress io.Writer) error {
-	o.only = names{throughputScenario}
+	o.only = names{throughputScenario, largeScenario}
 	folder, remove, err := o.workFolder(progress)
 	if err != nil {
 		return err
@@ -44,11 +44,11 @@ func profile(ctx context.Context, o plan, progress io.Writer) error {
 	if err := b.sample("register", func() error { return s.register(ctx, b.registered(b.plan)) }); err != nil {
 		return err
 	}
-	for _, each := range []*load{b.one, b.many} {
+	for each, events := range map[*load]int{b.one: b.events, b.many: b.events, b.large: b.largeEvents} {
 		if err := b.warmUp(ctx, s, each); err != nil {
 			return err
 		}
-		if err := b.profileLoad(ctx, s, each); err != nil {
+		if err := b.profileLoad(ctx, s, each, events); err != nil {
 			return fmt.Errorf("profile %s: %w", each.title, err)
 		}
 	}
@@ -56,10 +56,10 @@ func profile(ctx context.Context, o plan, progress io.Writer) error {
 	return save(filepath.Join(o.profile, "heap.prof"), pprof.WriteHeapProfile)
 }
 
-func (b *bench) profileLoad(ctx context.Context, s *system, each *load) error {
+func (b *bench) profileLoad(ctx context.Context, s *system, each *load, events int) error {
 	var m measurement
 	err := b.sample(each.key, func() (err error) {
-		m, err = b.flood(ctx, s, each, b.events)
+		m, err = b.flood(ctx, s, each, events)
 		return err
 	})
 	if err != nil {
