@@ -29,10 +29,13 @@ type endpoints struct {
 	one     []target
 	many    []target
 	hanging []target
-	// flooded and neighbour belong to one project; each of others to its own.
-	flooded   []target
-	neighbour []target
-	others    []target
+	// flooded and neighbour belong to one project, and so do slow, which takes its
+	// time to answer, and slowNeighbour; each of others belongs to its own.
+	flooded       []target
+	neighbour     []target
+	slow          []target
+	slowNeighbour []target
+	others        []target
 	// fanout are all webhooks of one project, for the same events.
 	fanout []target
 	// large are the first of many, with longer bodies.
@@ -53,7 +56,7 @@ func (o plan) hangingHosts() int {
 }
 
 // receiverHosts is how many hosts answer.
-func (o plan) receiverHosts() int { return 1 + o.manyHosts() + 2 + otherProjects + fanoutWebhooks }
+func (o plan) receiverHosts() int { return 1 + o.manyHosts() + 4 + otherProjects + fanoutWebhooks }
 
 // supply makes targets of the receiver's hosts, one after the other.
 type supply struct {
@@ -90,6 +93,10 @@ func newEndpoints(o plan, at introduction) (endpoints, error) {
 	}
 	e.flooded = append(e.flooded, from.next("flooded", eventType))
 	e.neighbour = append(e.neighbour, from.next("flooded", event.ConversationSummarized))
+	e.slow = append(e.slow, from.target(specification{
+		project: "flooded-slow", url: from.url() + slowPath, event: eventType, contentType: o.encoding, bodyBytes: bodyBytes,
+	}))
+	e.slowNeighbour = append(e.slowNeighbour, from.next("flooded-slow", event.ConversationSummarized))
 	for i := range otherProjects {
 		e.others = append(e.others, from.next(fmt.Sprintf("other-%02d", i), eventType))
 	}
@@ -121,7 +128,7 @@ func (e endpoints) registered(o plan) []target {
 		all = append(all, e.hanging...)
 	}
 	if o.wants(floodScenario) {
-		all = slices.Concat(all, e.flooded, e.neighbour, e.others)
+		all = slices.Concat(all, e.flooded, e.neighbour, e.slow, e.slowNeighbour, e.others)
 	}
 	if o.wants(fanoutScenario) {
 		all = append(all, e.fanout...)

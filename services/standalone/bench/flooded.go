@@ -14,6 +14,9 @@ const (
 	// watchRate is how many events a second go to each group of endpoints that is
 	// watched.
 	watchRate = 50
+	// slowFloodRate is how many events a second go to an endpoint that is flooded
+	// because it is slow: several times what it can take.
+	slowFloodRate = 5000
 	// watchAtMost bounds how long a flood is watched.
 	watchAtMost = 10 * time.Minute
 )
@@ -30,22 +33,92 @@ type group struct {
 	calm, beside [][]float64
 }
 
+// flooding is one endpoint that is flooded, and who is watched meanwhile.
+type flooding struct {
+	// key begins those of its figures.
+	key, title string
+	endpoint   *load
+	groups     []*group
+	// flood publishes, and returns when the flood is over.
+	flood func(ctx context.Context, s *system, phase string) (measurement, error)
+}
+
 // floodOne measures how long events are under way to endpoints of other projects,
-// and to another one of the same project, while one endpoint gets as many events
-// as can be published; and before that.
+// and to another one of the same project, while one endpoint gets more events than
+// it can take; and before that.
 func (b *bench) floodOne(ctx context.Context) error {
-	flooded := newLoad("flooded", "the endpoint to be flooded", b.flooded)
-	groups := []*group{
-		{key: "other", title: fmt.Sprintf("%d other projects", len(b.others)), targets: b.others},
-		{key: "same", title: "same project, another endpoint", targets: b.neighbour},
+	for _, f := range []flooding{b.fastFlood(), b.slowFlood()} {
+		if err := b.measureFlood(ctx, f); err != nil {
+			return fmt.Errorf("%s: %w", f.title, err)
+		}
 	}
-	warm := []*load{flooded}
-	for _, g := range groups {
+	return nil
+}
+
+// fastFlood publishes as fast as JetStream takes events to an endpoint that answers
+// at once, and ends when all have been delivered. All processors are busy with it.
+func (b *bench) fastFlood() flooding {
+	f := flooding{
+		key: "flood.", title: fmt.Sprintf("%d events at once to one endpoint", b.floodEvents),
+		endpoint: newLoad("flooded", "the endpoint to be flooded", b.flooded),
+		groups:   b.watched(b.neighbour),
+	}
+	f.flood = func(ctx context.Context, s *system, phase string) (measurement, error) {
+		m, err := b.floodPhase(ctx, s, f.endpoint, phase, b.floodEvents)
+		b.lost += m.lost
+		return m, err
+	}
+	return f
+}
+
+// slowFlood publishes far more events than an endpoint can take that needs a while
+// to answer, and ends when all have been published. There is enough of everything
+// but of that endpoint; what it is still owed then is of no use to anybody.
+func (b *bench) slowFlood() flooding {
+	f := flooding{
+		key:      "flood.slow.",
+		title:    fmt.Sprintf("%d events, %d/s, to one endpoint that takes %s", b.floodEvents, slowFloodRate, slowAnswer),
+		endpoint: newLoad("flooded-slow", "the slow endpoint to be flooded", b.slow),
+		groups:   b.watched(b.slowNeighbour),
+	}
+	f.flood = func(ctx context.Context, s *system, phase string) (m measurement, err error) {
+		schedules, err := s.scheduled(ctx)
+		if err != nil {
+			return m, err
+		}
+		started := time.Now()
+		r := rhythm{phase: phase, count: b.floodEvents, rate: slowFloodRate}
+		if err := second(s.calm(ctx, r, f.endpoint.targets...)); err != nil {
+			return m, err
+		}
+		m.published = time.Since(started)
+		if m.report, err = b.receiver.report(ctx, phase, 0, 0); err != nil {
+			return m, err
+		}
+		m.rate = float64(m.Distinct) / m.published.Seconds()
+		after, err := s.scheduled(ctx)
+		m.scheduled = after - schedules
+		return m, err
+	}
+	return f
+}
+
+// watched is who is watched during a flood.
+func (b *bench) watched(neighbour []target) []*group {
+	return []*group{
+		{key: "other", title: fmt.Sprintf("%d other projects", len(b.others)), targets: b.others},
+		{key: "same", title: "same project, another endpoint", targets: neighbour},
+	}
+}
+
+func (b *bench) measureFlood(ctx context.Context, f flooding) error {
+	warm := []*load{f.endpoint}
+	for _, g := range f.groups {
 		warm = append(warm, newLoad(g.key, g.title, g.targets))
 	}
-	needs := surroundings{name: floodScenario, warm: warm, settings: []string{"SHUTDOWN_GRACE=0s"}}
+	needs := surroundings{name: f.key + floodScenario, warm: warm, settings: []string{"SHUTDOWN_GRACE=0s"}}
 	return b.within(ctx, needs, func(s *system) error {
-		calm, err := b.watch(ctx, s, groups, b.calmCount(watchRate), nil)
+		calm, err := b.watch(ctx, s, f.groups, b.calmCount(watchRate), nil)
 		if err != nil {
 			return err
 		}
@@ -54,18 +127,17 @@ func (b *bench) floodOne(ctx context.Context) error {
 		}
 		used := b.meter(s.pid)
 		var m measurement
-		beside, err := b.watch(ctx, s, groups, int(watchAtMost.Seconds())*watchRate, func(ctx context.Context, phase string) (err error) {
-			m, err = b.floodPhase(ctx, s, flooded, phase, b.floodEvents)
+		beside, err := b.watch(ctx, s, f.groups, int(watchAtMost.Seconds())*watchRate, func(ctx context.Context, phase string) (err error) {
+			m, err = f.flood(ctx, s, phase)
 			return err
 		})
 		if err != nil {
 			return err
 		}
-		b.lost += m.lost
-		for i, g := range groups {
+		for i, g := range f.groups {
 			g.calm, g.beside = calm[i], beside[i]
 		}
-		b.noteFlood(groups, m, used()["system"])
+		b.noteFlood(f, m, used()["system"])
 		return nil
 	})
 }
@@ -132,10 +204,10 @@ func byTarget(sent, arrived []int64, targets int) [][]float64 {
 	return all
 }
 
-func (b *bench) noteFlood(groups []*group, m measurement, used usage) {
-	section := fmt.Sprintf("%d events to one endpoint, %d/s to others meanwhile", b.floodEvents, watchRate)
-	note := func(key, label string, value float64) { b.figures.add(section, "flood."+key, label, value) }
-	for _, g := range groups {
+func (b *bench) noteFlood(f flooding, m measurement, used usage) {
+	section := fmt.Sprintf("%s, %d/s to others meanwhile", f.title, watchRate)
+	note := func(key, label string, value float64) { b.figures.add(section, f.key+key, label, value) }
+	for _, g := range f.groups {
 		calm, beside := slices.Concat(g.calm...), slices.Concat(g.beside...)
 		for _, p := range percentiles() {
 			during, before := percentile(beside, p.share), percentile(calm, p.share)

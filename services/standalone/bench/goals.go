@@ -49,6 +49,8 @@ func goals() []goal {
 		{"hanging.rate.ratio", "healthy deliveries/s beside such, over without", atLeast(0.8)},
 		{"flood.other.p99.ratio", "p99 of other projects during a flood, over before", atMost(2)},
 		{"flood.same.p99.ratio", "p99 of the same project's other endpoint, over before", atMost(2)},
+		{"flood.slow.other.p99.ratio", "p99 of other projects while a slow endpoint is flooded, over before", atMost(2)},
+		{"flood.slow.same.p99.ratio", "p99 of the same project's other endpoint, over before", atMost(2)},
 		{"registry.load", "start with many webhooks until ready, s", atMost(5)},
 		{"registry.bytes", "memory of a webhook, bytes", atMost(1024)},
 		{"registry.match.ratio", "matching among many webhooks, over among 100", atMost(2)},

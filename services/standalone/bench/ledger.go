@@ -133,6 +133,12 @@ func (l *ledger) report(p *phase) report {
 	return r
 }
 
+const (
+	// slowPath ends the path of an endpoint that takes slowAnswer to answer.
+	slowPath   = "/slow"
+	slowAnswer = 50 * time.Millisecond
+)
+
 // ServeHTTP is a receiver that does as little as one can: read, note, answer.
 func (l *ledger) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	size, err := io.Copy(io.Discard, r.Body)
@@ -141,6 +147,12 @@ func (l *ledger) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	l.note(r.Header.Get(signature.HeaderID), r.URL.Path, size, time.Now())
+	if strings.HasSuffix(r.URL.Path, slowPath) {
+		select {
+		case <-time.After(slowAnswer):
+		case <-r.Context().Done():
+		}
+	}
 	_, _ = io.WriteString(w, "ok") // a sender that went away needs no answer
 }
 
