@@ -205,6 +205,12 @@ func Bucket(s Settings) jetstream.KeyValueConfig {
 	}
 }
 
+// PullHeartbeat is how often a consumer says that it is there while it has nothing
+// to give. Whoever hears nothing for twice as long asks again: the server that
+// knew of the question may have died, and a client that is connected to another
+// one would not notice for half a minute otherwise.
+const PullHeartbeat = 2 * time.Second
+
 // Consumption is what a service chooses about one of its consumers.
 type Consumption struct {
 	// AckWait is how long a message may stay unsettled before it is given to

@@ -191,6 +191,9 @@ func (a *App) dispatch(ctx context.Context, nc *nats.Conn, js jetstream.JetStrea
 			// Several for each event: it may be wanted by many webhooks, and a burst at
 			// one endpoint leaves places to others.
 			MaxWaiting: 16 * a.config.MaxUnsettled,
+			// So that three dispatchers' lines to one endpoint leave a quarter of what its
+			// part of the projects may have unsettled.
+			MaxLine: max(1, a.config.MaxUnsettled/topology.Partitions/4),
 		},
 	})
 	taking := intake.New(intake.Parts{

@@ -8,6 +8,8 @@ import (
 	"github.com/cenkalti/backoff/v4"
 	"github.com/nats-io/nats.go/jetstream"
 	"go.uber.org/zap"
+
+	"github.com/dembrane/webhooks/pkg/topology"
 )
 
 // consumption is one durable consumer and who handles its messages.
@@ -55,6 +57,7 @@ func start(ctx context.Context, js jetstream.JetStream, c consumption, log *zap.
 	}
 	consuming, err := consumer.Consume(func(msg jetstream.Msg) { c.handle(ctx, msg) },
 		c.prefetch,
+		jetstream.PullHeartbeat(topology.PullHeartbeat),
 		jetstream.ConsumeErrHandler(func(_ jetstream.ConsumeContext, err error) {
 			log.Warn("consumer reported an error", zap.Error(err))
 		}))

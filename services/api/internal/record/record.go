@@ -127,7 +127,8 @@ func (r *Recorder) consume(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("open consumer %s: %w", topology.ConsumerRecord, err)
 	}
-	messages, err := consumer.Messages(jetstream.PullMaxMessagesWithBytesLimit(batchMessages, prefetchBytes))
+	messages, err := consumer.Messages(jetstream.PullMaxMessagesWithBytesLimit(batchMessages, prefetchBytes),
+		jetstream.PullHeartbeat(topology.PullHeartbeat), jetstream.WithMessagesErrOnMissingHeartbeat(false))
 	if err != nil {
 		return fmt.Errorf("pull records: %w", err)
 	}

@@ -60,7 +60,7 @@ func start(t *testing.T, answer http.HandlerFunc) *fixture {
 	f.Deliverer = New(Parts{
 		Registry: f.registered(receiver.URL), Client: client, JetStream: js, Log: zaptest.NewLogger(t),
 		Metrics: prometheus.NewRegistry(), Retries: Retries{Attempts: 3, First: time.Hour, Multiplier: 1},
-		Lanes: lane.Limits{Concurrency: 4, MaxWait: time.Second, MaxInFlight: 100, MaxWaiting: 100, MaxBytes: 1 << 20},
+		Lanes: lane.Limits{Concurrency: 4, MaxWait: time.Second, MaxInFlight: 100, MaxWaiting: 100, MaxLine: 100, MaxBytes: 1 << 20},
 	})
 	return f
 }

