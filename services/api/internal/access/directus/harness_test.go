@@ -1,6 +1,7 @@
 package directus_test
 
 import (
+	"net/url"
 	"testing"
 	"time"
 
@@ -38,8 +39,14 @@ func start(tb testing.TB, changes ...func(*directus.Options)) *world {
 // connect makes one more driver for the same Directus.
 func (w *world) connect(changes ...func(*directus.Options)) *directus.Driver {
 	w.t.Helper()
+	return connectTo(w, w.server.URL(), changes...)
+}
+
+// connectTo makes a driver for any Directus, by the clock of the world.
+func connectTo(w *world, base *url.URL, changes ...func(*directus.Options)) *directus.Driver {
+	w.t.Helper()
 	options := directus.Options{
-		BaseURL: w.server.URL(), Token: secret.New(directustest.ReaderToken), Secret: secret.New(directustest.Secret),
+		BaseURL: base, Token: secret.New(directustest.ReaderToken), Secret: secret.New(directustest.Secret),
 		Timeout: 10 * time.Second, CacheTTL: 30 * time.Second, CacheSize: 1000, Now: w.clock, Log: zap.NewNop(),
 	}
 	for _, change := range changes {

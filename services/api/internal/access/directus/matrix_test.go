@@ -15,12 +15,14 @@ func tier(current string) error { return &access.TierError{Current: current} }
 
 // Who × what × tier: a row for every rule, and one for each of its neighbours.
 // Read stands for Withdraw, too.
-func TestWhoMayDoWhat(t *testing.T) {
+func TestWhoMayDoWhat(t *testing.T) { whoMayDoWhat(t, start(t)) }
+
+func whoMayDoWhat(t *testing.T, w *world) {
+	t.Helper()
 	const ( // shorter than the table is wide
 		no, none, out = "permission", "project", "user"
 	)
 	refusal := map[string]error{no: access.ErrPermission, none: access.ErrProject, out: access.ErrUser}
-	w := start(t)
 	for _, row := range []struct {
 		rule          string
 		user, project int
@@ -124,8 +126,10 @@ func TestAnUnknownActionNeedsTheTier(t *testing.T) {
 	require.Equal(t, tier("free"), w.authorize(w.jwt(Owner), Free, access.Action(0)))
 }
 
-func TestStaffMayDoEverythingThatExists(t *testing.T) {
-	w := start(t)
+func TestStaffMayDoEverythingThatExists(t *testing.T) { staffMayDoEverything(t, start(t)) }
+
+func staffMayDoEverything(t *testing.T, w *world) {
+	t.Helper()
 	for name, token := range map[string]string{
 		"by a JWT":               w.jwtWith(Staff, map[string]any{"admin_access": true}),
 		"by a JWT with no role":  w.jwtWith(PolicyAdmin, map[string]any{"admin_access": true, "role": nil}),
@@ -150,8 +154,8 @@ func TestStaffMayDoEverythingThatExists(t *testing.T) {
 	}
 }
 
-func TestStaticTokens(t *testing.T) {
-	w := start(t)
+func staticTokens(t *testing.T, w *world) {
+	t.Helper()
 	for token, want := range map[string]error{
 		"static-token-of-static-owner": nil,
 		"static-token-of-outsider":     access.ErrProject,
@@ -162,6 +166,11 @@ func TestStaticTokens(t *testing.T) {
 	} {
 		require.Equal(t, want, w.authorize(token, Changemaker, access.Change), token)
 	}
+}
+
+func TestStaticTokens(t *testing.T) {
+	w := start(t)
+	staticTokens(t, w)
 	// Somebody without access to Directus's app is told apart from nobody all the same.
 	w.server.Change(func(world *World) {
 		role := "admin"

@@ -15,8 +15,10 @@ import (
 
 // A scope is exactly what Authorize allows to read, for everybody: the two go
 // different ways through the same rules.
-func TestAScopeIsWhatMayBeRead(t *testing.T) {
-	w := start(t)
+func TestAScopeIsWhatMayBeRead(t *testing.T) { scopeIsWhatMayBeRead(t, start(t)) }
+
+func scopeIsWhatMayBeRead(t *testing.T, w *world) {
+	t.Helper()
 	for user := directustest.Owner; user <= directustest.Suspended; user++ {
 		token := w.jwt(user)
 		var want []string

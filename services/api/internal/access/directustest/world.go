@@ -136,6 +136,9 @@ func columns() tables {
 	}.tables()
 }
 
+// Fields is an item as the wire has it.
+func Fields[T any](item T) map[string]any { return wire([]T{item})[0] }
+
 func wire[T any](items []T) []row {
 	list := make([]row, len(items))
 	for i, item := range items {
