@@ -59,7 +59,7 @@ func (b *bench) floodOne(ctx context.Context) error {
 // at once, and ends when all have been delivered. All processors are busy with it.
 func (b *bench) fastFlood() flooding {
 	f := flooding{
-		key: "flood.", title: fmt.Sprintf("%d events at once to one endpoint", b.floodEvents),
+		key: "flood", title: fmt.Sprintf("%d events at once to one endpoint", b.floodEvents),
 		endpoint: newLoad("flooded", "the endpoint to be flooded", b.flooded),
 		groups:   b.watched(b.neighbour),
 	}
@@ -76,7 +76,7 @@ func (b *bench) fastFlood() flooding {
 // but of that endpoint; what it is still owed then is of no use to anybody.
 func (b *bench) slowFlood() flooding {
 	f := flooding{
-		key:      "flood.slow.",
+		key:      "flood.slow",
 		title:    fmt.Sprintf("%d events, %d/s, to one endpoint that takes %s", b.floodEvents, slowFloodRate, slowAnswer),
 		endpoint: newLoad("flooded-slow", "the slow endpoint to be flooded", b.slow),
 		groups:   b.watched(b.slowNeighbour),
@@ -116,7 +116,7 @@ func (b *bench) measureFlood(ctx context.Context, f flooding) error {
 	for _, g := range f.groups {
 		warm = append(warm, newLoad(g.key, g.title, g.targets))
 	}
-	needs := surroundings{name: f.key + floodScenario, warm: warm, settings: []string{"SHUTDOWN_GRACE=0s"}}
+	needs := surroundings{name: f.key, warm: warm, settings: []string{"SHUTDOWN_GRACE=0s"}}
 	return b.within(ctx, needs, func(s *system) error {
 		calm, err := b.watch(ctx, s, f.groups, b.calmCount(watchRate), nil)
 		if err != nil {
@@ -206,7 +206,7 @@ func byTarget(sent, arrived []int64, targets int) [][]float64 {
 
 func (b *bench) noteFlood(f flooding, m measurement, used usage) {
 	section := fmt.Sprintf("%s, %d/s to others meanwhile", f.title, watchRate)
-	note := func(key, label string, value float64) { b.figures.add(section, f.key+key, label, value) }
+	note := func(key, label string, value float64) { b.figures.add(section, f.key+"."+key, label, value) }
 	for _, g := range f.groups {
 		calm, beside := slices.Concat(g.calm...), slices.Concat(g.beside...)
 		for _, p := range percentiles() {

@@ -44,7 +44,11 @@ func profile(ctx context.Context, o plan, progress io.Writer) error {
 	if err := b.sample("register", func() error { return s.register(ctx, b.registered(b.plan)) }); err != nil {
 		return err
 	}
-	for each, events := range map[*load]int{b.one: b.events, b.many: b.events, b.large: b.largeEvents} {
+	for _, each := range []*load{b.one, b.many, b.large} {
+		events := b.events
+		if each == b.large {
+			events = b.largeEvents
+		}
 		if err := b.warmUp(ctx, s, each); err != nil {
 			return err
 		}

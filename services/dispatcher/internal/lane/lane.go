@@ -27,7 +27,8 @@ const (
 	// burstFor is how long an endpoint must have been busy before the length of its
 	// line means anything.
 	burstFor = 200 * time.Millisecond
-	// quickly is how soon a line must have passed to be longer than MaxLine.
+	// quickly is how soon a line must have passed to be longer than MaxLine: then it
+	// gives the places that it takes from others back before they are missed.
 	quickly = 500 * time.Millisecond
 	// patience is how many times LANE_MAX_WAIT what is in line already may come to
 	// wait, before it is taken out: a short delay is not worth two more messages.
@@ -138,16 +139,10 @@ func (own *lane[T]) fresh(now time.Time) bool {
 	return own.spacing == 0 && own.inFlight > 0 && now.Sub(own.busy) < freshFor
 }
 
-// crowds reports whether as many in line take the places of others: what is in line
-// is unsettled, and of that there is a limit for all that are taken in together.
-// Lines that pass quickly give the places back before anybody misses them.
-func (own *lane[T]) crowds(inLine int, now time.Time, limits Limits) bool {
-	switch {
-	case inLine <= limits.MaxLine, own.inFlight > 0 && now.Sub(own.busy) < burstFor:
-		return false
-	default:
-		return own.turn(now, limits)*time.Duration(inLine) > quickly
-	}
+// bursting reports whether the endpoint has been busy for too short a time for the
+// length of its line to mean anything.
+func (own *lane[T]) bursting(now time.Time) bool {
+	return own.inFlight > 0 && now.Sub(own.busy) < burstFor
 }
 
 // trim takes from the end of the line what would wait too long at the pace of now,
@@ -163,12 +158,13 @@ func (own *lane[T]) trim(now time.Time, limits Limits) []Next[T] {
 		own.starved = now
 		return own.park(0, now.Add(limits.MaxWait), Busy, now, limits)
 	}
-	keep := len(own.line)
+	keep, turn := len(own.line), own.turn(now, limits)
 	if !own.fresh(now) {
-		keep = min(keep, int(patience*limits.MaxWait/own.turn(now, limits)))
+		keep = min(keep, int(patience*limits.MaxWait/turn))
 	}
-	if own.crowds(keep-keep/5, now, limits) { // a fifth more is not worth it either
-		keep = max(limits.MaxLine, int(quickly/own.turn(now, limits)))
+	most := max(limits.MaxLine, int(quickly/turn))
+	if keep > most+most/4 && !own.bursting(now) { // a little more is not worth two more messages either
+		keep = most
 	}
 	if keep >= len(own.line) {
 		return nil

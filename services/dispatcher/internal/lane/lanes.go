@@ -67,8 +67,9 @@ type Limits struct {
 	MaxInFlight int
 	// MaxWaiting is the number of deliveries in all lines.
 	MaxWaiting int
-	// MaxLine is the number of deliveries in one line that does not move quickly: so
-	// many may be taken of what is taken in together with others'.
+	// MaxLine is the number of deliveries in one line that does not move quickly. What
+	// is in line is unsettled, and of that there is a limit for all that are taken in
+	// together.
 	MaxLine int
 	// MaxBytes is what all deliveries under way and in line hold in memory.
 	MaxBytes int64
@@ -183,12 +184,15 @@ func (l *Lanes[T]) fits(own *lane[T], bytes int64) bool {
 
 // mayWait reports whether there is a place in line: when the turn comes soon, or
 // nothing is known of the endpoint yet; as long as the line keeps nobody else from
-// being taken in; and in three quarters of the places that others leave only. What waits is called by an attempt that ends, at its own
-// endpoint or at any, or by the tending.
+// being taken in; and in three quarters of the places that others leave only. What
+// waits is called by an attempt that ends, at its own endpoint or at any, or by the
+// tending.
 func (l *Lanes[T]) mayWait(own *lane[T], wait time.Duration, now time.Time) bool {
 	free := l.limits.MaxWaiting - l.waiting
 	switch {
-	case len(own.line) >= 3*free || own.breaker.probing(), own.crowds(len(own.line)+1, now, l.limits):
+	case len(own.line) >= 3*free, own.breaker.probing():
+		return false
+	case len(own.line) >= l.limits.MaxLine && wait > quickly && !own.bursting(now):
 		return false
 	default:
 		return wait <= l.limits.MaxWait || own.fresh(now)

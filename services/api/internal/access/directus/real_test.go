@@ -142,8 +142,9 @@ const (
 // load gives it a world, and takes away what is left of the last one.
 func (r *realDirectus) load(t *testing.T, world directustest.World) {
 	t.Helper()
-	for _, name := range slices.Backward(realCollections()) {
-		r.drop(t, "collections/"+name)
+	tables := realTables(world)
+	for _, table := range slices.Backward(tables) {
+		r.drop(t, "collections/"+table.name)
 	}
 	for _, user := range world.Users {
 		if user.Token != directustest.AdminToken {
@@ -154,26 +155,34 @@ func (r *realDirectus) load(t *testing.T, world directustest.World) {
 	for _, policy := range []string{appPolicy, adminPolicy, readerPolicy} {
 		r.drop(t, "policies/"+policy)
 	}
-	r.collection(t, "billing_account", directustest.Fields(directustest.BillingAccount{}))
-	r.collection(t, "app_user", directustest.Fields(directustest.AppUser{}))
-	r.collection(t, "project", directustest.Fields(directustest.Project{}))
-	r.collection(t, "project_membership", directustest.Fields(directustest.ProjectMembership{}))
-	r.collection(t, "workspace", directustest.Fields(directustest.Workspace{}))
-	r.collection(t, "workspace_membership", directustest.Fields(directustest.WorkspaceMembership{}))
-	r.collection(t, "org_membership", directustest.Fields(directustest.OrgMembership{}))
+	for _, table := range tables {
+		r.collection(t, table.name, table.fields)
+	}
 	r.make(t, "relations", map[string]any{"collection": "workspace", "field": "billing_account_id", "related_collection": "billing_account"})
-	r.make(t, "items/billing_account", world.BillingAccounts)
-	r.make(t, "items/app_user", world.AppUsers)
-	r.make(t, "items/project", world.Projects)
-	r.make(t, "items/project_membership", world.ProjectMemberships)
-	r.make(t, "items/workspace", world.Workspaces)
-	r.make(t, "items/workspace_membership", world.WorkspaceMemberships)
-	r.make(t, "items/org_membership", world.OrgMemberships)
+	for _, table := range tables {
+		r.make(t, "items/"+table.name, table.items)
+	}
 	r.people(t, world)
 }
 
-func realCollections() []string {
-	return []string{"billing_account", "app_user", "project", "project_membership", "workspace", "workspace_membership", "org_membership"}
+// realTable is a collection: the fields that each item has, and the items.
+type realTable struct {
+	name   string
+	fields map[string]any
+	items  any
+}
+
+// realTables are in an order in which what is referred to comes first.
+func realTables(world directustest.World) []realTable {
+	return []realTable{
+		{"billing_account", directustest.Fields(directustest.BillingAccount{}), world.BillingAccounts},
+		{"app_user", directustest.Fields(directustest.AppUser{}), world.AppUsers},
+		{"project", directustest.Fields(directustest.Project{}), world.Projects},
+		{"project_membership", directustest.Fields(directustest.ProjectMembership{}), world.ProjectMemberships},
+		{"workspace", directustest.Fields(directustest.Workspace{}), world.Workspaces},
+		{"workspace_membership", directustest.Fields(directustest.WorkspaceMembership{}), world.WorkspaceMemberships},
+		{"org_membership", directustest.Fields(directustest.OrgMembership{}), world.OrgMemberships},
+	}
 }
 
 // collection makes one with these fields.
