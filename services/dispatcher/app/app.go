@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime"
 	"time"
 
 	"github.com/cenkalti/backoff/v4"
@@ -171,6 +172,11 @@ func (a *App) ensure(ctx context.Context, js jetstream.JetStream) (events jetstr
 	return events, nil
 }
 
+// keepBusy is how many attempts at once there may be for each processor, however
+// many goroutines wait for it: more made no delivery quicker, and fewer made some
+// slower.
+const keepBusy = 128
+
 // dispatch is the dispatcher.
 func (a *App) dispatch(ctx context.Context, nc *nats.Conn, js jetstream.JetStream, events jetstream.Stream) error {
 	renderer := payload.Renderer{AdminBaseURL: a.config.AdminBaseURL}
@@ -188,6 +194,7 @@ func (a *App) dispatch(ctx context.Context, nc *nats.Conn, js jetstream.JetStrea
 		Lanes: lane.Limits{
 			Concurrency: a.config.LaneConcurrency, MaxWait: a.config.LaneMaxWait,
 			MaxInFlight: a.config.MaxInFlight, MaxBytes: a.config.MaxInFlightBytes,
+			MinInFlight: keepBusy * runtime.GOMAXPROCS(0),
 			// Several for each event: it may be wanted by many webhooks, and a burst at
 			// one endpoint leaves places to others.
 			MaxWaiting: 16 * a.config.MaxUnsettled,

@@ -58,6 +58,11 @@ func (b *bench) compare(ctx context.Context, s *system, each *load, events int) 
 		return err
 	}
 	delivering := func() (err error) {
+		// The raw loop never closes a connection. The dispatcher has closed those that
+		// were unused while a log was waited for.
+		if err := b.warmUp(ctx, s, each); err != nil {
+			return err
+		}
 		c.whole, err = b.deliver(ctx, s, each, events)
 		return err
 	}

@@ -173,10 +173,15 @@ func (d *Deliverer) leave(next lane.Next[*Delivery]) {
 func (d *Deliverer) Run(ctx context.Context) error {
 	tick := time.NewTimer(tendEvery)
 	defer tick.Stop()
+	look := time.NewTicker(strainEvery)
+	defer look.Stop()
+	strain := newStrain()
 	for {
 		select {
 		case <-ctx.Done():
 			return nil
+		case <-look.C:
+			d.follow(strain)
 		case <-d.poke:
 			tick.Reset(tendSoon)
 		case <-tick.C:

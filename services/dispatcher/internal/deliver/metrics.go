@@ -28,6 +28,11 @@ func newMetrics(r prometheus.Registerer, load func() lane.Load) *metrics {
 			func(l lane.Load) int { return l.InFlight },
 		},
 		{
+			"webhooks_attempts_in_flight_limit",
+			"Attempts that may be under way: MAX_IN_FLIGHT, or fewer since the processors could not follow. Near webhooks_attempts_in_flight and below MAX_IN_FLIGHT for long: more CPU or replicas.",
+			func(l lane.Load) int { return l.Allowed },
+		},
+		{
 			"webhooks_deliveries_waiting",
 			"Deliveries that wait in memory for their turn at their endpoint, for about LANE_MAX_WAIT at most. Lasting thousands mean more is published than delivered: look at CPU, add replicas.",
 			func(l lane.Load) int { return l.Waiting },

@@ -11,6 +11,7 @@
 //	pace.go     how quickly attempts end        (so how long a line takes)
 //	breaker.go  whether any may be made at all  (open, probe, closed)
 //	lane.go     one endpoint: all of it together
+//	bound.go    how many attempts at once altogether (as the processors can follow)
 //	lanes.go    all endpoints, and what they share
 //
 // The package is pure: time is a parameter, nothing is sent, nothing sleeps.

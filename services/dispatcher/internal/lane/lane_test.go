@@ -13,7 +13,7 @@ import (
 
 // production is what the settings come to by default.
 func production() lane.Limits {
-	return lane.Limits{Concurrency: 32, MaxWait: 2 * time.Second, MaxInFlight: 2048, MaxWaiting: 16384, MaxLine: 341, MaxBytes: 256 << 20}
+	return lane.Limits{Concurrency: 32, MaxWait: 2 * time.Second, MaxInFlight: 2048, MinInFlight: 256, MaxWaiting: 16384, MaxLine: 341, MaxBytes: 256 << 20}
 }
 
 func TestCase33AThousandHangingEndpointsLeaveRoomForOneMore(t *testing.T) {

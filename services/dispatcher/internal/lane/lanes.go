@@ -65,6 +65,8 @@ type Limits struct {
 	MaxWait time.Duration
 	// MaxInFlight is the number of attempts under way at once to all endpoints.
 	MaxInFlight int
+	// MinInFlight is how many of them there may be however busy the processors are.
+	MinInFlight int
 	// MaxWaiting is the number of deliveries in all lines.
 	MaxWaiting int
 	// MaxLine is the number of deliveries in one line that does not move quickly. What
@@ -103,6 +105,7 @@ type Lanes[T any] struct {
 	mu       sync.Mutex
 	lanes    map[string]*lane[T]
 	inFlight int
+	bound    bound // of inFlight
 	waiting  int
 	bytes    int64
 	starved  []*lane[T] // wait for a slot although nothing is under way to them
@@ -111,7 +114,7 @@ type Lanes[T any] struct {
 
 // New returns empty lanes.
 func New[T any](limits Limits) *Lanes[T] {
-	return &Lanes[T]{limits: limits, lanes: map[string]*lane[T]{}}
+	return &Lanes[T]{limits: limits, lanes: map[string]*lane[T]{}, bound: newBound(limits)}
 }
 
 // Offer asks for a turn of a delivery.
@@ -166,12 +169,12 @@ func spacing(maxPerSecond float64) time.Duration {
 // share reports whether the endpoint may have one more of the slots that all
 // share. It gets a part of what is free only: the more endpoints hang, the fewer
 // attempts each can hold, so there is room left for the first attempts to one
-// more until there are about as many of them as MaxInFlight. While a quarter of
-// MaxInFlight is free, every endpoint gets its own limit.
+// more until there are about as many of them as may be. While a quarter of what may
+// be is free, every endpoint gets its own limit.
 func (l *Lanes[T]) share(own *lane[T]) bool {
 	const shares = 4
-	free := l.limits.MaxInFlight - l.inFlight
-	return own.inFlight*l.limits.MaxInFlight < shares*l.limits.Concurrency*free
+	free := l.bound.value - l.inFlight
+	return own.inFlight*l.bound.value < shares*l.limits.Concurrency*free
 }
 
 // fits reports whether the endpoint may hold this much more memory: never more
@@ -242,7 +245,7 @@ func (l *Lanes[T]) starve(own *lane[T], now time.Time) {
 // in which they came to be without.
 func (l *Lanes[T]) feed(now time.Time) []Next[T] {
 	var next []Next[T]
-	for len(l.starved) > 0 && l.inFlight < l.limits.MaxInFlight {
+	for len(l.starved) > 0 && l.inFlight < l.bound.value {
 		own := l.starved[0]
 		l.starved[0] = nil
 		l.starved = l.starved[1:]
@@ -293,6 +296,17 @@ func (l *Lanes[T]) Tend(now time.Time) (leaving []Next[T], again time.Time) {
 		}
 	}
 	return leaving, again
+}
+
+// Strained tells how many goroutines of this process wait for each of its
+// processors; it is to be called many times a second. From it follows how many
+// attempts may be under way: between MinInFlight and MaxInFlight. It returns the
+// deliveries that leave their lines because there may be more than before.
+func (l *Lanes[T]) Strained(perProcessor float64, now time.Time) []Next[T] {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.bound.learn(perProcessor, l.inFlight)
+	return l.feed(now)
 }
 
 // soon is the least time between two calls of [Lanes.Tend] for the sake of rate
@@ -364,13 +378,15 @@ type Load struct {
 	Lanes, Broken int
 	// InFlight attempts are under way, and Waiting deliveries stand in line.
 	InFlight, Waiting int
+	// Allowed is how many attempts may be under way at once.
+	Allowed int
 }
 
 // Load tells what goes through the lanes.
 func (l *Lanes[T]) Load() Load {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	load := Load{Lanes: len(l.lanes), InFlight: l.inFlight, Waiting: l.waiting}
+	load := Load{Lanes: len(l.lanes), InFlight: l.inFlight, Waiting: l.waiting, Allowed: l.bound.value}
 	for _, own := range l.lanes {
 		if own.breaker.probing() {
 			load.Broken++

@@ -115,13 +115,7 @@ func (m *model) leaveAny(t require.TestingT, next lane.Next[int]) {
 
 // full reports whether every slot is taken, so that any attempt that ends calls
 // those that have none.
-func (m *model) full() bool {
-	inFlight := 0
-	for _, attempts := range m.inFlight {
-		inFlight += len(attempts)
-	}
-	return inFlight >= m.limits.MaxInFlight
-}
+func (m *model) full() bool { return m.inFlightAll() >= m.lanes.Load().Allowed }
 
 func (m *model) leave(t require.TestingT, endpoint string, next lane.Next[int]) {
 	require.True(t, m.waiting[endpoint][next.Delivery], "it was not in line")
@@ -146,13 +140,12 @@ func (m *model) tend(t require.TestingT) time.Time {
 }
 
 func (m *model) check(t require.TestingT) {
-	inFlight, waiting := 0, 0
+	inFlight, waiting := m.inFlightAll(), 0
 	for endpoint, attempts := range m.inFlight {
 		require.LessOrEqual(t, len(attempts), m.limits.Concurrency, endpoint)
-		inFlight += len(attempts)
 	}
 	for endpoint, line := range m.waiting {
-		if len(line) > 0 && m.rates[endpoint] == 0 && inFlight < m.limits.MaxInFlight {
+		if len(line) > 0 && m.rates[endpoint] == 0 && !m.full() {
 			require.NotEmpty(t, m.inFlight[endpoint], "nobody calls what waits at %s", endpoint)
 		}
 		waiting += len(line)
@@ -162,6 +155,8 @@ func (m *model) check(t require.TestingT) {
 	load := m.lanes.Load()
 	require.Equal(t, inFlight, load.InFlight)
 	require.Equal(t, waiting, load.Waiting)
+	require.GreaterOrEqual(t, load.Allowed, min(max(1, m.limits.MinInFlight), m.limits.MaxInFlight))
+	require.LessOrEqual(t, load.Allowed, m.limits.MaxInFlight)
 }
 
 // endAll ends what is under way and what waits for it, well.
@@ -183,10 +178,12 @@ func (m *model) endAll(t require.TestingT) {
 }
 
 func drawLimits(t *rapid.T) lane.Limits {
+	inFlight := rapid.IntRange(1, 40).Draw(t, "max in flight")
 	return lane.Limits{
 		Concurrency: rapid.IntRange(1, 8).Draw(t, "concurrency"),
 		MaxWait:     time.Duration(rapid.IntRange(0, 2000).Draw(t, "max wait")) * time.Millisecond,
-		MaxInFlight: rapid.IntRange(1, 40).Draw(t, "max in flight"),
+		MaxInFlight: inFlight,
+		MinInFlight: rapid.IntRange(0, inFlight).Draw(t, "min in flight"),
 		MaxWaiting:  rapid.IntRange(1, 200).Draw(t, "max waiting"),
 		MaxLine:     rapid.IntRange(0, 200).Draw(t, "max line"),
 		MaxBytes:    rapid.Int64Range(1000, 100_000).Draw(t, "max bytes"),
@@ -230,6 +227,9 @@ func TestLanesKeepTheirPromises(t *testing.T) {
 				m.now = m.now.Add(time.Duration(rapid.IntRange(1, 30000).Draw(t, "ms")) * time.Millisecond)
 			},
 			"tend": func(t *rapid.T) { m.tend(t) },
+			"processors are busy": func(t *rapid.T) {
+				m.strain(t, rapid.Float64Range(0, 50).Draw(t, "wait for each"), rapid.IntRange(1, 20).Draw(t, "times"))
+			},
 			"clear": func(t *rapid.T) {
 				if rapid.IntRange(0, 9).Draw(t, "rarely") != 0 {
 					t.Skip("a process stops once")
