@@ -56,6 +56,8 @@ func Decode(contentType string, data []byte) (*webhooksv1.Event, error) {
 	e := new(webhooksv1.Event)
 	if encoding == Protobuf {
 		err = proto.Unmarshal(data, e)
+	} else if plain, ok := readPlain(data); ok {
+		e = plain
 	} else {
 		err = protojson.UnmarshalOptions{DiscardUnknown: true}.Unmarshal(data, e)
 	}
