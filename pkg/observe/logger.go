@@ -27,6 +27,8 @@ const (
 
 // NewLogger writes JSON lines to w, from the given level on: "debug", "info",
 // "warn" or "error". Nothing is sampled: one line an attempt means every attempt.
+// When there are many, they reach w some milliseconds late and together, but for
+// warnings and errors; call Sync before the process ends.
 func NewLogger(level string, w io.Writer) (*zap.Logger, error) {
 	parsed, err := ParseLevel(level)
 	if err != nil {
@@ -37,9 +39,14 @@ func NewLogger(level string, w io.Writer) (*zap.Logger, error) {
 	encoding.MessageKey = "message"
 	encoding.EncodeTime = zapcore.RFC3339NanoTimeEncoder
 	encoding.EncodeDuration = zapcore.MillisDurationEncoder
-	sink := zapcore.Lock(zapcore.AddSync(w))
-	core := zapcore.NewCore(zapcore.NewJSONEncoder(encoding), sink, parsed)
-	return zap.New(core, zap.ErrorOutput(sink)), nil
+	sink := newLines(w)
+	urgent := zap.Hooks(func(line zapcore.Entry) error {
+		if line.Level < zapcore.WarnLevel {
+			return nil
+		}
+		return sink.Sync()
+	})
+	return zap.New(zapcore.NewCore(zapcore.NewJSONEncoder(encoding), sink, parsed), zap.ErrorOutput(sink), urgent), nil
 }
 
 // ParseLevel reads "debug", "info", "warn" or "error".

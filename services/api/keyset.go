@@ -44,6 +44,7 @@ func reencryptAll(config app.Config, stdout, logs io.Writer) error {
 	if err != nil {
 		return err
 	}
+	defer func() { _ = log.Sync() }() // nobody is left to tell
 	ctx, cancel := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer cancel()
 	done, err := app.Reencrypt(ctx, config, log)

@@ -75,6 +75,7 @@ func serve(config app.Config, logs io.Writer) error {
 	if err != nil {
 		return err
 	}
+	defer func() { _ = log.Sync() }() // nobody is left to tell
 	ctx, cancel := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer cancel()
 	api, err := app.New(config, log)

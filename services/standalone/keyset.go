@@ -47,6 +47,7 @@ func (u upkeep) run(settings config.Config, stdout, stderr io.Writer) error {
 	if err != nil {
 		return err
 	}
+	defer func() { _ = log.Sync() }() // nobody is left to tell
 	ctx, cancel := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer cancel()
 	switch {

@@ -88,6 +88,7 @@ func serve(settings config.Config, then show, stdout, stderr io.Writer) error {
 	if err != nil {
 		return err
 	}
+	defer func() { _ = log.Sync() }() // nobody is left to tell
 	debug.SetGCPercent(collectAt)
 	ctx, cancel := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer cancel()
