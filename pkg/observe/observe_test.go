@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -208,4 +209,23 @@ func TestLevels(t *testing.T) {
 		_, err := observe.NewLogger(level, io.Discard)
 		require.ErrorContains(t, err, "debug, info, warn or error", level)
 	}
+}
+
+func TestStrainIsWhatWaitsForAProcessor(t *testing.T) {
+	stop := make(chan struct{})
+	defer close(stop)
+	s := observe.NewStrain()
+	for range 50 * runtime.GOMAXPROCS(0) {
+		go func() {
+			for {
+				select {
+				case <-stop:
+					return
+				default:
+					runtime.Gosched()
+				}
+			}
+		}()
+	}
+	require.Eventually(t, func() bool { return s.PerProcessor() > 20 }, time.Minute, time.Millisecond)
 }

@@ -63,7 +63,7 @@ type Recorder struct {
 	store   attempts
 	js      jetstream.JetStream
 	project func(ctx context.Context, projectID, webhookID string)
-	share   float64
+	rest    rest
 	log     *zap.Logger
 	metrics *Metrics
 	book    *book
@@ -76,7 +76,7 @@ type Parts struct {
 	// Project is called with a webhook that was disabled.
 	Project func(ctx context.Context, projectID, webhookID string)
 	// Share is the largest share of the time, above 0 and up to 1, in which it
-	// may be at work.
+	// may be at work while other parts of this process wait for a processor.
 	Share   float64
 	Log     *zap.Logger
 	Metrics *Metrics
@@ -85,7 +85,8 @@ type Parts struct {
 // New makes a recorder.
 func New(parts Parts) *Recorder {
 	return &Recorder{
-		store: parts.Store, js: parts.JS, project: parts.Project, share: parts.Share, log: parts.Log, metrics: parts.Metrics,
+		store: parts.Store, js: parts.JS, project: parts.Project, log: parts.Log, metrics: parts.Metrics,
+		rest: rest{share: parts.Share, strain: observe.NewStrain().PerProcessor},
 		book: &book{load: parts.Store.Load, merge: parts.Store.MergeHealth, pages: map[string]page{}},
 	}
 }
@@ -134,7 +135,7 @@ func (r *Recorder) consume(ctx context.Context) error {
 	}
 	defer handBackRest(messages)
 	for {
-		batch, err := gather(ctx, messages)
+		batch, err := gather(ctx, messages, r.rest.most())
 		if err != nil {
 			handBack(batch)
 			return err
@@ -144,15 +145,13 @@ func (r *Recorder) consume(ctx context.Context) error {
 			handBack(batch)
 			return err
 		}
-		if r.share > 0 && r.share < 1 {
-			pause(ctx, time.Duration(float64(time.Since(began))*(1/r.share-1)))
-		}
+		r.rest.after(ctx, time.Since(began))
 	}
 }
 
 // gather waits for a message and takes what else is there, up to the bounds of a
-// batch.
-func gather(ctx context.Context, messages jetstream.MessagesContext) ([]jetstream.Msg, error) {
+// batch, of which one is how many bytes.
+func gather(ctx context.Context, messages jetstream.MessagesContext, most int) ([]jetstream.Msg, error) {
 	first, err := messages.Next(jetstream.NextContext(ctx))
 	if err != nil {
 		return nil, fmt.Errorf("wait for records: %w", err)
@@ -160,7 +159,7 @@ func gather(ctx context.Context, messages jetstream.MessagesContext) ([]jetstrea
 	batch := []jetstream.Msg{first}
 	size := len(first.Data())
 	deadline := time.Now().Add(linger)
-	for len(batch) < batchMessages && size < prefetchBytes {
+	for len(batch) < batchMessages && size < most {
 		left := time.Until(deadline)
 		if left <= 0 {
 			break

@@ -11,16 +11,19 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/dembrane/webhooks/pkg/egress"
+	"github.com/dembrane/webhooks/pkg/observe"
 	"github.com/dembrane/webhooks/proto/webhooksv1"
 	"github.com/dembrane/webhooks/services/dispatcher/internal/lane"
 	"github.com/dembrane/webhooks/services/dispatcher/internal/registry"
 )
 
 // tendEvery is how often lanes are looked after, and tendSoon how often when a
-// rate limit asks for it.
+// rate limit asks for it; strainEvery is how often they are told how busy the
+// processors are.
 const (
-	tendEvery = 500 * time.Millisecond
-	tendSoon  = 10 * time.Millisecond
+	tendEvery   = 500 * time.Millisecond
+	tendSoon    = 10 * time.Millisecond
+	strainEvery = 10 * time.Millisecond
 )
 
 var errDraining = errors.New("the process is stopping")
@@ -175,7 +178,7 @@ func (d *Deliverer) Run(ctx context.Context) error {
 	defer tick.Stop()
 	look := time.NewTicker(strainEvery)
 	defer look.Stop()
-	strain := newStrain()
+	strain := observe.NewStrain()
 	for {
 		select {
 		case <-ctx.Done():
@@ -206,6 +209,18 @@ func (d *Deliverer) tend(now time.Time) time.Duration {
 		return tendEvery
 	}
 	return min(max(again.Sub(now), tendSoon), tendEvery)
+}
+
+// follow lets no more attempts begin than the processors can follow.
+func (d *Deliverer) follow(strain *observe.Strain) {
+	d.mu.RLock()
+	defer d.mu.RUnlock()
+	if d.draining {
+		return
+	}
+	for _, next := range d.lanes.Strained(strain.PerProcessor(), d.clock.now()) {
+		d.leave(next)
+	}
 }
 
 // Drain ends the deliverer. Deliveries that wait in line are put on the schedule

@@ -134,7 +134,7 @@ func (c Config) with(natsURL, mongoDBURI string) map[string]string {
 	}
 	if environment["RECORD_SHARE"] == "" {
 		// The embedded database works on the processors that deliveries need.
-		environment["RECORD_SHARE"] = "0.1"
+		environment["RECORD_SHARE"] = "0.05"
 	}
 	maps.Copy(environment, map[string]string{
 		"NATS_URL":              natsURL,
