@@ -5,7 +5,7 @@ import "strings"
 
 // Label is the outcome as logs, metrics and the delivery log write it:
 // "delivered", "retry", "exhausted", "gone", "deleted", "disabled", "expired".
-func (o Outcome) Label() string { return label(o.String(), "OUTCOME_") }
+func (o Outcome) Label() string { return label(outcomeLabels, o) }
 
 // Label is the reason as logs, metrics and the delivery log write it, such as
 // "timeout" or "address_forbidden"; "none" when there is nothing to explain.
@@ -13,13 +13,38 @@ func (r Reason) Label() string {
 	if r == Reason_REASON_UNSPECIFIED {
 		return "none"
 	}
-	return label(r.String(), "REASON_")
+	return label(reasonLabels, r)
 }
 
 // Label is the trigger as logs, metrics and the delivery log write it: "event",
 // "test", "resend" or "replay".
-func (t Trigger) Label() string { return label(t.String(), "TRIGGER_") }
+func (t Trigger) Label() string { return label(triggerLabels, t) }
 
-func label(name, prefix string) string {
-	return strings.ToLower(strings.TrimPrefix(name, prefix))
+// Every attempt is labelled several times, and String looks names up by reflection.
+var (
+	outcomeLabels = labels[Outcome](Outcome_name, "OUTCOME_") //nolint:gochecknoglobals // never changed
+	reasonLabels  = labels[Reason](Reason_name, "REASON_")    //nolint:gochecknoglobals // never changed
+	triggerLabels = labels[Trigger](Trigger_name, "TRIGGER_") //nolint:gochecknoglobals // never changed
+)
+
+// enum is an enum of the contract.
+type enum interface {
+	~int32
+	String() string
+}
+
+func labels[T enum](names map[int32]string, prefix string) map[T]string {
+	all := make(map[T]string, len(names))
+	for number, name := range names {
+		all[T(number)] = strings.ToLower(strings.TrimPrefix(name, prefix))
+	}
+	return all
+}
+
+// label of a value that this build does not know is its number.
+func label[T enum](known map[T]string, value T) string {
+	if name, ok := known[value]; ok {
+		return name
+	}
+	return value.String()
 }

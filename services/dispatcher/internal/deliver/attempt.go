@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
 
 	"github.com/dembrane/webhooks/pkg/egress"
 	"github.com/dembrane/webhooks/pkg/observe"
@@ -171,12 +172,14 @@ func (d *Deliverer) post(ctx context.Context, x *Delivery, w *registry.Webhook, 
 		}
 	}
 	header := make(http.Header, 12)
-	header["Content-Type"] = []string{"application/json"}
-	header["User-Agent"] = []string{UserAgent}
-	header["X-Dembrane-Event"] = []string{x.EventType}
-	header["X-Webhook-Event"] = []string{x.EventType}
-	header["X-Dembrane-Delivery"] = []string{x.ID}
-	header["X-Dembrane-Attempt"] = []string{strconv.FormatUint(uint64(x.Attempt), 10)}
+	attempt := strconv.FormatUint(uint64(x.Attempt), 10)
+	// One array for all values: a header is a slice of its own.
+	values := [...]string{"application/json", UserAgent, x.EventType, x.EventType, x.ID, attempt}
+	for i, name := range [...]string{
+		"Content-Type", "User-Agent", "X-Dembrane-Event", "X-Webhook-Event", "X-Dembrane-Delivery", "X-Dembrane-Attempt",
+	} {
+		header[name] = values[i : i+1 : i+1]
+	}
 	var room [2]signature.Key
 	signature.Headers(header, w.Keys(room[:0], now), x.EventID, now, body)
 	return d.client.Post(ctx, egress.Call{URL: w.URL, Header: header, Body: body})
@@ -207,27 +210,29 @@ func concluded(x *Delivery, outcome webhooksv1.Outcome) *webhooksv1.Attempt {
 // report is the one log line and the metrics of an attempt.
 func (d *Deliverer) report(r *webhooksv1.Attempt) {
 	d.metrics.attempt(r)
-	line := d.log.Check(zap.InfoLevel, "attempt")
-	if line == nil {
-		return
-	}
-	fields := make([]zap.Field, 0, 12)
-	fields = append(fields,
-		zap.String(observe.KeyEvent, r.GetEventId()),
-		zap.String(observe.KeyDelivery, r.GetDeliveryId()),
-		zap.String(observe.KeyWebhook, r.GetWebhookId()),
-		zap.String(observe.KeyProject, r.GetProjectId()),
-		zap.Uint32(observe.KeyAttempt, r.GetNumber()),
-		zap.String(observe.KeyTrigger, r.GetTrigger().Label()),
-		zap.String(observe.KeyOutcome, r.GetOutcome().Label()),
-		zap.String(observe.KeyReason, r.GetReason().Label()),
-		zap.Uint32(observe.KeyStatusCode, r.GetStatusCode()),
-		zap.Float64(observe.KeyDurationMS, float64(r.GetDurationUs())/1000),
-	)
+	d.log.Info("attempt", zap.Inline((*attemptLine)(r)))
+}
+
+// attemptLine is an attempt as the log writes it.
+type attemptLine webhooksv1.Attempt
+
+// MarshalLogObject implements [zapcore.ObjectMarshaler].
+func (l *attemptLine) MarshalLogObject(line zapcore.ObjectEncoder) error {
+	r := (*webhooksv1.Attempt)(l)
+	line.AddString(observe.KeyEvent, r.GetEventId())
+	line.AddString(observe.KeyDelivery, r.GetDeliveryId())
+	line.AddString(observe.KeyWebhook, r.GetWebhookId())
+	line.AddString(observe.KeyProject, r.GetProjectId())
+	line.AddUint32(observe.KeyAttempt, r.GetNumber())
+	line.AddString(observe.KeyTrigger, r.GetTrigger().Label())
+	line.AddString(observe.KeyOutcome, r.GetOutcome().Label())
+	line.AddString(observe.KeyReason, r.GetReason().Label())
+	line.AddUint32(observe.KeyStatusCode, r.GetStatusCode())
+	line.AddFloat64(observe.KeyDurationMS, float64(r.GetDurationUs())/1000)
 	if r.GetNextAttemptAt() != nil {
-		fields = append(fields, zap.Time(observe.KeyNextAt, r.GetNextAttemptAt().AsTime()))
+		line.AddTime(observe.KeyNextAt, r.GetNextAttemptAt().AsTime())
 	}
-	line.Write(fields...)
+	return nil
 }
 
 func names(x *Delivery) []zap.Field {

@@ -28,6 +28,8 @@ const fieldAttempts protowire.Number = 1
 type journal struct {
 	writer *writer
 
+	rooms sync.Pool // of *[]byte, each to encode one record in
+
 	mu    sync.Mutex
 	batch []byte // an AttemptBatch, encoded
 	done  []func(error)
@@ -37,7 +39,7 @@ type journal struct {
 }
 
 func newJournal(w *writer) *journal {
-	j := &journal{writer: w}
+	j := &journal{writer: w, rooms: sync.Pool{New: func() any { return new([]byte) }}}
 	j.timer = time.AfterFunc(time.Hour, j.flush)
 	j.timer.Stop()
 	return j
@@ -47,7 +49,10 @@ func newJournal(w *writer) *journal {
 // durable, or with the error that says it is not. Each record is encoded by
 // itself, so one that cannot be takes no other with it.
 func (j *journal) add(record *webhooksv1.Attempt, stored func(error)) {
-	data, err := proto.Marshal(record)
+	room := j.rooms.Get().(*[]byte) //nolint:errcheck,forcetypeassert // nothing else is in there
+	defer j.rooms.Put(room)
+	data, err := proto.MarshalOptions{}.MarshalAppend((*room)[:0], record)
+	*room = data
 	if err != nil {
 		stored(fmt.Errorf("encode record: %w", err))
 		return
@@ -74,7 +79,7 @@ func (j *journal) flush() {
 	defer j.writing.Unlock()
 	j.mu.Lock()
 	data, done := j.batch, j.done
-	j.batch, j.done = nil, nil
+	j.batch, j.done = make([]byte, 0, len(data)), make([]func(error), 0, len(done)) // the next one is about as large
 	j.mu.Unlock()
 	if len(done) == 0 {
 		return

@@ -55,10 +55,7 @@ type exchange struct {
 // describeExchange adds what was sent and what came back.
 func describeExchange(record *webhooksv1.Attempt, w *registry.Webhook, x exchange) {
 	record.WebhookRevision = w.Revision
-	record.Request = &webhooksv1.Request{BodyBytes: int64(x.bodyBytes)}
-	if w.URL != nil {
-		record.Request.Url = w.URL.String()
-	}
+	record.Request = &webhooksv1.Request{Url: w.URLText, BodyBytes: int64(x.bodyBytes)}
 	record.DurationUs = x.took.Microseconds()
 	record.StatusCode = uint32(x.answer.StatusCode) //nolint:gosec // a status has three digits
 	record.Response = response(x.answer)
@@ -72,7 +69,10 @@ func response(answer egress.Result) *webhooksv1.Response {
 	}
 	r := &webhooksv1.Response{Body: answer.Body, Truncated: answer.Truncated}
 	r.Headers = make([]*webhooksv1.Header, 0, min(len(answer.Header), maxRecordedHeaders))
-	for _, name := range slices.Sorted(maps.Keys(answer.Header)) {
+	var room [maxRecordedHeaders]string
+	names := slices.AppendSeq(room[:0], maps.Keys(answer.Header))
+	slices.Sort(names)
+	for _, name := range names {
 		for _, value := range answer.Header[name] {
 			if len(r.Headers) == maxRecordedHeaders {
 				break

@@ -19,7 +19,10 @@ type Webhook struct {
 	ID        string
 	ProjectID string
 	Revision  uint64
-	URL       *url.URL
+	// URL is where deliveries go, and URLText the same as records write it; nil and
+	// empty with a Fault.
+	URL     *url.URL
+	URLText string
 	// Endpoint names what is behind the webhook: another URL is another endpoint,
 	// to which nothing that was learned of the old one applies.
 	Endpoint string
@@ -84,7 +87,7 @@ func New(r *webhooksv1.Registration, box *secret.Box) *Webhook {
 		w.Fault = errors.New("the registered URL cannot be parsed")
 		return w
 	}
-	w.URL = parsed
+	w.URL, w.URLText = parsed, parsed.String()
 	for _, sealed := range r.GetSecrets() {
 		text, err := box.Open(sealed.GetCiphertext(), w.ProjectID, w.ID)
 		if err != nil {
