@@ -24,9 +24,9 @@ const (
 	// The bucket remembers it for ever.
 	tombstoneAge = 30 * 24 * time.Hour
 	purgePage    = 500
-	// reconcileShare keeps looking for left-overs below a tenth of the time, also
+	// reconcileShare keeps looking for left-overs below a fiftieth of the time, also
 	// in a database that has to read everything for it.
-	reconcileShare = 10
+	reconcileShare = 50
 	// reconcileLatest is how late it may become for that.
 	reconcileLatest = 20 * time.Second
 )
