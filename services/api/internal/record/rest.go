@@ -6,12 +6,15 @@ import (
 )
 
 const (
-	// calmFor is how long nothing may wait for a processor for the work to go on.
-	calmFor = 100 * time.Millisecond
-	// calmEvery is how often that is looked at.
-	calmEvery = 10 * time.Millisecond
-	// calm is how many goroutines may wait for each processor then.
-	calm = 1
+	// lookEvery is how often a rest looks whether anything waits for a processor.
+	lookEvery = 10 * time.Millisecond
+	// looks is over about how many of those it takes the average.
+	looks = 8
+	// strained is how many goroutines wait for each processor when a rest begins, as
+	// far as it knows, and calm how many may for it to end: it lasts for a tenth of a
+	// second at least.
+	strained = 4
+	calm     = 1
 	// yieldingBytes is about how many records are written before the next rest, in
 	// bytes of the messages: a thousand.
 	yieldingBytes = 512 << 10
@@ -35,26 +38,24 @@ func (r rest) most() int {
 	return yieldingBytes
 }
 
-// after rests from work: until it is no more than its share of the time, until
-// nothing else has waited for a processor for a while, or until ctx is done.
+// after rests from work: until it is no more than its share of the time, until next
+// to nothing waits for a processor any more, or until ctx is done.
 func (r rest) after(ctx context.Context, worked time.Duration) {
 	if r.share >= 1 {
 		return
 	}
 	enough := time.NewTimer(time.Duration(float64(worked) * (1/r.share - 1)))
 	defer enough.Stop()
-	look := time.NewTicker(calmEvery)
+	look := time.NewTicker(lookEvery)
 	defer look.Stop()
-	for quiet := time.Duration(0); quiet < calmFor; {
+	for strain := float64(strained); strain > calm; {
 		select {
 		case <-ctx.Done():
 			return
 		case <-enough.C:
 			return
 		case <-look.C:
-			if quiet += calmEvery; r.strain() > calm {
-				quiet = 0
-			}
+			strain += (min(r.strain(), 2*strained) - strain) / looks
 		}
 	}
 }

@@ -27,16 +27,23 @@ func TestARecorderRestsWhileOthersWaitForAProcessor(t *testing.T) {
 	assert.Zero(t, rested(t, rest{share: 1, strain: waiting(50)}, time.Hour))
 	assert.Equal(t, 9*time.Second, rested(t, rest{share: 0.1, strain: waiting(50)}, time.Hour).Round(time.Millisecond))
 	assert.Equal(t, 3*time.Second, rested(t, rest{share: 0.1, strain: waiting(50)}, 3*time.Second), "a stop ends it")
-	assert.Equal(t, calmFor, rested(t, rest{share: 0.1, strain: waiting(calm)}, time.Hour), "nothing waits")
+	soon := rested(t, rest{share: 0.1, strain: waiting(0)}, time.Hour)
+	assert.InDelta(t, 100*time.Millisecond, soon, float64(20*time.Millisecond), "nothing waits")
 
-	looks := 0
-	calmAfterASecond := func() float64 {
-		if looks++; looks <= int(time.Second/calmEvery) {
-			return float64(looks % 3) // a moment in which nothing waits is not calm
+	// A moment in which nothing waits is not calm, and one in which something does
+	// is no strain.
+	moments := func(waiting float64, every int) func() float64 {
+		n := 0
+		return func() float64 {
+			if n++; n%every == 0 {
+				return waiting
+			}
+			return 0
 		}
-		return 0
 	}
-	assert.InDelta(t, float64(time.Second+calmFor), float64(rested(t, rest{share: 0.1, strain: calmAfterASecond}, time.Hour)), float64(2*calmEvery))
+	assert.Less(t, rested(t, rest{share: 0.1, strain: moments(5, 10)}, time.Hour), 300*time.Millisecond)
+	assert.Equal(t, 9*time.Second, rested(t, rest{share: 0.1, strain: moments(8, 2)}, time.Hour).Round(time.Millisecond))
+	assert.Less(t, rested(t, rest{share: 0.1, strain: waiting(calm / 2.0)}, time.Hour), 300*time.Millisecond)
 }
 
 func TestARecorderThatRestsWritesLessInOneGo(t *testing.T) {
