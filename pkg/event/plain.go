@@ -35,7 +35,9 @@ func readPlain(data []byte) (*webhooksv1.Event, bool) {
 	return e, errors.Is(err, io.EOF) // otherwise something follows
 }
 
-var plainReaders = sync.Pool{New: func() any { return &plainReader{decoder: new(jsontext.Decoder)} }}
+var plainReaders = sync.Pool{ //nolint:gochecknoglobals // shares memory, no state
+	New: func() any { return &plainReader{decoder: new(jsontext.Decoder)} },
+}
 
 // plainReader reads one value after the other. Each of its methods takes one that is
 // of the kind it is for, or a null, which leaves the field as it is, and reports
@@ -56,7 +58,7 @@ type plainFields[T any] []struct {
 	read func(*plainReader, *T) bool
 }
 
-var eventFields = plainFields[webhooksv1.Event]{
+var eventFields = plainFields[webhooksv1.Event]{ //nolint:gochecknoglobals // never changed
 	{"id", func(r *plainReader, e *webhooksv1.Event) bool { return r.text(&e.Id) }},
 	{"type", func(r *plainReader, e *webhooksv1.Event) bool { return r.text(&e.Type) }},
 	{"occurred_at", func(r *plainReader, e *webhooksv1.Event) bool { return r.timestamp(&e.OccurredAt) }},
@@ -84,14 +86,14 @@ var eventFields = plainFields[webhooksv1.Event]{
 	}},
 }
 
-var projectFields = plainFields[webhooksv1.Project]{
+var projectFields = plainFields[webhooksv1.Project]{ //nolint:gochecknoglobals // never changed
 	{"id", func(r *plainReader, p *webhooksv1.Project) bool { return r.text(&p.Id) }},
 	{"workspace_id", func(r *plainReader, p *webhooksv1.Project) bool { return r.optionalText(&p.WorkspaceId) }},
 	{"name", func(r *plainReader, p *webhooksv1.Project) bool { return r.optionalText(&p.Name) }},
 	{"language", func(r *plainReader, p *webhooksv1.Project) bool { return r.optionalText(&p.Language) }},
 }
 
-var conversationFields = plainFields[webhooksv1.Conversation]{
+var conversationFields = plainFields[webhooksv1.Conversation]{ //nolint:gochecknoglobals // never changed
 	{"id", func(r *plainReader, c *webhooksv1.Conversation) bool { return r.text(&c.Id) }},
 	{"created_at", func(r *plainReader, c *webhooksv1.Conversation) bool { return r.text(&c.CreatedAt) }},
 	{"updated_at", func(r *plainReader, c *webhooksv1.Conversation) bool { return r.text(&c.UpdatedAt) }},
@@ -108,7 +110,7 @@ var conversationFields = plainFields[webhooksv1.Conversation]{
 	{"summary", func(r *plainReader, c *webhooksv1.Conversation) bool { return r.optionalText(&c.Summary) }},
 }
 
-var reportFields = plainFields[webhooksv1.Report]{
+var reportFields = plainFields[webhooksv1.Report]{ //nolint:gochecknoglobals // never changed
 	{"id", func(r *plainReader, x *webhooksv1.Report) bool { return r.textOrNumber(&x.Id) }},
 	{"status", func(r *plainReader, x *webhooksv1.Report) bool { return r.text(&x.Status) }},
 	{"language", func(r *plainReader, x *webhooksv1.Report) bool { return r.text(&x.Language) }},
@@ -199,17 +201,16 @@ func (r *plainReader) textOrNumber(field **structpb.Value) bool {
 	if err != nil {
 		return false
 	}
-	switch token.Kind() {
-	case jsontext.KindString:
+	if token.Kind() == jsontext.KindString {
 		*field = structpb.NewStringValue(token.String())
 		return true
-	case jsontext.KindNumber:
-		number, err := token.Float()
-		*field = structpb.NewNumberValue(number)
-		return err == nil
-	default:
+	}
+	if token.Kind() != jsontext.KindNumber {
 		return false
 	}
+	number, err := token.Float()
+	*field = structpb.NewNumberValue(number)
+	return err == nil
 }
 
 func (r *plainReader) truth(field *bool) bool {
@@ -217,13 +218,11 @@ func (r *plainReader) truth(field *bool) bool {
 	if err != nil {
 		return false
 	}
-	switch token.Kind() {
-	case jsontext.KindTrue, jsontext.KindFalse:
-		*field = token.Bool()
-		return true
-	default:
-		return token.Kind() == jsontext.KindNull
+	if kind := token.Kind(); kind != jsontext.KindTrue && kind != jsontext.KindFalse {
+		return kind == jsontext.KindNull
 	}
+	*field = token.Bool()
+	return true
 }
 
 func (r *plainReader) optionalTruth(field **bool) bool {
