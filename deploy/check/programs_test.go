@@ -86,7 +86,7 @@ func (p program) port(t *testing.T, d deployment, name string) int {
 }
 
 // runtimeVariables are read by Go itself.
-func runtimeVariables() []string { return []string{"GOGC", "GOMEMLIMIT", "GOMAXPROCS"} }
+func runtimeVariables() []string { return []string{"GOMEMLIMIT", "GOMAXPROCS"} }
 
 func (p program) assertAgrees(t *testing.T, d deployment) {
 	t.Helper()

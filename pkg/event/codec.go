@@ -53,11 +53,14 @@ func Decode(contentType string, data []byte) (*webhooksv1.Event, error) {
 	if len(data) == 0 {
 		return nil, fmt.Errorf("%w: the body is empty", ErrUnreadable)
 	}
+	if encoding == JSON {
+		if e, ok := readPlain(data); ok {
+			return e, nil
+		}
+	}
 	e := new(webhooksv1.Event)
 	if encoding == Protobuf {
 		err = proto.Unmarshal(data, e)
-	} else if plain, ok := readPlain(data); ok {
-		e = plain
 	} else {
 		err = protojson.UnmarshalOptions{DiscardUnknown: true}.Unmarshal(data, e)
 	}

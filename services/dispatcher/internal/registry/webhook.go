@@ -20,7 +20,7 @@ type Webhook struct {
 	ProjectID string
 	Revision  uint64
 	// URL is where deliveries go, and URLText the same as records write it; nil and
-	// empty with a Fault.
+	// empty when the registered one cannot be parsed.
 	URL     *url.URL
 	URLText string
 	// Endpoint names what is behind the webhook: another URL is another endpoint,
