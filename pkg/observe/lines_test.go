@@ -66,7 +66,9 @@ func TestWhatWaitsIsBoundedAndKeepsItsOrder(t *testing.T) {
 		want.WriteString(line)
 		_, err := l.Write([]byte(line))
 		require.NoError(t, err)
+		l.mu.Lock() // its timer writes beside us
 		assert.LessOrEqual(t, cap(l.waiting), maxLines)
+		l.mu.Unlock()
 	}
 	require.NoError(t, l.Sync())
 	assert.Equal(t, want.String(), strings.Join(out.all(), ""))
