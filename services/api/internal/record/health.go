@@ -15,11 +15,14 @@ import (
 )
 
 const (
-	// healthInterval is how late the times in a webhook's health may be.
+	// healthInterval is how late the times in a webhook's health may be, unless many
+	// are to be written.
 	healthInterval = 2 * time.Second
 	// healthShare keeps the writing of health below a fifth of the time, however
 	// slow the database and however many webhooks.
 	healthShare = 4
+	// healthPiece is how long it works at it before it pauses for that.
+	healthPiece = 100 * time.Millisecond
 	// maxKnown bounds the webhooks whose health is remembered.
 	maxKnown = 20_000
 )
@@ -173,40 +176,65 @@ func (b *book) forget() {
 	}
 }
 
-// flush writes everything that is not written yet.
-func (b *book) flush(ctx context.Context) error {
+// flush writes everything that is not written yet. Each time it has worked for a
+// piece it calls rest, which says whether to go on.
+func (b *book) flush(ctx context.Context, rest func(worked time.Duration) bool) error {
 	b.mu.Lock()
-	late := map[string]store.Health{}
+	var late []string
 	for id, known := range b.pages {
 		if known.dirty {
-			late[id] = known.since
+			late = append(late, id)
 		}
 	}
 	b.mu.Unlock()
-	var faults []error
-	for id, news := range late {
-		if ctx.Err() != nil {
-			break
+	began := time.Now()
+	for _, id := range late {
+		if err := b.writeLate(ctx, id); err != nil {
+			return err // the database is away; all are still there the next time
 		}
-		if _, err := b.write(ctx, id, news); err != nil {
-			faults = append(faults, err)
-			break // the database is away; all are still there the next time
+		worked := time.Since(began)
+		if worked < healthPiece {
+			continue
 		}
+		if !rest(worked) {
+			return nil
+		}
+		began = time.Now()
 	}
-	return errors.Join(faults...)
+	return nil
 }
 
-// keepHealth writes late health until ctx is done, and then once more.
+func (b *book) writeLate(ctx context.Context, id string) error {
+	b.mu.Lock()
+	known := b.pages[id]
+	b.mu.Unlock()
+	if !known.dirty { // it turned meanwhile
+		return nil
+	}
+	_, err := b.write(ctx, id, known.since)
+	return err
+}
+
+// keepHealth writes late health until ctx is done, and then once more: nobody tells
+// anything any more then.
 func (r *Recorder) keepHealth(ctx context.Context) {
-	wait := healthInterval
-	for ctx.Err() == nil {
-		pause(ctx, wait)
-		bounded, cancel := context.WithTimeout(context.WithoutCancel(ctx), writeTimeout)
-		began := time.Now()
-		if err := r.book.flush(bounded); err != nil {
-			r.log.Warn("health of webhooks is late", zap.Error(err))
-		}
-		cancel()
-		wait = max(healthInterval, healthShare*time.Since(began))
+	giveWay := newRest(r.share)
+	rest := func(worked time.Duration) bool {
+		pause(ctx, healthShare*worked)
+		giveWay.after(ctx, worked)
+		return ctx.Err() == nil
+	}
+	uncut := context.WithoutCancel(ctx) // a stop does not cut off a write
+	for pause(ctx, healthInterval); ctx.Err() == nil; pause(ctx, healthInterval) {
+		r.writeHealth(uncut, rest)
+	}
+	last, cancel := context.WithTimeout(uncut, writeTimeout)
+	defer cancel()
+	r.writeHealth(last, func(time.Duration) bool { return true })
+}
+
+func (r *Recorder) writeHealth(ctx context.Context, rest func(worked time.Duration) bool) {
+	if err := r.book.flush(ctx, rest); err != nil {
+		r.log.Warn("health of webhooks is late", zap.Error(err))
 	}
 }

@@ -1,11 +1,17 @@
 package record
 
 import (
+	"context"
 	"slices"
+	"strconv"
+	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"go.uber.org/zap"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"github.com/dembrane/webhooks/proto/webhooksv1"
@@ -114,4 +120,103 @@ func TestHealthAfterAttempts(t *testing.T) {
 			assert.Equal(t, row.want, h, "one by one, newest first")
 		})
 	}
+}
+
+// webhooks is how many there are, and takes how long a write takes.
+const (
+	webhooks = 1000
+	takes    = 10 * time.Millisecond
+)
+
+// slow is a database that takes a while over each write.
+type slow struct {
+	mu     sync.Mutex
+	health map[string]store.Health
+}
+
+func (s *slow) book() *book {
+	s.health = map[string]store.Health{}
+	return &book{pages: map[string]page{}, load: s.load, merge: s.merge}
+}
+
+func (*slow) load(context.Context, string) (store.Webhook, error) {
+	return store.Webhook{}, store.ErrNotFound
+}
+
+func (s *slow) merge(ctx context.Context, id string, known store.Health) (store.Health, error) {
+	pause(ctx, takes)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.health[id] = s.health[id].Merge(known)
+	return s.health[id], nil
+}
+
+// upTo is how many webhooks it knows to have had their last success in minute n.
+func (s *slow) upTo(n int) (count int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, h := range s.health {
+		if h.LastSuccessAt.Equal(minute(n)) {
+			count++
+		}
+	}
+	return count
+}
+
+// tellOf lets every webhook have one more delivery, in minute n.
+func tellOf(t *testing.T, b *book, n int) {
+	t.Helper()
+	for i := range webhooks {
+		_, err := b.tell(t.Context(), strconv.Itoa(i), summary([]*webhooksv1.Attempt{attempt(n, delivered, 200)}))
+		require.NoError(t, err)
+	}
+}
+
+func TestHealthIsWrittenInPieces(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const perPiece = int(healthPiece / takes)
+		database := slow{}
+		b := database.book()
+		tellOf(t, b, 1) // the first one is a turn, and written at once
+		require.Equal(t, webhooks, database.upTo(1))
+		tellOf(t, b, 2)
+		require.Zero(t, database.upTo(2))
+
+		rests := 0
+		require.NoError(t, b.flush(t.Context(), func(worked time.Duration) bool {
+			assert.Equal(t, healthPiece, worked)
+			rests++
+			return rests < 5
+		}))
+		assert.Equal(t, 5*perPiece, database.upTo(2), "a rest may end it")
+		require.NoError(t, b.flush(t.Context(), func(time.Duration) bool {
+			rests++
+			return true
+		}))
+		assert.Equal(t, webhooks, database.upTo(2), "nothing is forgotten")
+		assert.Equal(t, webhooks/perPiece, rests)
+	})
+}
+
+// However many there are, four fifths of the time are left to others, and a stop
+// waits for none of those.
+func TestHealthIsAFifthOfTheTimeAndCompleteWithAStop(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		database := slow{}
+		b := database.book()
+		tellOf(t, b, 1)
+		tellOf(t, b, 2)
+		r := &Recorder{book: b, share: 1, log: zap.NewNop()}
+		ctx, stop := context.WithCancel(t.Context())
+		var running sync.WaitGroup
+		running.Go(func() { r.keepHealth(ctx) })
+		pause(ctx, healthInterval+10*time.Second)
+		assert.InDelta(t, 2*time.Second/takes, database.upTo(2), float64(healthPiece/takes))
+		tellOf(t, b, 3)
+		began := time.Now()
+		stop()
+		running.Wait()
+		assert.Equal(t, webhooks, database.upTo(3))
+		assert.LessOrEqual(t, time.Since(began), webhooks*takes+healthPiece)
+	})
 }

@@ -63,7 +63,7 @@ type Recorder struct {
 	store   attempts
 	js      jetstream.JetStream
 	project func(ctx context.Context, projectID, webhookID string)
-	rest    rest
+	share   float64
 	log     *zap.Logger
 	metrics *Metrics
 	book    *book
@@ -86,8 +86,8 @@ type Parts struct {
 func New(parts Parts) *Recorder {
 	return &Recorder{
 		store: parts.Store, js: parts.JS, project: parts.Project, log: parts.Log, metrics: parts.Metrics,
-		rest: rest{share: parts.Share, strain: observe.NewStrain().PerProcessor},
-		book: &book{load: parts.Store.Load, merge: parts.Store.MergeHealth, pages: map[string]page{}},
+		share: parts.Share,
+		book:  &book{load: parts.Store.Load, merge: parts.Store.MergeHealth, pages: map[string]page{}},
 	}
 }
 
@@ -134,8 +134,9 @@ func (r *Recorder) consume(ctx context.Context) error {
 		return fmt.Errorf("pull records: %w", err)
 	}
 	defer handBackRest(messages)
+	rest := newRest(r.share)
 	for {
-		batch, err := gather(ctx, messages, r.rest.most())
+		batch, err := gather(ctx, messages, rest.most())
 		if err != nil {
 			handBack(batch)
 			return err
@@ -145,7 +146,7 @@ func (r *Recorder) consume(ctx context.Context) error {
 			handBack(batch)
 			return err
 		}
-		r.rest.after(ctx, time.Since(began))
+		rest.after(ctx, time.Since(began))
 	}
 }
 

@@ -3,6 +3,8 @@ package record
 import (
 	"context"
 	"time"
+
+	"github.com/dembrane/webhooks/pkg/observe"
 )
 
 const (
@@ -20,14 +22,18 @@ const (
 	yieldingBytes = 512 << 10
 )
 
-// rest is what a recorder that gives way does between two batches. The database that
+// rest is what a recorder that gives way does between two pieces of work. The database that
 // standalone embeds works on the processors that deliveries need.
 type rest struct {
 	// share is the largest share of the time that may be worked while others wait
 	// for a processor; 1 is without a rest.
 	share float64
-	// strain is how many goroutines wait for each processor.
+	// strain is how many goroutines wait for each processor. One goroutine asks it.
 	strain func() float64
+}
+
+func newRest(share float64) rest {
+	return rest{share: share, strain: observe.NewStrain().PerProcessor}
 }
 
 // most is how much may be written in one go, in bytes of the messages.
