@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"slices"
 	"strings"
 	"sync"
 
@@ -71,8 +72,10 @@ func (l *natsLog) lastFault() string {
 // every request with everything in it, and connections that ended, which their
 // owners report better.
 type mongoLog struct {
-	log  *zap.Logger
-	with []zap.Field
+	log *zap.Logger
+	// with is rendered only when there is an error: the database gives every
+	// statement's logger all that the statement holds.
+	with []slog.Attr
 }
 
 // Enabled implements slog.Handler.
@@ -80,7 +83,10 @@ func (*mongoLog) Enabled(_ context.Context, level slog.Level) bool { return leve
 
 // Handle implements slog.Handler.
 func (h *mongoLog) Handle(_ context.Context, record slog.Record) error {
-	fields := append([]zap.Field(nil), h.with...)
+	var fields []zap.Field
+	for _, a := range h.with {
+		fields = append(fields, field(a))
+	}
 	record.Attrs(func(a slog.Attr) bool {
 		fields = append(fields, field(a))
 		return true
@@ -91,11 +97,7 @@ func (h *mongoLog) Handle(_ context.Context, record slog.Record) error {
 
 // WithAttrs implements slog.Handler.
 func (h *mongoLog) WithAttrs(attrs []slog.Attr) slog.Handler {
-	with := append([]zap.Field(nil), h.with...)
-	for _, a := range attrs {
-		with = append(with, field(a))
-	}
-	return &mongoLog{log: h.log, with: with}
+	return &mongoLog{log: h.log, with: append(slices.Clone(h.with), attrs...)}
 }
 
 // WithGroup implements slog.Handler. The database's groups are of no interest.
