@@ -22,8 +22,8 @@ const (
 	yieldingBytes = 512 << 10
 )
 
-// rest is what a recorder that gives way does between two pieces of work. The database that
-// standalone embeds works on the processors that deliveries need.
+// rest is what a recorder that gives way does between two pieces of work. The
+// database that standalone embeds works on the processors that deliveries need.
 type rest struct {
 	// share is the largest share of the time that may be worked while others wait
 	// for a processor; 1 is without a rest.
