@@ -3,11 +3,13 @@ package app_test
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"net/http"
 	"sync/atomic"
 	"testing"
 	"time"
 
+	"github.com/nats-io/nats.go"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"go.uber.org/zap/zaptest"
@@ -222,6 +224,10 @@ func TestATestDeliveryIsMadeAndRecorded(t *testing.T) {
 		return made.GetAttempt()
 	}
 
+	s.eventually(func() bool {
+		_, err := s.nc.Request(topology.SubjectTest, []byte("\xff"), patience)
+		return !errors.Is(err, nats.ErrNoResponders)
+	}, "a dispatcher answers tests")
 	attempt := ask(&webhooksv1.Registration{Id: "w1", ProjectId: project, Url: receiver.URL})
 
 	assert.Equal(t, exhausted, attempt.GetOutcome(), "a test is never repeated")

@@ -77,7 +77,7 @@ func (t *Trial) Run(ctx context.Context, nc *nats.Conn, build string) error {
 		return fmt.Errorf("start test service: %w", err)
 	}
 	attempts := context.WithoutCancel(ctx) // a test that was begun is answered
-	err = service.AddEndpoint("test", micro.HandlerFunc(func(r micro.Request) { t.handle(attempts, r) }),
+	err = service.AddEndpoint("test", micro.HandlerFunc(func(r micro.Request) { t.handle(attempts, nc, r) }),
 		micro.WithEndpointSubject(topology.SubjectTest))
 	if err != nil {
 		return errors.Join(fmt.Errorf("start test endpoint: %w", err), service.Stop())
@@ -93,27 +93,34 @@ func (t *Trial) Run(ctx context.Context, nc *nats.Conn, build string) error {
 // Wait returns when every test has been answered.
 func (t *Trial) Wait() { t.running.Wait() }
 
-func (t *Trial) handle(ctx context.Context, r micro.Request) {
+// handle refuses at once what it can. micro reads what a request was answered with
+// as soon as this returns, so that nothing may use r after that.
+func (t *Trial) handle(ctx context.Context, nc *nats.Conn, r micro.Request) {
+	request := &webhooksv1.TestRequest{}
+	if err := proto.Unmarshal(r.Data(), request); err != nil || request.GetRegistration().GetId() == "" {
+		t.refuse(r, codeUnreadable, "the request is no TestRequest")
+		return
+	}
 	select {
 	case t.slots <- struct{}{}:
 	default:
 		t.refuse(r, codeBusy, "too many tests at once, try again")
 		return
 	}
+	reply := nats.NewMsg(r.Reply())
 	t.running.Go(func() {
 		defer func() { <-t.slots }()
-		t.answer(ctx, r)
+		t.answer(ctx, request, reply)
+		if err := nc.PublishMsg(reply); err != nil {
+			t.log.Warn("test not answered", zap.String(observe.KeyWebhook, request.GetRegistration().GetId()), zap.Error(err))
+		}
 	})
 }
 
-func (t *Trial) answer(ctx context.Context, r micro.Request) {
-	var request webhooksv1.TestRequest
-	if err := proto.Unmarshal(r.Data(), &request); err != nil || request.GetRegistration().GetId() == "" {
-		t.refuse(r, codeUnreadable, "the request is no TestRequest")
-		return
-	}
+// answer makes the attempt and completes the reply.
+func (t *Trial) answer(ctx context.Context, request *webhooksv1.TestRequest, reply *nats.Msg) {
 	w := registry.New(request.GetRegistration(), t.box)
-	e := payload.Sample(event.Test, project(&request), "evt_"+ulid.Make().String(), time.Now())
+	e := payload.Sample(event.Test, project(request), "evt_"+ulid.Make().String(), time.Now())
 	attempt := t.try(ctx, &deliver.Delivery{
 		ID:        webhook.DeliveryID(e.GetId(), w.ID),
 		EventID:   e.GetId(),
@@ -124,23 +131,27 @@ func (t *Trial) answer(ctx context.Context, r micro.Request) {
 		Trigger:   webhooksv1.Trigger_TRIGGER_TEST,
 	}, w, t.renderer.Append(nil, e))
 	if attempt == nil {
-		t.refuse(r, codeBusy, "the dispatcher is stopping, try again")
+		failed(reply, codeBusy, "the dispatcher is stopping, try again")
 		return
 	}
 	data, err := proto.Marshal(&webhooksv1.TestReply{Attempt: attempt})
 	if err != nil {
-		t.refuse(r, codeInternal, "the result could not be encoded")
+		failed(reply, codeInternal, "the result could not be encoded")
 		return
 	}
-	if err := r.Respond(data); err != nil {
-		t.log.Warn("test not answered", zap.String(observe.KeyWebhook, w.ID), zap.Error(err))
-	}
+	reply.Data = data
 }
 
 func (t *Trial) refuse(r micro.Request, code, description string) {
 	if err := r.Error(code, description, nil); err != nil {
 		t.log.Warn("test not refused", zap.Error(err))
 	}
+}
+
+// failed makes a reply the error that [micro.Request] would send.
+func failed(reply *nats.Msg, code, description string) {
+	reply.Header.Set(micro.ErrorHeader, description)
+	reply.Header.Set(micro.ErrorCodeHeader, code)
 }
 
 func project(r *webhooksv1.TestRequest) *webhooksv1.Project {
