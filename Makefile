@@ -14,7 +14,7 @@ TESTED   := $(patsubst %,./%/...,$(filter-out deploy,$(MODULES)))
 
 # Tests start real servers and judge what happens within a second or two. More
 # packages at once than cores would let them time each other out.
-TEST_FLAGS ?= -race -timeout 5m
+TEST_FLAGS ?= -race -timeout 10m
 FUZZTIME   ?= 20s
 ROUNDS     ?= 6
 
