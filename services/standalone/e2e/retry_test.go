@@ -30,7 +30,7 @@ func TestAFailureIsTriedAgainUntilItSucceeds(t *testing.T) {
 	}
 	r.wantNothingMore(t)
 	// The log is written first, and the health right after it.
-	require.Eventually(t, func() bool { return s.get(t, w).Health.State == "ok" }, patience, 10*time.Millisecond)
+	eventually(t, "health ok", func() bool { return s.get(t, w).Health.State == "ok" })
 }
 
 func TestADeliveryIsExhaustedAfterItsLastAttempt(t *testing.T) {

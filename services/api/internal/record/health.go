@@ -177,7 +177,7 @@ func (b *book) forget() {
 }
 
 // flush writes everything that is not written yet. Each time it has worked for a
-// piece it calls rest, which says whether to go on.
+// piece, or in vain, it calls rest, which says whether to go on.
 func (b *book) flush(ctx context.Context, rest func(worked time.Duration) bool) error {
 	b.mu.Lock()
 	var late []string
@@ -189,15 +189,13 @@ func (b *book) flush(ctx context.Context, rest func(worked time.Duration) bool) 
 	b.mu.Unlock()
 	began := time.Now()
 	for _, id := range late {
-		if err := b.writeLate(ctx, id); err != nil {
-			return err // the database is away; all are still there the next time
-		}
+		err := b.writeLate(ctx, id)
 		worked := time.Since(began)
-		if worked < healthPiece {
+		if err == nil && worked < healthPiece {
 			continue
 		}
-		if !rest(worked) {
-			return nil
+		if goOn := rest(worked); err != nil || !goOn {
+			return err // if the database is away, all are still there the next time
 		}
 		began = time.Now()
 	}

@@ -2,6 +2,7 @@ package record
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"strconv"
 	"sync"
@@ -130,6 +131,8 @@ const (
 
 // slow is a database that takes a while over each write.
 type slow struct {
+	fault error // of every write
+
 	mu     sync.Mutex
 	health map[string]store.Health
 }
@@ -145,6 +148,9 @@ func (*slow) load(context.Context, string) (store.Webhook, error) {
 
 func (s *slow) merge(ctx context.Context, id string, known store.Health) (store.Health, error) {
 	pause(ctx, takes)
+	if s.fault != nil {
+		return store.Health{}, s.fault
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.health[id] = s.health[id].Merge(known)
@@ -218,5 +224,27 @@ func TestHealthIsAFifthOfTheTimeAndCompleteWithAStop(t *testing.T) {
 		running.Wait()
 		assert.Equal(t, webhooks, database.upTo(3))
 		assert.LessOrEqual(t, time.Since(began), webhooks*takes+healthPiece)
+	})
+}
+
+// A database that answers late, and with an error, is spared as one that works.
+func TestHealthThatCannotBeWrittenRestsAsWellAndStaysLate(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		database := slow{}
+		b := database.book()
+		tellOf(t, b, 1)
+		tellOf(t, b, 2)
+		database.fault = errors.New("away")
+		var rests []time.Duration
+		rest := func(worked time.Duration) bool {
+			rests = append(rests, worked)
+			return true
+		}
+		require.ErrorIs(t, b.flush(t.Context(), rest), database.fault)
+		assert.Equal(t, []time.Duration{takes}, rests)
+
+		database.fault = nil
+		require.NoError(t, b.flush(t.Context(), rest))
+		assert.Equal(t, webhooks, database.upTo(2))
 	})
 }

@@ -1,0 +1,112 @@
+package trial_test
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/micro"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"go.uber.org/goleak"
+	"go.uber.org/zap/zaptest"
+	"google.golang.org/protobuf/proto"
+
+	"github.com/dembrane/webhooks/pkg/natstest"
+	"github.com/dembrane/webhooks/pkg/payload"
+	"github.com/dembrane/webhooks/pkg/topology"
+	"github.com/dembrane/webhooks/proto/webhooksv1"
+	"github.com/dembrane/webhooks/services/dispatcher/internal/deliver"
+	"github.com/dembrane/webhooks/services/dispatcher/internal/registry"
+	"github.com/dembrane/webhooks/services/dispatcher/internal/trial"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+const patience = 20 * time.Second
+
+// asking runs a trial until the test ends and returns how to ask it.
+func asking(t *testing.T, try trial.Try) func(data []byte) *nats.Msg {
+	t.Helper()
+	server := natstest.Start(t, natstest.Embedded())
+	tests := trial.New(try, nil, payload.Renderer{}, zaptest.NewLogger(t))
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	nc := server.Connect(t)
+	go func() { ended <- tests.Run(ctx, nc, "test") }()
+	t.Cleanup(func() {
+		cancel()
+		assert.NoError(t, <-ended)
+		tests.Wait()
+	})
+	client := server.Connect(t)
+	return func(data []byte) (reply *nats.Msg) {
+		require.EventuallyWithT(t, func(c *assert.CollectT) {
+			var err error
+			reply, err = client.Request(topology.SubjectTest, data, patience)
+			assert.NoError(c, err) // until it listens, nobody responds
+		}, patience, time.Millisecond)
+		return reply
+	}
+}
+
+func request(t *testing.T) []byte {
+	t.Helper()
+	data, err := proto.Marshal(&webhooksv1.TestRequest{Registration: &webhooksv1.Registration{
+		Id: "w1", ProjectId: "p1", Url: "https://example.org/hook",
+	}})
+	require.NoError(t, err)
+	return data
+}
+
+func TestAnAttemptIsAnswered(t *testing.T) {
+	made := &webhooksv1.Attempt{WebhookId: "w1", StatusCode: 204}
+	ask := asking(t, func(context.Context, *deliver.Delivery, *registry.Webhook, []byte) *webhooksv1.Attempt { return made })
+	reply := ask(request(t))
+	require.Empty(t, reply.Header.Get(micro.ErrorCodeHeader), reply.Header)
+	var got webhooksv1.TestReply
+	require.NoError(t, proto.Unmarshal(reply.Data, &got))
+	assert.True(t, proto.Equal(made, got.GetAttempt()))
+}
+
+func TestWhatCannotBeTriedIsRefusedWithWhatToDo(t *testing.T) {
+	stopping := func(context.Context, *deliver.Delivery, *registry.Webhook, []byte) *webhooksv1.Attempt { return nil }
+	ask := asking(t, stopping)
+	for _, row := range []struct {
+		given     []byte
+		code, why string
+	}{
+		{request(t), "503", "the dispatcher is stopping, try again"},
+		{[]byte("\xff"), "400", "the request is no TestRequest"},
+		{nil, "400", "the request is no TestRequest"},
+	} {
+		reply := ask(row.given)
+		assert.Equal(t, row.code, reply.Header.Get(micro.ErrorCodeHeader))
+		assert.Equal(t, row.why, reply.Header.Get(micro.ErrorHeader))
+	}
+}
+
+func TestOneTooManyIsToldToComeAgain(t *testing.T) {
+	const most = 64
+	begun, goOn := make(chan struct{}, most), make(chan struct{})
+	ask := asking(t, func(context.Context, *deliver.Delivery, *registry.Webhook, []byte) *webhooksv1.Attempt {
+		begun <- struct{}{}
+		<-goOn
+		return &webhooksv1.Attempt{}
+	})
+	data := request(t)
+	ask([]byte("\xff")) // it listens
+	answers := make(chan *nats.Msg, most)
+	for range most {
+		go func() { answers <- ask(data) }()
+	}
+	for range most {
+		<-begun
+	}
+	assert.Equal(t, "503", ask(data).Header.Get(micro.ErrorCodeHeader))
+	close(goOn)
+	for range most {
+		assert.Empty(t, (<-answers).Header)
+	}
+}
