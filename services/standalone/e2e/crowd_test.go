@@ -91,6 +91,13 @@ func (c *crowd) posts() int {
 	return total
 }
 
+// atOnce is how many POSTs were under way at once, at the most.
+func (c *crowd) atOnce() int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.most
+}
+
 // slowest is the longest time from its publish that any of these events took to
 // arrive on the path.
 func (c *crowd) slowest(t *testing.T, path string, published map[string]time.Time) time.Duration {
