@@ -173,12 +173,13 @@ func TestCase17_SentAgainOnlyWhenNothingWasWritten(t *testing.T) {
 		})
 		client := newClient(t, Options{})
 		var dials atomic.Int32
-		client.transport.DialContext = func(ctx context.Context, network, address string) (net.Conn, error) {
-			conn, err := client.dialer.connect(ctx, network, address)
+		dial := client.dialer.dial
+		client.dialer.dial = func(ctx context.Context, network, address string) (net.Conn, error) {
+			conn, err := dial(ctx, network, address)
 			if err != nil || dials.Add(1) > 1 {
 				return conn, err
 			}
-			return client.dialer.watch(&failingConn{Conn: conn, partly: partly}), nil
+			return &failingConn{Conn: conn, partly: partly}, nil
 		}
 		wantStatus(t, http.StatusOK, post(t, client, server))
 		if partly {

@@ -5,7 +5,6 @@ import (
 	"crypto/tls"
 	"errors"
 	"net"
-	"sync"
 	"time"
 )
 
@@ -28,14 +27,14 @@ type dialError struct {
 func (e *dialError) Error() string { return "dial: " + e.err.Error() }
 func (e *dialError) Unwrap() error { return e.err }
 
-// dialer makes the transport's connections. The transport does not end a dial
-// with the request that asked for it (another request may use the connection), so
-// every stage has a limit of its own.
+// dialer makes connections. Every stage has a limit of its own, beside the
+// attempt's: HTTP/2's transport does not end a dial with the request that asked
+// for it, because another request may use the connection.
 type dialer struct {
-	net        net.Dialer
+	dial       func(ctx context.Context, network, address string) (net.Conn, error)
+	limit      time.Duration // of looking up and connecting
 	tls        *tls.Config
 	tlsTimeout time.Duration
-	buffers    sync.Pool // of *[copyBuffer]byte
 	//nolint:containedctx // the dials' common end: none of them may outlive Close
 	stopped context.Context
 	stop    context.CancelFunc
@@ -43,11 +42,12 @@ type dialer struct {
 
 func newDialer(o Options) *dialer {
 	d := &dialer{
-		net: net.Dialer{
+		dial: (&net.Dialer{
 			Timeout:  o.ConnectTimeout,
 			Resolver: o.Resolver,
 			Control:  o.Policy.control,
-		},
+		}).DialContext,
+		limit: o.ConnectTimeout,
 		tls: &tls.Config{
 			MinVersion: tls.VersionTLS12,
 			RootCAs:    o.RootCAs,
@@ -56,7 +56,6 @@ func newDialer(o Options) *dialer {
 			ClientSessionCache: tls.NewLRUClientSessionCache(o.MaxIdleConns),
 		},
 		tlsTimeout: o.TLSTimeout,
-		buffers:    sync.Pool{New: func() any { return new([copyBuffer]byte) }},
 	}
 	d.stopped, d.stop = context.WithCancel(context.Background())
 	return d
@@ -67,29 +66,19 @@ func (d *dialer) onStop(cancel context.CancelFunc) (forget func() bool) {
 	return context.AfterFunc(d.stopped, cancel)
 }
 
-func (d *dialer) dialPlain(ctx context.Context, network, address string) (net.Conn, error) {
-	conn, err := d.connect(ctx, network, address)
+// dialTLS connects and agrees on TLS. It returns what is spoken over it, and the
+// socket below.
+func (d *dialer) dialTLS(ctx context.Context, network, address string) (secured *tls.Conn, socket net.Conn, err error) {
+	socket, err = d.connect(ctx, network, address)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	return d.watch(conn), nil
-}
-
-func (d *dialer) dialTLS(ctx context.Context, network, address string) (net.Conn, error) {
-	conn, err := d.connect(ctx, network, address)
+	secured, err = d.handshake(ctx, socket, address)
 	if err != nil {
-		return nil, err
+		_ = socket.Close()
+		return nil, nil, err
 	}
-	secured, err := d.handshake(ctx, conn, address)
-	if err != nil {
-		_ = conn.Close()
-		return nil, err
-	}
-	if secured.ConnectionState().NegotiatedProtocol == "h2" {
-		// net/http recognises HTTP/2 by the connection's type.
-		return secured, nil
-	}
-	return d.watch(secured), nil
+	return secured, socket, nil
 }
 
 func (d *dialer) connect(ctx context.Context, network, address string) (net.Conn, error) {
@@ -97,11 +86,11 @@ func (d *dialer) connect(ctx context.Context, network, address string) (net.Conn
 	defer cancel()
 	forget := d.onStop(cancel)
 	defer forget()
-	conn, err := d.net.DialContext(ctx, network, address)
+	conn, err := d.dial(ctx, network, address)
 	if err != nil {
 		failed := &dialError{stage: stageConnect, err: err}
 		if late, ok := errors.AsType[net.Error](err); ok && late.Timeout() {
-			failed.limit = d.net.Timeout
+			failed.limit = d.limit
 		}
 		return nil, failed
 	}

@@ -1,88 +1,101 @@
 package egress
 
 import (
-	"bytes"
 	"context"
+	"crypto/tls"
 	"errors"
-	"io"
+	"net"
 	"net/http"
-	"net/http/httptrace"
 	"net/url"
-	"slices"
 	"strconv"
 	"strings"
+	"time"
+	"unicode"
+
+	"golang.org/x/net/http/httpguts"
+	"golang.org/x/net/idna"
 
 	"github.com/dembrane/webhooks/proto/webhooksv1"
 )
 
-// exchange is one request on one connection. The transport may go on reading its
-// body after it has returned, so exchanges are not used again.
-type exchange struct {
-	client *Client
-	trace  httptrace.ClientTrace
-	body   bytes.Reader
-	got    httptrace.GotConnInfo
-	conn   *watchedConn // got.Conn when it speaks HTTP/1
+// broken is an exchange that ended without a whole response.
+type broken struct {
+	err error
+	// connected says that there was a connection.
+	connected bool
+	// status is the final status that has arrived without the headers that should
+	// have followed it, or 0.
+	status int
+	// unseen says that the receiver certainly has not seen the request.
+	unseen bool
 }
 
-// send makes the request and returns when the response's headers have arrived.
-func (x *exchange) send(ctx context.Context, call Call) (*http.Response, error) {
-	x.trace.GotConn = x.gotConn
-	request := new(http.Request).WithContext(httptrace.WithClientTrace(ctx, &x.trace))
-	request.Method = http.MethodPost
-	request.URL = call.URL
-	request.Host = call.URL.Host
-	request.Header = call.Header
-	if request.Header == nil {
-		request.Header = http.Header{}
+// exchange sends the request once, on a connection that is kept, or a new one.
+func (c *Client) exchange(ctx context.Context, deadline time.Time, call Call) (Result, *broken) {
+	h := hostOf(call.URL)
+	if c.http2Hosts.has(h) {
+		result, failed := c.overHTTP2(ctx, deadline, nil, call)
+		if failed == nil || !errors.Is(failed.err, errNotHTTP2) {
+			return result, failed
+		}
+		c.http2Hosts.remove(h)
 	}
-	request.Body = http.NoBody
-	if len(call.Body) > 0 {
-		x.body.Reset(call.Body)
-		// Of a body in this form net/http knows that it can go out in one write
-		// with the headers. Without a GetBody it cannot send it a second time.
-		request.Body = io.NopCloser(&x.body)
-		request.ContentLength = int64(len(call.Body))
+	if conn := c.idle.take(h, deadline); conn != nil {
+		return c.overHTTP1(ctx, conn, call)
 	}
-	// The transport itself, not a client around it: no redirects, no cookies.
-	return x.client.transport.RoundTrip(request)
-}
-
-func (x *exchange) gotConn(info httptrace.GotConnInfo) {
-	x.got = info
-	if conn, ok := info.Conn.(*watchedConn); ok {
-		conn.begin()
-		x.conn = conn
+	conn, secured, err := c.connect(ctx, deadline, h, call.URL)
+	switch {
+	case err != nil:
+		return Result{}, &broken{err: err}
+	case secured != nil:
+		c.http2Hosts.add(h)
+		return c.overHTTP2(ctx, deadline, secured, call)
+	default:
+		return c.overHTTP1(ctx, conn, call)
 	}
 }
 
-// unseen reports whether the receiver certainly has not seen the request.
-func (x *exchange) unseen(err error) bool {
-	if x.conn != nil {
-		return x.got.Reused && disconnected(err) && !x.conn.hasWritten()
+// connect makes a new connection: one for HTTP/1, or one over which the receiver
+// wants to speak HTTP/2.
+func (c *Client) connect(ctx context.Context, deadline time.Time, h host, u *url.URL) (*http1Conn, *tls.Conn, error) {
+	ctx, cancel := context.WithDeadline(ctx, deadline)
+	defer cancel()
+	address := addressOf(u)
+	if h.scheme == "http" {
+		conn, err := c.dialer.connect(ctx, "tcp", address)
+		if err != nil {
+			return nil, nil, err
+		}
+		return prepared(newHTTP1Conn(h, conn, conn), deadline)
 	}
-	return x.got.Conn != nil && refusedUnprocessed(err)
+	secured, socket, err := c.dialer.dialTLS(ctx, "tcp", address)
+	if err != nil {
+		return nil, nil, err
+	}
+	if speaksHTTP2(secured) {
+		return nil, secured, nil
+	}
+	return prepared(newHTTP1Conn(h, secured, socket), deadline)
 }
 
-// status returns the final status that has arrived without the headers that
-// should have followed it, or 0.
-func (x *exchange) status() int {
-	if x.conn == nil {
-		return 0
+func prepared(conn *http1Conn, deadline time.Time) (*http1Conn, *tls.Conn, error) {
+	if err := conn.SetDeadline(deadline); err != nil {
+		_ = conn.Close()
+		return nil, nil, &dialError{stage: stageConnect, err: err}
 	}
-	return x.conn.status()
+	return conn, nil, nil
 }
 
-// failed is the result of an exchange that ended without a whole response.
-func (c *Client) failed(ctx, attempt context.Context, x *exchange, err error) Result {
+// failed is the result of an attempt whose exchange broke.
+func (c *Client) failed(ctx context.Context, deadline time.Time, b *broken) Result {
 	canceled := ctx.Err() != nil
-	reason, detail := c.explain(attempt, x, err)
+	reason, detail := c.explain(deadline, b)
 	cutOff := canceled ||
 		reason == webhooksv1.Reason_REASON_TIMEOUT ||
 		reason == webhooksv1.Reason_REASON_CONNECTION_CLOSED
 	// The status line decides, and it may have come before the end did.
-	if code := x.status(); cutOff && code != 0 {
-		return Result{StatusCode: code, Truncated: true}
+	if cutOff && b.status != 0 {
+		return Result{StatusCode: b.status, Truncated: true}
 	}
 	if canceled {
 		return Result{Canceled: true}
@@ -90,51 +103,11 @@ func (c *Client) failed(ctx, attempt context.Context, x *exchange, err error) Re
 	return failure(reason, detail)
 }
 
-func (c *Client) explain(attempt context.Context, x *exchange, err error) (webhooksv1.Reason, string) {
-	if attempt.Err() != nil {
+func (c *Client) explain(deadline time.Time, b *broken) (webhooksv1.Reason, string) {
+	if !time.Now().Before(deadline) {
 		return webhooksv1.Reason_REASON_TIMEOUT, "The receiver did not answer within " + c.timeout.String() + "."
 	}
-	if x.conn != nil && x.conn.cutShort() {
-		err = io.ErrUnexpectedEOF
-	}
-	return explain(err, x.got.Conn != nil)
-}
-
-// read takes what is wanted of a response and lets go of it.
-func (c *Client) read(response *http.Response) Result {
-	defer func() { _ = response.Body.Close() }()
-	if response.StatusCode < http.StatusOK {
-		return failure(webhooksv1.Reason_REASON_PROTOCOL,
-			"The receiver answered "+strconv.Itoa(response.StatusCode)+", which does not answer a POST.")
-	}
-	result := Result{StatusCode: response.StatusCode, Header: response.Header}
-	if response.Body == http.NoBody {
-		return result
-	}
-	buffer, ok := c.responses.Get().(*[MaxBody + 1]byte)
-	if !ok {
-		buffer = new([MaxBody + 1]byte)
-	}
-	defer c.responses.Put(buffer)
-	n, whole := fill(buffer[:], response.Body)
-	result.Truncated = !whole
-	result.Body = slices.Clone(buffer[:min(n, MaxBody)])
-	return result
-}
-
-// fill reads until the buffer is full or the body ends, and reports whether it
-// ended as it should. The buffer has room for a byte more than is wanted: that byte
-// tells a body that just fits from a longer one, and having seen the end lets the
-// connection be used again.
-func fill(buffer []byte, body io.Reader) (n int, whole bool) {
-	for n < len(buffer) {
-		m, err := body.Read(buffer[n:])
-		n += m
-		if err != nil {
-			return n, errors.Is(err, io.EOF)
-		}
-	}
-	return n, false
+	return explain(b.err, b.connected)
 }
 
 // unusable says, in words that follow "because", what keeps a URL from being
@@ -160,16 +133,37 @@ func unusable(u *url.URL) string {
 	return ""
 }
 
-func failure(reason webhooksv1.Reason, detail string) Result {
-	return Result{Reason: reason, Detail: detail}
+// unfit reports whether a header cannot be sent as it is. Sending it would let what
+// is in it pass for headers of its own.
+func unfit(header http.Header) bool {
+	for name, values := range header {
+		if !httpguts.ValidHeaderFieldName(name) {
+			return true
+		}
+		for _, value := range values {
+			if !httpguts.ValidHeaderFieldValue(value) {
+				return true
+			}
+		}
+	}
+	return false
 }
 
-// refusedUnprocessed reports whether an HTTP/2 peer said that it has not processed
-// the request: a refused stream, or a GOAWAY that does not cover it. For both there
-// is only this text to go by; should it ever change, the attempt counts as failed
-// and is retried on schedule, which is safe.
-func refusedUnprocessed(err error) bool {
-	text := err.Error()
-	return strings.HasPrefix(text, "http2: Transport: cannot retry err [") &&
-		(strings.Contains(text, "REFUSED_STREAM") || strings.Contains(text, "graceful shutdown GOAWAY"))
+// addressOf is what to dial for a URL: its host, in the form that name servers
+// know, and its port.
+func addressOf(u *url.URL) string {
+	name, port := u.Hostname(), u.Port()
+	if strings.ContainsFunc(name, func(r rune) bool { return r > unicode.MaxASCII }) {
+		if encoded, err := idna.Lookup.ToASCII(name); err == nil {
+			name = encoded
+		} // else the look-up fails, which is reported
+	}
+	if port == "" {
+		port = map[string]string{"http": "80", "https": "443"}[u.Scheme]
+	}
+	return net.JoinHostPort(name, port)
+}
+
+func failure(reason webhooksv1.Reason, detail string) Result {
+	return Result{Reason: reason, Detail: detail}
 }

@@ -1,9 +1,11 @@
 package egress
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"crypto/tls"
+	"errors"
 	"io"
 	"net"
 	"net/http"
@@ -11,6 +13,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"golang.org/x/net/http2"
@@ -42,37 +45,43 @@ func http2Server(tb testing.TB, ca *authority, request func(f frames, stream uin
 	plain := rawServer(tb, func(_ int, conn net.Conn) {
 		secured := tls.Server(conn, config)
 		defer func() { _ = secured.Close() }()
-		preface := make([]byte, len(http2.ClientPreface))
-		if _, err := io.ReadFull(secured, preface); err != nil {
-			return
-		}
-		f := frames{http2.NewFramer(secured, secured)}
-		if f.WriteSettings() != nil {
-			return
-		}
-		for {
-			frame, err := f.ReadFrame()
-			if err != nil {
-				return
-			}
-			switch frame := frame.(type) {
-			case *http2.SettingsFrame:
-				if !frame.IsAck() {
-					err = f.WriteSettingsAck()
-				}
-			case *http2.PingFrame:
-				err = f.WritePing(true, frame.Data)
-			case *http2.DataFrame:
-				if frame.StreamEnded() {
-					err = request(f, frame.StreamID, requests.Add(1))
-				}
-			}
-			if err != nil {
-				return
-			}
-		}
+		talkHTTP2(secured, func(f frames, stream uint32) error { return request(f, stream, requests.Add(1)) })
 	})
 	return strings.Replace(plain, "http:", "https:", 1)
+}
+
+// talkHTTP2 calls request for every request that has arrived whole on one
+// connection, until that returns an error.
+func talkHTTP2(secured *tls.Conn, request func(f frames, stream uint32) error) {
+	preface := make([]byte, len(http2.ClientPreface))
+	if _, err := io.ReadFull(secured, preface); err != nil {
+		return
+	}
+	f := frames{http2.NewFramer(secured, secured)}
+	if f.WriteSettings() != nil {
+		return
+	}
+	for {
+		frame, err := f.ReadFrame()
+		if err != nil {
+			return
+		}
+		switch frame := frame.(type) {
+		case *http2.SettingsFrame:
+			if !frame.IsAck() {
+				err = f.WriteSettingsAck()
+			}
+		case *http2.PingFrame:
+			err = f.WritePing(true, frame.Data)
+		case *http2.DataFrame:
+			if frame.StreamEnded() {
+				err = request(f, frame.StreamID)
+			}
+		}
+		if err != nil {
+			return
+		}
+	}
 }
 
 func TestCase16_HTTP2Refusals(t *testing.T) {
@@ -151,8 +160,8 @@ func TestHTTP2ConnectionIsShared(t *testing.T) {
 	}))
 	client := newClient(t, Options{RootCAs: pool})
 	var dials atomic.Int32
-	dial := client.transport.DialTLSContext
-	client.transport.DialTLSContext = func(ctx context.Context, network, address string) (net.Conn, error) {
+	dial := client.dialer.dial
+	client.dialer.dial = func(ctx context.Context, network, address string) (net.Conn, error) {
 		dials.Add(1)
 		return dial(ctx, network, address)
 	}
@@ -167,4 +176,45 @@ func TestHTTP2ConnectionIsShared(t *testing.T) {
 	}
 	wg.Wait()
 	assert.EqualValues(t, 1, dials.Load())
+}
+
+func TestHTTP2FirstRequestsAllAtOnce(t *testing.T) {
+	t.Parallel()
+	server, pool := serveTLS(t, "HTTP/2.0", http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
+	client := newClient(t, Options{RootCAs: pool})
+	var wg sync.WaitGroup
+	for range 30 {
+		wg.Go(func() { wantStatus(t, http.StatusOK, post(t, client, server.URL)) })
+	}
+	wg.Wait()
+}
+
+func TestReceiverThatGivesUpHTTP2(t *testing.T) {
+	t.Parallel()
+	ca := newAuthority(t)
+	closed := make(chan struct{}, 1)
+	plain := rawServer(t, func(n int, conn net.Conn) {
+		config := &tls.Config{Certificates: []tls.Certificate{ca.sign(t, nil)}, NextProtos: []string{"http/1.1"}}
+		if n != 1 {
+			secured := tls.Server(conn, config)
+			for r := bufio.NewReader(secured); readRequest(r); {
+				_, _ = io.WriteString(secured, ok)
+			}
+			return
+		}
+		config.NextProtos = []string{"h2"}
+		secured := tls.Server(conn, config)
+		talkHTTP2(secured, func(f frames, stream uint32) error { return errors.Join(f.respond(stream), io.EOF) })
+		_ = secured.Close()
+		closed <- struct{}{}
+	})
+	client := newClient(t, Options{RootCAs: ca.pool()})
+	target := strings.Replace(plain, "http:", "https:", 1)
+	wantStatus(t, http.StatusOK, post(t, client, target))
+	<-closed
+	assert.Eventually(t, func() bool { // one may still meet the connection that was closed
+		return post(t, client, target).StatusCode == http.StatusOK
+	}, long, time.Millisecond)
+	wantStatus(t, http.StatusOK, post(t, client, target))
+	assert.False(t, client.http2Hosts.has(hostOf(parse(t, target))))
 }

@@ -110,7 +110,7 @@ func disconnected(err error) bool {
 	text := err.Error()
 	for _, part := range []string{
 		"server closed idle connection", "GOAWAY", "http2: Transport: cannot retry err",
-		"http2: client conn",
+		"http2: client conn", lostUnused,
 	} {
 		if strings.Contains(text, part) {
 			return true
