@@ -132,7 +132,7 @@ func (c *Client) Post(ctx context.Context, call Call) Result {
 		return failure(webhooksv1.Reason_REASON_REGISTRATION, "The webhook's URL cannot be used: "+why+".")
 	}
 	if unfit(call.Header) {
-		return failure(webhooksv1.Reason_REASON_INTERNAL, "The attempt could not be made because of a fault on our side.")
+		return failure(explain(errUnfit, false))
 	}
 	deadline := time.Now().Add(c.timeout)
 	for replay := false; ; replay = true {

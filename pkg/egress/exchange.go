@@ -133,6 +133,9 @@ func unusable(u *url.URL) string {
 	return ""
 }
 
+// errUnfit says that the headers cannot be sent.
+var errUnfit = errors.New("a header cannot be sent as it is")
+
 // unfit reports whether a header cannot be sent as it is. Sending it would let what
 // is in it pass for headers of its own.
 func unfit(header http.Header) bool {

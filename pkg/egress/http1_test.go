@@ -57,6 +57,25 @@ func TestCase17_ConnectionThatTheReceiverHasClosedIsNotUsed(t *testing.T) {
 	})
 }
 
+func TestAConnectionIsUsedAgainAndAgain(t *testing.T) {
+	t.Parallel()
+	overBoth(t, func(t *testing.T, client *Client, serve func(func(int, net.Conn)) string) {
+		t.Helper()
+		var conns atomic.Int32
+		server := serve(func(_ int, conn net.Conn) {
+			conns.Add(1)
+			for r := bufio.NewReader(conn); readRequest(r); {
+				_, _ = io.WriteString(conn, ok)
+			}
+		})
+		target := parse(t, server)
+		for _, size := range []int{0, 10, inlineBody, inlineBody + 1, 1 << 20, 10} {
+			wantStatus(t, http.StatusOK, client.Post(t.Context(), Call{URL: target, Body: make([]byte, size)}))
+		}
+		assert.EqualValues(t, 1, conns.Load())
+	})
+}
+
 func TestWhatWasNotAskedForEndsAConnection(t *testing.T) {
 	t.Parallel()
 	const unasked = "HTTP/1.1 500 Not Asked For\r\nContent-Length: 0\r\n\r\n"

@@ -109,8 +109,7 @@ func disconnected(err error) bool {
 	// Errors that net/http keeps to itself.
 	text := err.Error()
 	for _, part := range []string{
-		"server closed idle connection", "GOAWAY", "http2: Transport: cannot retry err",
-		"http2: client conn", lostUnused,
+		"GOAWAY", "http2: Transport: cannot retry err", "http2: client conn", lostUnused,
 	} {
 		if strings.Contains(text, part) {
 			return true
