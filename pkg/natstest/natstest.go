@@ -204,7 +204,7 @@ func (s *Server) takeAway(js jetstream.JetStream) {
 // owned names every stream of the system; a bucket is a stream named KV_….
 func owned() []string {
 	return []string{
-		topology.StreamEvents, topology.StreamDeliveries, topology.StreamAttempts,
+		topology.StreamEvents, topology.StreamDeliveries, topology.StreamRanges, topology.StreamAttempts,
 		topology.StreamRejected, "KV_" + topology.BucketWebhooks,
 	}
 }

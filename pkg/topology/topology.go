@@ -17,6 +17,7 @@ import (
 const (
 	StreamEvents     = "EVENTS"
 	StreamDeliveries = "DELIVERIES"
+	StreamRanges     = "RANGES"
 	StreamAttempts   = "ATTEMPTS"
 	StreamRejected   = "REJECTED"
 	BucketWebhooks   = "WEBHOOKS"
@@ -26,6 +27,7 @@ const (
 // service shares its service's consumers.
 const (
 	ConsumerDue    = "due"
+	ConsumerRanges = "ranges"
 	ConsumerRecord = "record"
 )
 
@@ -58,6 +60,7 @@ const (
 	prefixEvents     = "dembrane.events."
 	prefixDeliveries = "dembrane.deliveries."
 	prefixScheduled  = "dembrane.scheduled."
+	prefixRanges     = "dembrane.ranges."
 	prefixRejected   = "dembrane.rejected."
 )
 
@@ -112,6 +115,14 @@ func SubjectScheduled(webhookID, deliveryID string) string {
 	return prefixScheduled + webhookID + "." + deliveryID
 }
 
+// SubjectRange is where ranges of the webhook appear when they are due.
+func SubjectRange(webhookID string) string { return prefixRanges + "due." + webhookID }
+
+// SubjectScheduledRange is where one range waits until it is due.
+func SubjectScheduledRange(webhookID, rangeID string) string {
+	return prefixRanges + "later." + webhookID + "." + rangeID
+}
+
 // SubjectRejected is where the rejection of an event published to eventSubject
 // is written.
 func SubjectRejected(eventSubject string) string {
@@ -163,8 +174,20 @@ func Streams(s Settings) []jetstream.StreamConfig {
 		},
 		{
 			Name:              StreamDeliveries,
-			Description:       "What is owed later: retries, parked deliveries, resends and replays. Ids only.",
+			Description:       "What is owed later, one delivery a message: retries and resends. Ids only.",
 			Subjects:          []string{prefixDeliveries + ">", prefixScheduled + ">"},
+			Retention:         jetstream.WorkQueuePolicy,
+			Discard:           jetstream.DiscardOld, // nothing is: there is no limit, and schedules ask for it
+			AllowMsgSchedules: true,
+			Storage:           jetstream.FileStorage,
+			Replicas:          s.Replicas,
+		},
+		{
+			// A stream of its own, so that a dispatcher that does not know ranges yet
+			// is never given one: it would drop it as unreadable.
+			Name:              StreamRanges,
+			Description:       "What is owed later, many deliveries of one webhook a message: parked deliveries and replays. Ids only.",
+			Subjects:          []string{prefixRanges + ">"},
 			Retention:         jetstream.WorkQueuePolicy,
 			Discard:           jetstream.DiscardOld, // nothing is: there is no limit, and schedules ask for it
 			AllowMsgSchedules: true,
@@ -238,6 +261,11 @@ func Intake(c Consumption) []jetstream.ConsumerConfig {
 // Due returns the dispatcher's consumer on DELIVERIES.
 func Due(c Consumption) jetstream.ConsumerConfig {
 	return consumer(ConsumerDue, "Deliveries whose time has come.", prefixDeliveries+">", c)
+}
+
+// Ranges returns the dispatcher's consumer on RANGES.
+func Ranges(c Consumption) jetstream.ConsumerConfig {
+	return consumer(ConsumerRanges, "Ranges whose time has come.", prefixRanges+"due.>", c)
 }
 
 // Record returns the api's consumer on ATTEMPTS.

@@ -240,7 +240,9 @@ type Attempt struct {
 	// What was sent.
 	Request *Request `protobuf:"bytes,18,opt,name=request,proto3" json:"request,omitempty"`
 	// What came back; absent when nothing did.
-	Response      *Response `protobuf:"bytes,19,opt,name=response,proto3" json:"response,omitempty"`
+	Response *Response `protobuf:"bytes,19,opt,name=response,proto3" json:"response,omitempty"`
+	// The replay that it belongs to; empty for any other.
+	ReplayId      string `protobuf:"bytes,20,opt,name=replay_id,json=replayId,proto3" json:"replay_id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -406,6 +408,13 @@ func (x *Attempt) GetResponse() *Response {
 		return x.Response
 	}
 	return nil
+}
+
+func (x *Attempt) GetReplayId() string {
+	if x != nil {
+		return x.ReplayId
+	}
+	return ""
 }
 
 // AttemptBatch is one message on ATTEMPTS.
@@ -633,7 +642,7 @@ var File_dembrane_webhooks_v1_attempt_proto protoreflect.FileDescriptor
 
 const file_dembrane_webhooks_v1_attempt_proto_rawDesc = "" +
 	"\n" +
-	"\"dembrane/webhooks/v1/attempt.proto\x12\x14dembrane.webhooks.v1\x1a#dembrane/webhooks/v1/delivery.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x92\x06\n" +
+	"\"dembrane/webhooks/v1/attempt.proto\x12\x14dembrane.webhooks.v1\x1a#dembrane/webhooks/v1/delivery.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xaf\x06\n" +
 	"\aAttempt\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x1f\n" +
 	"\vdelivery_id\x18\x02 \x01(\tR\n" +
@@ -661,7 +670,8 @@ const file_dembrane_webhooks_v1_attempt_proto_rawDesc = "" +
 	"\x06detail\x18\x10 \x01(\tR\x06detail\x12B\n" +
 	"\x0fnext_attempt_at\x18\x11 \x01(\v2\x1a.google.protobuf.TimestampR\rnextAttemptAt\x127\n" +
 	"\arequest\x18\x12 \x01(\v2\x1d.dembrane.webhooks.v1.RequestR\arequest\x12:\n" +
-	"\bresponse\x18\x13 \x01(\v2\x1e.dembrane.webhooks.v1.ResponseR\bresponse\"I\n" +
+	"\bresponse\x18\x13 \x01(\v2\x1e.dembrane.webhooks.v1.ResponseR\bresponse\x12\x1b\n" +
+	"\treplay_id\x18\x14 \x01(\tR\breplayId\"I\n" +
 	"\fAttemptBatch\x129\n" +
 	"\battempts\x18\x01 \x03(\v2\x1d.dembrane.webhooks.v1.AttemptR\battempts\":\n" +
 	"\aRequest\x12\x10\n" +

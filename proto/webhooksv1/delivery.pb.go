@@ -109,7 +109,9 @@ type Delivery struct {
 	// Since when it has been owed: when the event was taken in, or the host asked
 	// for it again. A delivery to a receiver that answers nothing any more ends
 	// when this is long ago, also when few attempts could be made.
-	OwedSince     *timestamppb.Timestamp `protobuf:"bytes,9,opt,name=owed_since,json=owedSince,proto3" json:"owed_since,omitempty"`
+	OwedSince *timestamppb.Timestamp `protobuf:"bytes,9,opt,name=owed_since,json=owedSince,proto3" json:"owed_since,omitempty"`
+	// The replay that it belongs to; empty for any other.
+	ReplayId      string `protobuf:"bytes,10,opt,name=replay_id,json=replayId,proto3" json:"replay_id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -207,11 +209,159 @@ func (x *Delivery) GetOwedSince() *timestamppb.Timestamp {
 	return nil
 }
 
+func (x *Delivery) GetReplayId() string {
+	if x != nil {
+		return x.ReplayId
+	}
+	return ""
+}
+
+// Range is many deliveries to one webhook, written down in one message: what its
+// endpoint had no room for, or what a host asked for again. It is closed: whoever
+// writes it owns every delivery in it until it is stored. Like Delivery it
+// carries ids only.
+type Range struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// ULID of the range itself.
+	Id string `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	// The project of the events and the webhook.
+	ProjectId string `protobuf:"bytes,2,opt,name=project_id,json=projectId,proto3" json:"project_id,omitempty"`
+	// The webhook they are owed to.
+	WebhookId string `protobuf:"bytes,3,opt,name=webhook_id,json=webhookId,proto3" json:"webhook_id,omitempty"`
+	// Where the events are in the stream EVENTS, ascending: the first one, then the
+	// distance of each from the one before it.
+	SequenceSteps []uint64 `protobuf:"varint,4,rep,packed,name=sequence_steps,json=sequenceSteps,proto3" json:"sequence_steps,omitempty"`
+	// The id of each event, in the same order.
+	EventIds []string `protobuf:"bytes,5,rep,name=event_ids,json=eventIds,proto3" json:"event_ids,omitempty"`
+	// The types that occur.
+	EventTypes []string `protobuf:"bytes,6,rep,name=event_types,json=eventTypes,proto3" json:"event_types,omitempty"`
+	// The type of each event, as an index of event_types, in the same order. Absent
+	// when there is only one type.
+	EventTypeIndex []uint32 `protobuf:"varint,7,rep,packed,name=event_type_index,json=eventTypeIndex,proto3" json:"event_type_index,omitempty"`
+	// The number of the attempt to make next, from 1, of each of them.
+	Attempt uint32 `protobuf:"varint,8,opt,name=attempt,proto3" json:"attempt,omitempty"`
+	// Who asked for them.
+	Trigger Trigger `protobuf:"varint,9,opt,name=trigger,proto3,enum=dembrane.webhooks.v1.Trigger" json:"trigger,omitempty"`
+	// Since when the one that was owed first has been owed.
+	OwedSince *timestamppb.Timestamp `protobuf:"bytes,10,opt,name=owed_since,json=owedSince,proto3" json:"owed_since,omitempty"`
+	// The replay that wrote it; empty for any other range.
+	ReplayId      string `protobuf:"bytes,11,opt,name=replay_id,json=replayId,proto3" json:"replay_id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Range) Reset() {
+	*x = Range{}
+	mi := &file_dembrane_webhooks_v1_delivery_proto_msgTypes[1]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Range) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Range) ProtoMessage() {}
+
+func (x *Range) ProtoReflect() protoreflect.Message {
+	mi := &file_dembrane_webhooks_v1_delivery_proto_msgTypes[1]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Range.ProtoReflect.Descriptor instead.
+func (*Range) Descriptor() ([]byte, []int) {
+	return file_dembrane_webhooks_v1_delivery_proto_rawDescGZIP(), []int{1}
+}
+
+func (x *Range) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *Range) GetProjectId() string {
+	if x != nil {
+		return x.ProjectId
+	}
+	return ""
+}
+
+func (x *Range) GetWebhookId() string {
+	if x != nil {
+		return x.WebhookId
+	}
+	return ""
+}
+
+func (x *Range) GetSequenceSteps() []uint64 {
+	if x != nil {
+		return x.SequenceSteps
+	}
+	return nil
+}
+
+func (x *Range) GetEventIds() []string {
+	if x != nil {
+		return x.EventIds
+	}
+	return nil
+}
+
+func (x *Range) GetEventTypes() []string {
+	if x != nil {
+		return x.EventTypes
+	}
+	return nil
+}
+
+func (x *Range) GetEventTypeIndex() []uint32 {
+	if x != nil {
+		return x.EventTypeIndex
+	}
+	return nil
+}
+
+func (x *Range) GetAttempt() uint32 {
+	if x != nil {
+		return x.Attempt
+	}
+	return 0
+}
+
+func (x *Range) GetTrigger() Trigger {
+	if x != nil {
+		return x.Trigger
+	}
+	return Trigger_TRIGGER_UNSPECIFIED
+}
+
+func (x *Range) GetOwedSince() *timestamppb.Timestamp {
+	if x != nil {
+		return x.OwedSince
+	}
+	return nil
+}
+
+func (x *Range) GetReplayId() string {
+	if x != nil {
+		return x.ReplayId
+	}
+	return ""
+}
+
 var File_dembrane_webhooks_v1_delivery_proto protoreflect.FileDescriptor
 
 const file_dembrane_webhooks_v1_delivery_proto_rawDesc = "" +
 	"\n" +
-	"#dembrane/webhooks/v1/delivery.proto\x12\x14dembrane.webhooks.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\xc7\x02\n" +
+	"#dembrane/webhooks/v1/delivery.proto\x12\x14dembrane.webhooks.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\xe4\x02\n" +
 	"\bDelivery\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x19\n" +
 	"\bevent_id\x18\x02 \x01(\tR\aeventId\x12\x1d\n" +
@@ -225,7 +375,26 @@ const file_dembrane_webhooks_v1_delivery_proto_rawDesc = "" +
 	"\aattempt\x18\a \x01(\rR\aattempt\x127\n" +
 	"\atrigger\x18\b \x01(\x0e2\x1d.dembrane.webhooks.v1.TriggerR\atrigger\x129\n" +
 	"\n" +
-	"owed_since\x18\t \x01(\v2\x1a.google.protobuf.TimestampR\towedSince*o\n" +
+	"owed_since\x18\t \x01(\v2\x1a.google.protobuf.TimestampR\towedSince\x12\x1b\n" +
+	"\treplay_id\x18\n" +
+	" \x01(\tR\breplayId\"\x8f\x03\n" +
+	"\x05Range\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\x12\x1d\n" +
+	"\n" +
+	"project_id\x18\x02 \x01(\tR\tprojectId\x12\x1d\n" +
+	"\n" +
+	"webhook_id\x18\x03 \x01(\tR\twebhookId\x12%\n" +
+	"\x0esequence_steps\x18\x04 \x03(\x04R\rsequenceSteps\x12\x1b\n" +
+	"\tevent_ids\x18\x05 \x03(\tR\beventIds\x12\x1f\n" +
+	"\vevent_types\x18\x06 \x03(\tR\n" +
+	"eventTypes\x12(\n" +
+	"\x10event_type_index\x18\a \x03(\rR\x0eeventTypeIndex\x12\x18\n" +
+	"\aattempt\x18\b \x01(\rR\aattempt\x127\n" +
+	"\atrigger\x18\t \x01(\x0e2\x1d.dembrane.webhooks.v1.TriggerR\atrigger\x129\n" +
+	"\n" +
+	"owed_since\x18\n" +
+	" \x01(\v2\x1a.google.protobuf.TimestampR\towedSince\x12\x1b\n" +
+	"\treplay_id\x18\v \x01(\tR\breplayId*o\n" +
 	"\aTrigger\x12\x17\n" +
 	"\x13TRIGGER_UNSPECIFIED\x10\x00\x12\x11\n" +
 	"\rTRIGGER_EVENT\x10\x01\x12\x10\n" +
@@ -246,20 +415,23 @@ func file_dembrane_webhooks_v1_delivery_proto_rawDescGZIP() []byte {
 }
 
 var file_dembrane_webhooks_v1_delivery_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_dembrane_webhooks_v1_delivery_proto_msgTypes = make([]protoimpl.MessageInfo, 1)
+var file_dembrane_webhooks_v1_delivery_proto_msgTypes = make([]protoimpl.MessageInfo, 2)
 var file_dembrane_webhooks_v1_delivery_proto_goTypes = []any{
 	(Trigger)(0),                  // 0: dembrane.webhooks.v1.Trigger
 	(*Delivery)(nil),              // 1: dembrane.webhooks.v1.Delivery
-	(*timestamppb.Timestamp)(nil), // 2: google.protobuf.Timestamp
+	(*Range)(nil),                 // 2: dembrane.webhooks.v1.Range
+	(*timestamppb.Timestamp)(nil), // 3: google.protobuf.Timestamp
 }
 var file_dembrane_webhooks_v1_delivery_proto_depIdxs = []int32{
 	0, // 0: dembrane.webhooks.v1.Delivery.trigger:type_name -> dembrane.webhooks.v1.Trigger
-	2, // 1: dembrane.webhooks.v1.Delivery.owed_since:type_name -> google.protobuf.Timestamp
-	2, // [2:2] is the sub-list for method output_type
-	2, // [2:2] is the sub-list for method input_type
-	2, // [2:2] is the sub-list for extension type_name
-	2, // [2:2] is the sub-list for extension extendee
-	0, // [0:2] is the sub-list for field type_name
+	3, // 1: dembrane.webhooks.v1.Delivery.owed_since:type_name -> google.protobuf.Timestamp
+	0, // 2: dembrane.webhooks.v1.Range.trigger:type_name -> dembrane.webhooks.v1.Trigger
+	3, // 3: dembrane.webhooks.v1.Range.owed_since:type_name -> google.protobuf.Timestamp
+	4, // [4:4] is the sub-list for method output_type
+	4, // [4:4] is the sub-list for method input_type
+	4, // [4:4] is the sub-list for extension type_name
+	4, // [4:4] is the sub-list for extension extendee
+	0, // [0:4] is the sub-list for field type_name
 }
 
 func init() { file_dembrane_webhooks_v1_delivery_proto_init() }
@@ -273,7 +445,7 @@ func file_dembrane_webhooks_v1_delivery_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_dembrane_webhooks_v1_delivery_proto_rawDesc), len(file_dembrane_webhooks_v1_delivery_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   1,
+			NumMessages:   2,
 			NumExtensions: 0,
 			NumServices:   0,
 		},
