@@ -1,0 +1,229 @@
+package topology
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+)
+
+// ErrEventGone says that an event is proven not to be in EVENTS any more: it was
+// erased, or it is older than what is retained. Only the stream's leader can say
+// so. Everything else that goes wrong while reading is another error, and proves
+// nothing.
+var ErrEventGone = errors.New("event is no longer retained")
+
+const (
+	// readTimeout bounds each request of an [EventReader].
+	readTimeout = 5 * time.Second
+	// pageEvents is how many events one page has at most.
+	pageEvents = 256
+	// pageBytes is how much JetStream sends for one page, and up to one event more.
+	pageBytes = 4 << 20
+	// denseEvents is how many events, with no more than as many others between
+	// them, are read as a batch. The others are read one by one.
+	denseEvents = 8
+	// singlesAtOnce is how many events are asked for at once when each is asked for
+	// by itself. Four of the largest stay below what a client buffers.
+	singlesAtOnce = 4
+	// leaderProof is how recently a majority of the replicas must have answered the
+	// leader, so that no other can have been elected meanwhile: elections begin
+	// after four seconds of silence at the earliest.
+	leaderProof = 3 * time.Second
+)
+
+// EventReader reads events back by their sequence in EVENTS. It is safe for
+// concurrent use. One call holds at most [singlesAtOnce] of the largest events, or
+// one of them and [pageBytes].
+type EventReader struct {
+	js jetstream.JetStream
+}
+
+// NewEventReader returns a reader of EVENTS. It asks for nothing yet.
+func NewEventReader(js jetstream.JetStream) *EventReader { return &EventReader{js: js} }
+
+// Event reads one event of the project. It returns [ErrEventGone] only on proof;
+// see there.
+func (r *EventReader) Event(ctx context.Context, project string, sequence uint64) (*jetstream.RawStreamMsg, error) {
+	var found *jetstream.RawStreamMsg
+	var gone error
+	err := r.Read(ctx, project, []uint64{sequence}, func(_ uint64, msg *jetstream.RawStreamMsg, err error) bool {
+		found, gone = msg, err
+		return true
+	})
+	return found, errors.Join(err, gone)
+}
+
+// Read reads many events of one project and calls yield once for each sequence,
+// about in the order in which they are given (ascending is read fastest), until
+// yield returns false. The error given to yield is nil or [ErrEventGone]. An error
+// that Read returns says that some sequences were not yielded, and that nothing is
+// known about them: hand them back.
+//
+// An event of another project under a sequence is gone as well: the stream was
+// made again since the sequence was written down.
+func (r *EventReader) Read(ctx context.Context, project string, sequences []uint64,
+	yield func(sequence uint64, msg *jetstream.RawStreamMsg, err error) bool,
+) error {
+	for _, p := range pages(sequences) {
+		stopped, err := r.page(ctx, project, p, yield)
+		if err != nil || stopped {
+			return err
+		}
+	}
+	return nil
+}
+
+// page yields what is there, and then asks the leader about the rest.
+func (r *EventReader) page(ctx context.Context, project string, p page,
+	yield func(uint64, *jetstream.RawStreamMsg, error) bool,
+) (stopped bool, _ error) {
+	missing := make(map[uint64]bool, len(p.sequences))
+	for _, sequence := range p.sequences {
+		missing[sequence] = true
+	}
+	give := func(sequence uint64, msg *jetstream.RawStreamMsg, err error) bool {
+		if msg != nil {
+			if of, _, ok := ParseSubjectEvent(PublishedSubject(msg.Subject)); !ok || of != project {
+				msg, err = nil, fmt.Errorf("sequence %d is of another project: %w", sequence, ErrEventGone)
+			}
+		}
+		delete(missing, sequence)
+		stopped = !yield(sequence, msg, err)
+		return !stopped
+	}
+	take := func(msg *jetstream.RawStreamMsg) bool {
+		return !missing[msg.Sequence] || give(msg.Sequence, msg, nil)
+	}
+	if err := r.fetch(ctx, p, missing, take); err != nil || stopped {
+		return stopped, err
+	}
+	if len(missing) == 0 {
+		return false, nil
+	}
+	leader, err := r.leaderState(ctx)
+	if err != nil {
+		return false, err
+	}
+	for _, sequence := range p.sequences {
+		if !missing[sequence] {
+			continue
+		}
+		msg, err := r.confirm(ctx, leader, sequence)
+		if err != nil && !errors.Is(err, ErrEventGone) {
+			return false, err
+		}
+		if !give(sequence, msg, err) {
+			return true, nil
+		}
+	}
+	return false, nil
+}
+
+// leaderState is what the leader of EVENTS says about itself.
+type leaderState struct {
+	first, last uint64
+	// proven says that a majority of the replicas agrees who the leader is.
+	proven bool
+}
+
+func (r *EventReader) leaderState(ctx context.Context) (leaderState, error) {
+	ctx, cancel := context.WithTimeout(ctx, readTimeout)
+	defer cancel()
+	stream, err := r.js.Stream(ctx, StreamEvents) // only the leader answers
+	if err != nil {
+		return leaderState{}, fmt.Errorf("ask the leader of %s: %w", StreamEvents, err)
+	}
+	info := stream.CachedInfo()
+	return leaderState{first: info.State.FirstSeq, last: info.State.LastSeq, proven: proven(info.Cluster)}, nil
+}
+
+// proven reports whether a majority has heard of this leader so recently that no
+// other can be there.
+func proven(cluster *jetstream.ClusterInfo) bool {
+	if cluster == nil {
+		return true // one server
+	}
+	agree := 1
+	for _, replica := range cluster.Replicas {
+		if !replica.Offline && replica.Active <= leaderProof {
+			agree++
+		}
+	}
+	return 2*agree > len(cluster.Replicas)+1
+}
+
+// confirm asks the leader for an event that no replica had. It returns
+// [ErrEventGone] when the event is below the first retained one, or when a leader
+// that the others agree with does not have it.
+func (r *EventReader) confirm(ctx context.Context, leader leaderState, sequence uint64) (*jetstream.RawStreamMsg, error) {
+	if sequence < leader.first {
+		return nil, fmt.Errorf("sequence %d is below the first one, %d: %w", sequence, leader.first, ErrEventGone)
+	}
+	msg, err := r.fromLeader(ctx, sequence)
+	if !errors.Is(err, jetstream.ErrMsgNotFound) {
+		return msg, err
+	}
+	// A leader that is about to stop cannot read its store and says the same. So
+	// one that still leads after that is asked again.
+	leader, err = r.leaderState(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if !leader.proven {
+		return nil, fmt.Errorf("event %d is not found, and the leader of %s hears of too few replicas to be believed",
+			sequence, StreamEvents)
+	}
+	msg, err = r.fromLeader(ctx, sequence)
+	if errors.Is(err, jetstream.ErrMsgNotFound) {
+		return nil, fmt.Errorf("the leader does not have sequence %d (it has %d to %d): %w",
+			sequence, leader.first, leader.last, ErrEventGone)
+	}
+	return msg, err
+}
+
+// fromLeader reads one event in the way that only the leader answers.
+func (r *EventReader) fromLeader(ctx context.Context, sequence uint64) (*jetstream.RawStreamMsg, error) {
+	ctx, cancel := context.WithTimeout(ctx, readTimeout)
+	defer cancel()
+	reply, err := r.js.Conn().RequestWithContext(ctx, r.subject("STREAM.MSG.GET."), bySequence(sequence))
+	if err != nil {
+		return nil, fmt.Errorf("read event %d from the leader: %w", sequence, err)
+	}
+	var answer struct {
+		Error   *jetstream.APIError `json:"error"`
+		Message *struct {
+			Subject  string    `json:"subject"`
+			Sequence uint64    `json:"seq"`
+			Header   []byte    `json:"hdrs"`
+			Data     []byte    `json:"data"`
+			Time     time.Time `json:"time"`
+		} `json:"message"`
+	}
+	if err := json.Unmarshal(reply.Data, &answer); err != nil {
+		return nil, fmt.Errorf("read the leader's answer about event %d: %w", sequence, err)
+	}
+	if answer.Error != nil {
+		if answer.Error.ErrorCode == jetstream.JSErrCodeMessageNotFound {
+			return nil, jetstream.ErrMsgNotFound
+		}
+		return nil, fmt.Errorf("read event %d from the leader: %w", sequence, answer.Error)
+	}
+	if answer.Message == nil {
+		return nil, fmt.Errorf("read event %d from the leader: %w", sequence, jetstream.ErrInvalidJetStreamResponse)
+	}
+	msg := &jetstream.RawStreamMsg{
+		Subject: answer.Message.Subject, Sequence: answer.Message.Sequence,
+		Data: answer.Message.Data, Time: answer.Message.Time,
+	}
+	if len(answer.Message.Header) > 0 {
+		if msg.Header, err = nats.DecodeHeadersMsg(answer.Message.Header); err != nil {
+			return nil, fmt.Errorf("read the headers of event %d: %w", sequence, err)
+		}
+	}
+	return msg, nil
+}
