@@ -1,3 +1,4 @@
+// Package webhook names what is delivered to a webhook.
 package webhook
 
 import (

@@ -23,13 +23,13 @@ import (
 	"github.com/dembrane/webhooks/pkg/payload"
 	"github.com/dembrane/webhooks/pkg/secret"
 	"github.com/dembrane/webhooks/pkg/topology"
-	"github.com/dembrane/webhooks/pkg/webhook"
 	"github.com/dembrane/webhooks/services/api/internal/access/directus"
 	"github.com/dembrane/webhooks/services/api/internal/access/static"
 	"github.com/dembrane/webhooks/services/api/internal/config"
 	"github.com/dembrane/webhooks/services/api/internal/httpapi"
 	"github.com/dembrane/webhooks/services/api/internal/projection"
 	"github.com/dembrane/webhooks/services/api/internal/record"
+	"github.com/dembrane/webhooks/services/api/internal/registration"
 	"github.com/dembrane/webhooks/services/api/internal/store"
 	"github.com/dembrane/webhooks/services/api/internal/trial"
 )
@@ -192,7 +192,7 @@ func (a *App) run(ctx context.Context) error {
 		Store:         webhooks,
 		Access:        a.identity,
 		Secrets:       a.box,
-		Rules:         webhook.URLRules{RequireHTTPS: a.config.RequireHTTPS, Address: egress.NewPolicy(a.config.AllowCIDRs).Check},
+		Rules:         registration.URLRules{RequireHTTPS: a.config.RequireHTTPS, Address: egress.NewPolicy(a.config.AllowCIDRs).Check},
 		Renderer:      payload.Renderer{AdminBaseURL: a.config.AdminBaseURL},
 		Project:       projector.Project,
 		Try:           trial.New(nc, a.config.TestTimeout).Try,

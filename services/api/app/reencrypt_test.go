@@ -12,9 +12,9 @@ import (
 	"go.uber.org/zap/zaptest/observer"
 
 	"github.com/dembrane/webhooks/pkg/secret"
-	"github.com/dembrane/webhooks/pkg/webhook"
 	"github.com/dembrane/webhooks/services/api/app"
 	"github.com/dembrane/webhooks/services/api/internal/mongotest"
+	"github.com/dembrane/webhooks/services/api/internal/registration"
 	"github.com/dembrane/webhooks/services/api/internal/store"
 )
 
@@ -50,7 +50,7 @@ func (s *safe) box() *secret.Box {
 func (s *safe) create(box *secret.Box, secrets ...string) store.Webhook {
 	s.t.Helper()
 	w := store.Webhook{
-		ID: webhook.NewID(), ProjectID: "p1", URL: "https://example.org/", Status: webhook.Published,
+		ID: registration.NewID(), ProjectID: "p1", URL: "https://example.org/", Status: registration.Published,
 		CreatedAt: time.Now().UTC().Truncate(time.Millisecond),
 	}
 	for _, text := range secrets {

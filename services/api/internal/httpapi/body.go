@@ -14,13 +14,13 @@ import (
 
 	"github.com/labstack/echo/v4"
 
-	"github.com/dembrane/webhooks/pkg/webhook"
+	"github.com/dembrane/webhooks/services/api/internal/registration"
 )
 
-// registration is what a request says about a webhook. A field that is absent or
+// webhookInput is what a request says about a webhook. A field that is absent or
 // null is nil, and one that nobody knows is ignored: dashboards may be older or
 // newer.
-type registration struct {
+type webhookInput struct {
 	Name        *string
 	Description *string
 	URL         *string
@@ -33,26 +33,26 @@ type registration struct {
 }
 
 // withdraws reports whether the request does no more than switch a webhook off.
-func (r registration) withdraws() bool {
+func (r webhookInput) withdraws() bool {
 	if r.Name != nil || r.Description != nil || r.URL != nil || r.Secret != nil || r.Events != nil ||
 		r.MaxPerSecond != nil {
 		return false
 	}
-	off := r.Enabled != nil && !*r.Enabled || r.Status != nil && !webhook.Status(*r.Status).Enabled()
-	on := r.Enabled != nil && *r.Enabled || r.Status != nil && webhook.Status(*r.Status).Enabled()
+	off := r.Enabled != nil && !*r.Enabled || r.Status != nil && !registration.Status(*r.Status).Enabled()
+	on := r.Enabled != nil && *r.Enabled || r.Status != nil && registration.Status(*r.Status).Enabled()
 	return off && !on
 }
 
 // isEmpty reports whether the request says nothing.
-func (r registration) isEmpty() bool { return r == registration{} }
+func (r webhookInput) isEmpty() bool { return r == webhookInput{} }
 
-// readRegistration reads the body of a request about a webhook.
-func readRegistration(c echo.Context) (registration, error) {
+// readWebhook reads the body of a request about a webhook.
+func readWebhook(c echo.Context) (webhookInput, error) {
 	raw, err := readBody(c)
 	if err != nil {
-		return registration{}, err
+		return webhookInput{}, err
 	}
-	return parseRegistration(raw)
+	return parseWebhook(raw)
 }
 
 // readBody reads the body of a request, whatever it is, within the limit.
@@ -111,13 +111,13 @@ func parseObject(raw []byte) (map[string]json.RawMessage, error) {
 	return fields, nil
 }
 
-func parseRegistration(raw []byte) (registration, error) {
+func parseWebhook(raw []byte) (webhookInput, error) {
 	fields, err := parseObject(raw)
 	if err != nil {
-		return registration{}, err
+		return webhookInput{}, err
 	}
-	var r registration
-	var faults webhook.Faults
+	var r webhookInput
+	var faults registration.Faults
 	faults.Add(field(fields, "name", "text", &r.Name))
 	faults.Add(field(fields, "description", "text", &r.Description))
 	faults.Add(field(fields, "url", "text", &r.URL))
@@ -141,7 +141,7 @@ func field[T any](fields map[string]json.RawMessage, name, kind string, target *
 		err = errors.New("null in a list")
 	}
 	if err != nil {
-		return &webhook.Fault{Field: name, Kind: webhook.KindBounds, Message: fmt.Sprintf("%s must be %s.", name, kind)}
+		return &registration.Fault{Field: name, Kind: registration.KindBounds, Message: fmt.Sprintf("%s must be %s.", name, kind)}
 	}
 	return nil
 }

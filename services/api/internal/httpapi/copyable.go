@@ -14,9 +14,9 @@ import (
 	"github.com/dembrane/webhooks/pkg/event"
 	"github.com/dembrane/webhooks/pkg/payload"
 	"github.com/dembrane/webhooks/pkg/signature"
-	"github.com/dembrane/webhooks/pkg/webhook"
 	"github.com/dembrane/webhooks/proto/webhooksv1"
 	"github.com/dembrane/webhooks/services/api/internal/access"
+	"github.com/dembrane/webhooks/services/api/internal/registration"
 	"github.com/dembrane/webhooks/services/api/internal/store"
 )
 
@@ -237,7 +237,7 @@ func (s *server) names(ctx context.Context, scope access.Scope, of []store.Webho
 // page reads limit and offset; without them the list is whole.
 func page(c echo.Context) (store.Elsewhere, error) {
 	var e store.Elsewhere
-	var faults webhook.Faults
+	var faults registration.Faults
 	number := func(name string, lowest, highest int64) int64 {
 		given := c.QueryParam(name)
 		if given == "" {

@@ -9,8 +9,8 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/dembrane/webhooks/pkg/webhook"
 	"github.com/dembrane/webhooks/services/api/internal/access"
+	"github.com/dembrane/webhooks/services/api/internal/registration"
 )
 
 // wantRefusal checks that a body is refused in a way that has words for it.
@@ -37,25 +37,25 @@ func FuzzRegistrationBody(f *testing.F) {
 	}
 	s := &server{}
 	f.Fuzz(func(t *testing.T, raw []byte) {
-		r, err := parseRegistration(raw)
+		r, err := parseWebhook(raw)
 		if err != nil {
 			wantRefusal(t, err)
 			return
 		}
 		require.True(t, json.Valid(raw), "what is read is JSON")
-		var faults webhook.Faults
-		edit := s.edits("p1", "w1", registration{
+		var faults registration.Faults
+		edit := s.edits("p1", "w1", webhookInput{
 			Name: r.Name, Description: r.Description, URL: r.URL, Status: r.Status, Events: r.Events,
 			Enabled: r.Enabled, MaxPerSecond: r.MaxPerSecond,
 		}, &faults)
 		if r.Secret != nil && *r.Secret != "" {
-			faults.Add(webhook.Secret(*r.Secret))
+			faults.Add(registration.Secret(*r.Secret))
 		}
 		if err := faults.Err(); err != nil {
 			wantRefusal(t, err)
 			return
 		}
-		w, err := s.fresh("p1", registration{URL: new("https://example.org"), Events: &[]string{"report.generated"}})
+		w, err := s.fresh("p1", webhookInput{URL: new("https://example.org"), Events: &[]string{"report.generated"}})
 		require.NoError(t, err)
 		require.NoError(t, edit(&w))
 		require.NotEmpty(t, w.Name)
@@ -91,14 +91,14 @@ func FuzzRotationBody(f *testing.F) {
 		}
 		fresh, overlap, err := r.check()
 		if err != nil {
-			var faults webhook.Faults
+			var faults registration.Faults
 			require.ErrorAs(t, err, &faults)
 			wantRefusal(t, err)
 			return
 		}
-		require.NoError(t, webhook.Secret(fresh.Reveal()))
-		require.GreaterOrEqual(t, overlap, 0*webhook.MaxOverlap)
-		require.LessOrEqual(t, overlap, webhook.MaxOverlap)
+		require.NoError(t, registration.Secret(fresh.Reveal()))
+		require.GreaterOrEqual(t, overlap, 0*registration.MaxOverlap)
+		require.LessOrEqual(t, overlap, registration.MaxOverlap)
 	})
 }
 

@@ -24,11 +24,11 @@ import (
 
 	"github.com/dembrane/webhooks/pkg/payload"
 	"github.com/dembrane/webhooks/pkg/secret"
-	"github.com/dembrane/webhooks/pkg/webhook"
 	"github.com/dembrane/webhooks/proto/webhooksv1"
 	"github.com/dembrane/webhooks/services/api/internal/access"
 	"github.com/dembrane/webhooks/services/api/internal/httpapi"
 	"github.com/dembrane/webhooks/services/api/internal/mongotest"
+	"github.com/dembrane/webhooks/services/api/internal/registration"
 	"github.com/dembrane/webhooks/services/api/internal/store"
 )
 
@@ -120,7 +120,7 @@ func newAPIWith(t *testing.T, change func(*httpapi.Parts), limits func(*http.Ser
 	a := &api{t: t, mongo: mongo, store: s, box: box, logs: logs, started: true}
 	parts := httpapi.Parts{
 		Store: s, Access: identity{&a.actions}, Secrets: box,
-		Rules: webhook.URLRules{Address: func(addr netip.Addr) error {
+		Rules: registration.URLRules{Address: func(addr netip.Addr) error {
 			if addr.IsPrivate() || addr.IsLoopback() {
 				return errors.New("forbidden")
 			}

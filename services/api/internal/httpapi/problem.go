@@ -9,8 +9,8 @@ import (
 
 	"github.com/labstack/echo/v4"
 
-	"github.com/dembrane/webhooks/pkg/webhook"
 	"github.com/dembrane/webhooks/services/api/internal/access"
+	"github.com/dembrane/webhooks/services/api/internal/registration"
 	"github.com/dembrane/webhooks/services/api/internal/store"
 	"github.com/dembrane/webhooks/services/api/internal/trial"
 )
@@ -56,8 +56,8 @@ func away(detail string) *problem {
 // place that does.
 func (s *server) problemFrom(err error) *problem {
 	var ready *problem
-	var one *webhook.Fault
-	var several webhook.Faults
+	var one *registration.Fault
+	var several registration.Faults
 	var tier *access.TierError
 	var tooLarge *http.MaxBytesError
 	var routing *echo.HTTPError
@@ -67,7 +67,7 @@ func (s *server) problemFrom(err error) *problem {
 	case errors.As(err, &several):
 		return faulty(several)
 	case errors.As(err, &one):
-		return faulty(webhook.Faults{one})
+		return faulty(registration.Faults{one})
 	case errors.As(err, &tier):
 		return answer(http.StatusForbidden,
 			fmt.Sprintf("This action requires the changemaker tier (currently %s).", tier.Current))
@@ -116,12 +116,12 @@ func (s *server) sentinel(err error) *problem {
 
 // faulty answers 400 for what no well-formed value would cure, and 422 for the
 // rest: wrong shapes and bounds.
-func faulty(faults webhook.Faults) *problem {
+func faulty(faults registration.Faults) *problem {
 	status := http.StatusUnprocessableEntity
 	list := make([]fieldError, len(faults))
 	for i, fault := range faults {
 		list[i] = fieldError{Field: fault.Field, Message: fault.Message}
-		if fault.Kind == webhook.KindURL || fault.Kind == webhook.KindEvent {
+		if fault.Kind == registration.KindURL || fault.Kind == registration.KindEvent {
 			status = http.StatusBadRequest
 		}
 	}

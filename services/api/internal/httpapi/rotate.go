@@ -9,8 +9,8 @@ import (
 	"github.com/labstack/echo/v4"
 
 	"github.com/dembrane/webhooks/pkg/secret"
-	"github.com/dembrane/webhooks/pkg/webhook"
 	"github.com/dembrane/webhooks/services/api/internal/access"
+	"github.com/dembrane/webhooks/services/api/internal/registration"
 	"github.com/dembrane/webhooks/services/api/internal/store"
 )
 
@@ -19,7 +19,7 @@ type rotation struct {
 	// Secret is the host's own choice; nil has one generated.
 	Secret *string
 	// OverlapSeconds is how long the previous secret goes on signing; nil is
-	// [webhook.DefaultOverlap].
+	// [registration.DefaultOverlap].
 	OverlapSeconds *int64
 }
 
@@ -43,7 +43,7 @@ func parseRotation(raw []byte) (rotation, error) {
 		return rotation{}, err
 	}
 	var r rotation
-	var faults webhook.Faults
+	var faults registration.Faults
 	faults.Add(field(fields, "secret", "text", &r.Secret))
 	faults.Add(field(fields, "overlap_seconds", "a whole number", &r.OverlapSeconds))
 	return r, faults.Err()
@@ -51,15 +51,15 @@ func parseRotation(raw []byte) (rotation, error) {
 
 // check returns the secret and the overlap that the request asks for.
 func (r rotation) check() (secret.Text, time.Duration, error) {
-	var faults webhook.Faults
-	fresh, overlap := secret.Generate(), webhook.DefaultOverlap
+	var faults registration.Faults
+	fresh, overlap := secret.Generate(), registration.DefaultOverlap
 	if r.Secret != nil {
-		faults.Add(webhook.Secret(*r.Secret))
+		faults.Add(registration.Secret(*r.Secret))
 		fresh = secret.New(*r.Secret)
 	}
 	if r.OverlapSeconds != nil {
 		var err error
-		overlap, err = webhook.Overlap(*r.OverlapSeconds)
+		overlap, err = registration.Overlap(*r.OverlapSeconds)
 		faults.Add(err)
 	}
 	return fresh, overlap, faults.Err()

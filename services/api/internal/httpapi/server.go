@@ -14,9 +14,9 @@ import (
 
 	"github.com/dembrane/webhooks/pkg/payload"
 	"github.com/dembrane/webhooks/pkg/secret"
-	"github.com/dembrane/webhooks/pkg/webhook"
 	"github.com/dembrane/webhooks/proto/webhooksv1"
 	"github.com/dembrane/webhooks/services/api/internal/access"
+	"github.com/dembrane/webhooks/services/api/internal/registration"
 	"github.com/dembrane/webhooks/services/api/internal/store"
 )
 
@@ -46,7 +46,7 @@ type Parts struct {
 	Store    *store.Store
 	Access   Authorizer
 	Secrets  *secret.Box
-	Rules    webhook.URLRules
+	Rules    registration.URLRules
 	Renderer payload.Renderer
 	// Project brings a change into the bucket. It never fails its caller.
 	Project func(ctx context.Context, projectID, webhookID string)

@@ -10,8 +10,8 @@ import (
 
 	"github.com/dembrane/webhooks/pkg/event"
 	"github.com/dembrane/webhooks/pkg/secret"
-	"github.com/dembrane/webhooks/pkg/webhook"
 	"github.com/dembrane/webhooks/services/api/internal/access"
+	"github.com/dembrane/webhooks/services/api/internal/registration"
 	"github.com/dembrane/webhooks/services/api/internal/store"
 )
 
@@ -47,7 +47,7 @@ func (s *server) find(c echo.Context, grant access.Grant) (store.Webhook, error)
 // create answers as soon as the database has the webhook: what is in the
 // database will be in force, whatever becomes of the projection.
 func (s *server) create(c echo.Context, grant access.Grant) error {
-	given, err := readRegistration(c)
+	given, err := readWebhook(c)
 	if err != nil {
 		return err
 	}
@@ -64,8 +64,8 @@ func (s *server) create(c echo.Context, grant access.Grant) error {
 }
 
 // fresh makes a webhook of what was given, or reports everything that is wrong.
-func (s *server) fresh(projectID string, given registration) (store.Webhook, error) {
-	var faults webhook.Faults
+func (s *server) fresh(projectID string, given webhookInput) (store.Webhook, error) {
+	var faults registration.Faults
 	if given.URL == nil {
 		faults.Add(missing("url", "The URL is missing."))
 	}
@@ -76,9 +76,9 @@ func (s *server) fresh(projectID string, given registration) (store.Webhook, err
 		given.Name = nil
 	}
 	w := store.Webhook{
-		ID:        webhook.NewID(),
+		ID:        registration.NewID(),
 		ProjectID: projectID,
-		Status:    webhook.Published,
+		Status:    registration.Published,
 		CreatedAt: time.Now().UTC().Truncate(time.Millisecond),
 	}
 	edit := s.edits(projectID, w.ID, given, &faults)
@@ -89,19 +89,19 @@ func (s *server) fresh(projectID string, given registration) (store.Webhook, err
 		return store.Webhook{}, err
 	}
 	if w.Name == "" {
-		w.Name = webhook.DefaultName(w.URL)
+		w.Name = registration.DefaultName(w.URL)
 	}
 	return w, nil
 }
 
 func missing(field, message string) error {
-	return &webhook.Fault{Field: field, Message: message, Kind: webhook.KindBounds}
+	return &registration.Fault{Field: field, Message: message, Kind: registration.KindBounds}
 }
 
 // change decides who may send a request by what it asks for, so it reads first
 // and asks then; what is wrong with the body is told only to who may know.
 func (s *server) change(c echo.Context) error {
-	given, bodyErr := readRegistration(c)
+	given, bodyErr := readWebhook(c)
 	action := access.Change
 	if bodyErr == nil && given.withdraws() {
 		action = access.Withdraw
@@ -125,8 +125,8 @@ func (s *server) change(c echo.Context) error {
 	return c.JSON(http.StatusOK, show(w))
 }
 
-func (s *server) apply(ctx context.Context, w store.Webhook, given registration) (store.Webhook, error) {
-	var faults webhook.Faults
+func (s *server) apply(ctx context.Context, w store.Webhook, given webhookInput) (store.Webhook, error) {
+	var faults registration.Faults
 	edit := s.edits(w.ProjectID, w.ID, given, &faults)
 	if err := faults.Err(); err != nil {
 		return store.Webhook{}, err
@@ -153,16 +153,16 @@ func (s *server) remove(c echo.Context, grant access.Grant) error {
 
 // edits checks every field that was given and returns what they do to a webhook.
 // The result may be applied more than once.
-func (s *server) edits(projectID, id string, given registration, faults *webhook.Faults) func(*store.Webhook) error {
+func (s *server) edits(projectID, id string, given webhookInput, faults *registration.Faults) func(*store.Webhook) error {
 	var err error
 	var name, description, url string
 	var events []string
 	if given.Name != nil {
-		name, err = webhook.Name(*given.Name)
+		name, err = registration.Name(*given.Name)
 		faults.Add(err)
 	}
 	if given.Description != nil {
-		description, err = webhook.Description(*given.Description)
+		description, err = registration.Description(*given.Description)
 		faults.Add(err)
 	}
 	if given.URL != nil {
@@ -170,16 +170,16 @@ func (s *server) edits(projectID, id string, given registration, faults *webhook
 		faults.Add(err)
 	}
 	if given.Events != nil {
-		events, err = webhook.Events(*given.Events)
+		events, err = registration.Events(*given.Events)
 		faults.Add(err)
 	}
 	if given.Secret != nil && *given.Secret != "" {
-		faults.Add(webhook.Secret(*given.Secret))
+		faults.Add(registration.Secret(*given.Secret))
 	}
 	if given.MaxPerSecond != nil {
-		faults.Add(webhook.PerSecond(*given.MaxPerSecond))
+		faults.Add(registration.PerSecond(*given.MaxPerSecond))
 	}
-	_, err = webhook.Reconcile(given.Enabled, given.Status, webhook.Published)
+	_, err = registration.Reconcile(given.Enabled, given.Status, registration.Published)
 	faults.Add(err)
 	return func(w *store.Webhook) error {
 		replace(&w.Name, given.Name, name)
@@ -191,7 +191,7 @@ func (s *server) edits(projectID, id string, given registration, faults *webhook
 		if given.MaxPerSecond != nil {
 			w.MaxPerSecond = *given.MaxPerSecond
 		}
-		if w.Status, err = webhook.Reconcile(given.Enabled, given.Status, w.Status); err != nil {
+		if w.Status, err = registration.Reconcile(given.Enabled, given.Status, w.Status); err != nil {
 			return err //nolint:wrapcheck // a fault, worded for hosts
 		}
 		if w.Status.Enabled() {

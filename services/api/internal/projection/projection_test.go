@@ -16,10 +16,10 @@ import (
 
 	"github.com/dembrane/webhooks/pkg/natstest"
 	"github.com/dembrane/webhooks/pkg/topology"
-	"github.com/dembrane/webhooks/pkg/webhook"
 	"github.com/dembrane/webhooks/proto/webhooksv1"
 	"github.com/dembrane/webhooks/services/api/internal/mongotest"
 	"github.com/dembrane/webhooks/services/api/internal/projection"
+	"github.com/dembrane/webhooks/services/api/internal/registration"
 	"github.com/dembrane/webhooks/services/api/internal/store"
 )
 
@@ -82,8 +82,8 @@ func (w *world) run(parts projection.Parts) (stop func()) {
 func (w *world) create() store.Webhook {
 	w.t.Helper()
 	made, err := w.store.Create(w.t.Context(), store.Webhook{
-		ID: webhook.NewID(), ProjectID: "p1", Name: "CRM", URL: "https://example.org/hook",
-		Events: []string{"report.generated"}, Status: webhook.Published,
+		ID: registration.NewID(), ProjectID: "p1", Name: "CRM", URL: "https://example.org/hook",
+		Events: []string{"report.generated"}, Status: registration.Published,
 		Secrets:   []store.Secret{{Ciphertext: []byte("sealed")}},
 		CreatedAt: time.Now().UTC().Truncate(time.Millisecond),
 	}, 1000)
@@ -210,7 +210,7 @@ func TestConcurrentWritersEndWithTheNewest(t *testing.T) {
 		group.Go(func() {
 			p := w.projector(projection.Parts{}) // a replica each
 			for range 5 {
-				w.rename(made.ID, "https://example.org/"+webhook.NewID())
+				w.rename(made.ID, "https://example.org/"+registration.NewID())
 				p.Project(t.Context(), "p1", made.ID)
 			}
 		})

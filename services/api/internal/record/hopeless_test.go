@@ -11,8 +11,8 @@ import (
 	"github.com/stretchr/testify/require"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
-	"github.com/dembrane/webhooks/pkg/webhook"
 	"github.com/dembrane/webhooks/proto/webhooksv1"
+	"github.com/dembrane/webhooks/services/api/internal/registration"
 	"github.com/dembrane/webhooks/services/api/internal/store"
 )
 
@@ -62,7 +62,7 @@ func TestNothingDeliveredForFiveDaysDisables(t *testing.T) {
 			w := newWorld(t)
 			made := w.create()
 			if row.enabled {
-				for _, status := range []webhook.Status{webhook.Draft, webhook.Published} {
+				for _, status := range []registration.Status{registration.Draft, registration.Published} {
 					_, err := w.store.Change(t.Context(), "p1", made.ID, func(h *store.Webhook) error {
 						h.Status = status
 						return nil

@@ -20,10 +20,10 @@ import (
 
 	"github.com/dembrane/webhooks/pkg/natstest"
 	"github.com/dembrane/webhooks/pkg/topology"
-	"github.com/dembrane/webhooks/pkg/webhook"
 	"github.com/dembrane/webhooks/proto/webhooksv1"
 	"github.com/dembrane/webhooks/services/api/internal/mongotest"
 	"github.com/dembrane/webhooks/services/api/internal/record"
+	"github.com/dembrane/webhooks/services/api/internal/registration"
 	"github.com/dembrane/webhooks/services/api/internal/store"
 )
 
@@ -95,8 +95,8 @@ func (w *world) run(s attempts) (stop func()) {
 func (w *world) create() store.Webhook {
 	w.t.Helper()
 	made, err := w.store.Create(w.t.Context(), store.Webhook{
-		ID: webhook.NewID(), ProjectID: "p1", Name: "CRM", URL: "https://example.org/hook",
-		Events: []string{"report.generated"}, Status: webhook.Published, CreatedAt: time.Now().UTC(),
+		ID: registration.NewID(), ProjectID: "p1", Name: "CRM", URL: "https://example.org/hook",
+		Events: []string{"report.generated"}, Status: registration.Published, CreatedAt: time.Now().UTC(),
 	}, 50)
 	require.NoError(w.t, err)
 	return made

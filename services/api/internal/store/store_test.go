@@ -12,8 +12,8 @@ import (
 	"go.uber.org/goleak"
 	"go.uber.org/zap/zaptest"
 
-	"github.com/dembrane/webhooks/pkg/webhook"
 	"github.com/dembrane/webhooks/services/api/internal/mongotest"
+	"github.com/dembrane/webhooks/services/api/internal/registration"
 	"github.com/dembrane/webhooks/services/api/internal/store"
 )
 
@@ -37,8 +37,8 @@ func openAt(t *testing.T, server *mongotest.Server) *store.Store {
 
 func fresh(projectID string) store.Webhook {
 	return store.Webhook{
-		ID: webhook.NewID(), ProjectID: projectID, Name: "CRM", URL: "https://example.org/hook",
-		Events: []string{"report.generated"}, Status: webhook.Published,
+		ID: registration.NewID(), ProjectID: projectID, Name: "CRM", URL: "https://example.org/hook",
+		Events: []string{"report.generated"}, Status: registration.Published,
 		Secrets:   []store.Secret{{Ciphertext: []byte("sealed")}},
 		CreatedAt: time.Now().UTC().Truncate(time.Millisecond),
 	}
@@ -127,7 +127,7 @@ func TestChange(t *testing.T) {
 	require.NoError(t, s.Settle(t.Context(), w.ID, 1))
 
 	changed, err := s.Change(t.Context(), "p1", w.ID, func(w *store.Webhook) error {
-		w.Name, w.Status, w.Secrets = "Other", webhook.Archived, nil
+		w.Name, w.Status, w.Secrets = "Other", registration.Archived, nil
 		return nil
 	})
 	require.NoError(t, err)

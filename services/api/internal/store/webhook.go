@@ -5,19 +5,19 @@ import (
 
 	"google.golang.org/protobuf/types/known/timestamppb"
 
-	"github.com/dembrane/webhooks/pkg/webhook"
 	"github.com/dembrane/webhooks/proto/webhooksv1"
+	"github.com/dembrane/webhooks/services/api/internal/registration"
 )
 
 // Webhook is a registration as it is stored.
 type Webhook struct {
-	ID          string         `bson:"_id"`
-	ProjectID   string         `bson:"project_id"`
-	Name        string         `bson:"name"`
-	Description string         `bson:"description"`
-	URL         string         `bson:"url"`
-	Events      []string       `bson:"events"`
-	Status      webhook.Status `bson:"status"`
+	ID          string              `bson:"_id"`
+	ProjectID   string              `bson:"project_id"`
+	Name        string              `bson:"name"`
+	Description string              `bson:"description"`
+	URL         string              `bson:"url"`
+	Events      []string            `bson:"events"`
+	Status      registration.Status `bson:"status"`
 	// Secrets are those that sign, newest first, encrypted.
 	Secrets []Secret `bson:"secrets"`
 	// MaxPerSecond is the most attempts a second that the receiver is to get; 0 is
@@ -97,5 +97,5 @@ func (w Webhook) Registration() *webhooksv1.Registration {
 
 // Disable switches the webhook off on behalf of the system.
 func (w *Webhook) Disable(reason DisabledReason) {
-	w.Status, w.DisabledReason = webhook.Draft, reason
+	w.Status, w.DisabledReason = registration.Draft, reason
 }

@@ -1,4 +1,4 @@
-package webhook_test
+package registration_test
 
 import (
 	"errors"
@@ -10,7 +10,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"github.com/dembrane/webhooks/pkg/webhook"
+	"github.com/dembrane/webhooks/services/api/internal/registration"
 )
 
 // publicOnly stands in for the dial guard's policy, which has its own tests.
@@ -22,7 +22,7 @@ func publicOnly(addr netip.Addr) error {
 	return nil
 }
 
-func rules() webhook.URLRules { return webhook.URLRules{Address: publicOnly} }
+func rules() registration.URLRules { return registration.URLRules{Address: publicOnly} }
 
 func TestURLCanonicalForm(t *testing.T) {
 	for given, want := range map[string]string{
@@ -176,9 +176,9 @@ func TestURLRefused(t *testing.T) {
 	} {
 		t.Run(given, func(t *testing.T) {
 			_, err := rules().Canonical(given)
-			var fault *webhook.Fault
+			var fault *registration.Fault
 			require.ErrorAs(t, err, &fault)
-			assert.Equal(t, webhook.KindURL, fault.Kind)
+			assert.Equal(t, registration.KindURL, fault.Kind)
 			assert.Equal(t, "url", fault.Field)
 			assert.Contains(t, fault.Message, want)
 			assert.NotContains(t, fault.Message, "evil")
@@ -188,7 +188,7 @@ func TestURLRefused(t *testing.T) {
 }
 
 func TestURLLength(t *testing.T) {
-	longest := "https://example.org/" + strings.Repeat("a", webhook.MaxURLBytes-len("https://example.org/"))
+	longest := "https://example.org/" + strings.Repeat("a", registration.MaxURLBytes-len("https://example.org/"))
 	_, err := rules().Canonical(longest)
 	require.NoError(t, err)
 
@@ -197,16 +197,16 @@ func TestURLLength(t *testing.T) {
 		// Short enough as given, too long once encoded.
 		"https://example.org/?" + strings.Repeat("\u00e9", 1000),
 	} {
-		var fault *webhook.Fault
+		var fault *registration.Fault
 		_, err := rules().Canonical(given)
 		require.ErrorAs(t, err, &fault)
-		assert.Equal(t, webhook.KindBounds, fault.Kind)
+		assert.Equal(t, registration.KindBounds, fault.Kind)
 		assert.Contains(t, fault.Message, "2048")
 	}
 }
 
 func TestURLRequireHTTPS(t *testing.T) {
-	strict := webhook.URLRules{RequireHTTPS: true, Address: publicOnly}
+	strict := registration.URLRules{RequireHTTPS: true, Address: publicOnly}
 	_, err := strict.Canonical("http://example.org")
 	require.ErrorContains(t, err, "must start with https://.")
 	_, err = strict.Canonical("https://example.org")
@@ -214,7 +214,7 @@ func TestURLRequireHTTPS(t *testing.T) {
 }
 
 func TestURLAddressPolicyIsAsked(t *testing.T) {
-	open := webhook.URLRules{Address: func(netip.Addr) error { return nil }}
+	open := registration.URLRules{Address: func(netip.Addr) error { return nil }}
 	got, err := open.Canonical("http://127.0.0.1:9000/x")
 	require.NoError(t, err)
 	assert.Equal(t, "http://127.0.0.1:9000/x", got)
@@ -232,14 +232,14 @@ func FuzzURL(f *testing.F) {
 	f.Fuzz(func(t *testing.T, given string) {
 		got, err := rules().Canonical(given)
 		if err != nil {
-			var fault *webhook.Fault
+			var fault *registration.Fault
 			require.ErrorAs(t, err, &fault)
 			return
 		}
 		again, err := rules().Canonical(got)
 		require.NoError(t, err, "canonical form %q is refused", got)
 		require.Equal(t, got, again)
-		require.LessOrEqual(t, len(got), webhook.MaxURLBytes)
+		require.LessOrEqual(t, len(got), registration.MaxURLBytes)
 
 		u, err := url.Parse(got)
 		require.NoError(t, err)

@@ -1,19 +1,16 @@
-// Package webhook holds the rules of a registration: what a name, a URL, a
-// secret and a list of events must look like, how `enabled` and `status` go
-// together, and which registration an event concerns.
+// Package registration holds the rules of a registration: what a name, a URL, a
+// secret and a list of events must look like, and how `enabled` and `status` go
+// together.
 //
 // It is pure. Whether a literal address may be sent to is asked of a function,
 // and names are not looked up: an address is judged again, whatever it came
 // from, when a connection to it is made.
-package webhook
+package registration
 
 import (
-	"slices"
 	"time"
 
 	"github.com/oklog/ulid/v2"
-
-	"github.com/dembrane/webhooks/proto/webhooksv1"
 )
 
 // Bounds that hosts can run into.
@@ -39,8 +36,3 @@ const (
 // NewID makes the id of a new webhook: a ULID, and so a subject token that sorts
 // by time.
 func NewID() string { return ulid.Make().String() }
-
-// Matches reports whether an event of the type is delivered to the registration.
-func Matches(r *webhooksv1.Registration, eventType string) bool {
-	return r.GetEnabled() && !r.GetDeleted() && slices.Contains(r.GetEvents(), eventType)
-}

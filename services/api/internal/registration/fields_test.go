@@ -1,4 +1,4 @@
-package webhook_test
+package registration_test
 
 import (
 	"math"
@@ -10,13 +10,12 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/dembrane/webhooks/pkg/event"
-	"github.com/dembrane/webhooks/pkg/webhook"
-	"github.com/dembrane/webhooks/proto/webhooksv1"
+	"github.com/dembrane/webhooks/services/api/internal/registration"
 )
 
-func requireFault(t *testing.T, err error, kind webhook.Kind, field string) *webhook.Fault {
+func requireFault(t *testing.T, err error, kind registration.Kind, field string) *registration.Fault {
 	t.Helper()
-	var fault *webhook.Fault
+	var fault *registration.Fault
 	require.ErrorAs(t, err, &fault)
 	assert.Equal(t, kind, fault.Kind)
 	assert.Equal(t, field, fault.Field)
@@ -31,13 +30,13 @@ func TestName(t *testing.T) {
 		strings.Repeat("é", 200): strings.Repeat("é", 200),
 		"Zoë's 👩‍👩‍👧 hook":       "Zoë's 👩‍👩‍👧 hook",
 	} {
-		got, err := webhook.Name(given)
+		got, err := registration.Name(given)
 		require.NoError(t, err)
 		assert.Equal(t, want, got)
 	}
 	for _, given := range []string{"", "   ", strings.Repeat("é", 201), "two\nlines", "nul\x00", "bad\xff"} {
-		_, err := webhook.Name(given)
-		_ = requireFault(t, err, webhook.KindBounds, "name")
+		_, err := registration.Name(given)
+		_ = requireFault(t, err, registration.KindBounds, "name")
 	}
 }
 
@@ -49,7 +48,7 @@ func TestDefaultName(t *testing.T) {
 		"https://[2606:4700::1111]:8443/":            "[2606:4700::1111]:8443",
 		"https://" + strings.Repeat("a.", 120) + "a": strings.Repeat("a.", 100),
 	} {
-		assert.Equal(t, want, webhook.DefaultName(given))
+		assert.Equal(t, want, registration.DefaultName(given))
 	}
 }
 
@@ -60,13 +59,13 @@ func TestDescription(t *testing.T) {
 		"one\r\ntwo\tthree":       "one\ntwo\tthree",
 		strings.Repeat("é", 2000): strings.Repeat("é", 2000),
 	} {
-		got, err := webhook.Description(given)
+		got, err := registration.Description(given)
 		require.NoError(t, err)
 		assert.Equal(t, want, got)
 	}
 	for _, given := range []string{strings.Repeat("é", 2001), "nul\x00", "bad\xff", "esc\x1b[0m"} {
-		_, err := webhook.Description(given)
-		_ = requireFault(t, err, webhook.KindBounds, "description")
+		_, err := registration.Description(given)
+		_ = requireFault(t, err, registration.KindBounds, "description")
 	}
 }
 
@@ -84,7 +83,7 @@ func TestSecret(t *testing.T) {
 		"WHSEC_not standard",
 		"whsec-not standard",
 	} {
-		require.NoError(t, webhook.Secret(given), given)
+		require.NoError(t, registration.Secret(given), given)
 	}
 	for _, given := range []string{
 		"", "1", "1234567", strings.Repeat("x", 256), strings.Repeat("é", 128),
@@ -92,7 +91,7 @@ func TestSecret(t *testing.T) {
 		"nel\u0085-secret", "bad\xff-secret", "lost\ufffd-secret", "zero\u200bwidth", "line\u2028separator",
 		"whsec_", "whsec_###", "whsec_abc", "whsec_aGk", "whsec_aGk= ", "whsec_aGl=", "whsec_-_-_",
 	} {
-		fault := requireFault(t, webhook.Secret(given), webhook.KindBounds, "secret")
+		fault := requireFault(t, registration.Secret(given), registration.KindBounds, "secret")
 		if given != "" {
 			assert.NotContains(t, fault.Message, given+" ")
 		}
@@ -101,23 +100,23 @@ func TestSecret(t *testing.T) {
 
 func TestPerSecond(t *testing.T) {
 	for _, given := range []float64{0, math.Copysign(0, -1), 0.1, 0.5, 1, 999.9, 1000} {
-		require.NoError(t, webhook.PerSecond(given), given)
+		require.NoError(t, registration.PerSecond(given), given)
 	}
 	for _, given := range []float64{-1, 1e-9, 0.099, 1000.1, 1e300, math.Inf(1), math.Inf(-1), math.NaN()} {
-		fault := requireFault(t, webhook.PerSecond(given), webhook.KindBounds, "max_per_second")
+		fault := requireFault(t, registration.PerSecond(given), registration.KindBounds, "max_per_second")
 		assert.Contains(t, fault.Message, "0.1 to 1000")
 	}
 }
 
 func TestOverlap(t *testing.T) {
-	for given, want := range map[int64]time.Duration{0: 0, 1: time.Second, 86400: webhook.DefaultOverlap, 604800: webhook.MaxOverlap} {
-		got, err := webhook.Overlap(given)
+	for given, want := range map[int64]time.Duration{0: 0, 1: time.Second, 86400: registration.DefaultOverlap, 604800: registration.MaxOverlap} {
+		got, err := registration.Overlap(given)
 		require.NoError(t, err)
 		assert.Equal(t, want, got)
 	}
 	for _, given := range []int64{-1, 604801, math.MaxInt64, math.MinInt64} {
-		_, err := webhook.Overlap(given)
-		fault := requireFault(t, err, webhook.KindBounds, "overlap_seconds")
+		_, err := registration.Overlap(given)
+		fault := requireFault(t, err, registration.KindBounds, "overlap_seconds")
 		assert.Contains(t, fault.Message, "7 days")
 	}
 }
@@ -126,16 +125,16 @@ func TestEvents(t *testing.T) {
 	all := event.Types()
 	require.Len(t, all, 4)
 	for n := 1; n <= len(all); n++ {
-		got, err := webhook.Events(all[:n])
+		got, err := registration.Events(all[:n])
 		require.NoError(t, err)
 		assert.Equal(t, all[:n], got)
 	}
-	_, err := webhook.Events(nil)
-	_ = requireFault(t, err, webhook.KindBounds, "events")
-	_, err = webhook.Events([]string{all[0], all[1], all[0]})
-	_ = requireFault(t, err, webhook.KindBounds, "events")
-	_, err = webhook.Events(append(append([]string{}, all...), all...))
-	_ = requireFault(t, err, webhook.KindBounds, "events")
+	_, err := registration.Events(nil)
+	_ = requireFault(t, err, registration.KindBounds, "events")
+	_, err = registration.Events([]string{all[0], all[1], all[0]})
+	_ = requireFault(t, err, registration.KindBounds, "events")
+	_, err = registration.Events(append(append([]string{}, all...), all...))
+	_ = requireFault(t, err, registration.KindBounds, "events")
 
 	for given, quoted := range map[string]bool{
 		"conversation.deleted":    true,
@@ -146,8 +145,8 @@ func TestEvents(t *testing.T) {
 		"<script>":                false,
 		strings.Repeat("x", 1000): false,
 	} {
-		_, err := webhook.Events([]string{all[0], given})
-		fault := requireFault(t, err, webhook.KindEvent, "events")
+		_, err := registration.Events([]string{all[0], given})
+		fault := requireFault(t, err, registration.KindEvent, "events")
 		for _, known := range all {
 			assert.Contains(t, fault.Message, known)
 		}
@@ -161,64 +160,55 @@ func TestReconcile(t *testing.T) {
 	for _, row := range []struct {
 		enabled *bool
 		status  *string
-		current webhook.Status
-		want    webhook.Status
+		current registration.Status
+		want    registration.Status
 	}{
-		{nil, nil, webhook.Published, webhook.Published},
-		{nil, nil, webhook.Archived, webhook.Archived},
-		{&yes, nil, webhook.Published, webhook.Published},
-		{&yes, nil, webhook.Draft, webhook.Published},
-		{&yes, nil, webhook.Archived, webhook.Published},
-		{&no, nil, webhook.Published, webhook.Draft},
-		{&no, nil, webhook.Draft, webhook.Draft},
-		{&no, nil, webhook.Archived, webhook.Archived},
-		{nil, status("published"), webhook.Draft, webhook.Published},
-		{nil, status("draft"), webhook.Published, webhook.Draft},
-		{nil, status("archived"), webhook.Draft, webhook.Archived},
-		{&yes, status("published"), webhook.Draft, webhook.Published},
-		{&no, status("draft"), webhook.Published, webhook.Draft},
-		{&no, status("archived"), webhook.Published, webhook.Archived},
+		{nil, nil, registration.Published, registration.Published},
+		{nil, nil, registration.Archived, registration.Archived},
+		{&yes, nil, registration.Published, registration.Published},
+		{&yes, nil, registration.Draft, registration.Published},
+		{&yes, nil, registration.Archived, registration.Published},
+		{&no, nil, registration.Published, registration.Draft},
+		{&no, nil, registration.Draft, registration.Draft},
+		{&no, nil, registration.Archived, registration.Archived},
+		{nil, status("published"), registration.Draft, registration.Published},
+		{nil, status("draft"), registration.Published, registration.Draft},
+		{nil, status("archived"), registration.Draft, registration.Archived},
+		{&yes, status("published"), registration.Draft, registration.Published},
+		{&no, status("draft"), registration.Published, registration.Draft},
+		{&no, status("archived"), registration.Published, registration.Archived},
 	} {
-		got, err := webhook.Reconcile(row.enabled, row.status, row.current)
+		got, err := registration.Reconcile(row.enabled, row.status, row.current)
 		require.NoError(t, err)
 		assert.Equal(t, row.want, got)
-		assert.Equal(t, got == webhook.Published, got.Enabled())
+		assert.Equal(t, got == registration.Published, got.Enabled())
 	}
 	for _, row := range []struct {
 		enabled *bool
 		status  *string
 	}{{&yes, status("draft")}, {&yes, status("archived")}, {&no, status("published")}} {
-		_, err := webhook.Reconcile(row.enabled, row.status, webhook.Published)
-		_ = requireFault(t, err, webhook.KindContradiction, "status")
+		_, err := registration.Reconcile(row.enabled, row.status, registration.Published)
+		_ = requireFault(t, err, registration.KindContradiction, "status")
 	}
 	for _, unknown := range []string{"", "Published", "deleted"} {
-		_, err := webhook.Reconcile(nil, &unknown, webhook.Published)
-		_ = requireFault(t, err, webhook.KindBounds, "status")
+		_, err := registration.Reconcile(nil, &unknown, registration.Published)
+		_ = requireFault(t, err, registration.KindBounds, "status")
 	}
-}
-
-func TestMatches(t *testing.T) {
-	r := &webhooksv1.Registration{Enabled: true, Events: []string{"report.generated"}}
-	assert.True(t, webhook.Matches(r, "report.generated"))
-	assert.False(t, webhook.Matches(r, "conversation.started"))
-	assert.False(t, webhook.Matches(&webhooksv1.Registration{Events: r.GetEvents()}, "report.generated"))
-	assert.False(t, webhook.Matches(&webhooksv1.Registration{Enabled: true, Deleted: true, Events: r.GetEvents()}, "report.generated"))
-	assert.False(t, webhook.Matches(nil, "report.generated"))
 }
 
 func TestIDs(t *testing.T) {
-	first, second := webhook.NewID(), webhook.NewID()
+	first, second := registration.NewID(), registration.NewID()
 	assert.True(t, event.ValidID(first))
 	assert.Less(t, first, second)
 }
 
 func TestFaults(t *testing.T) {
-	var faults webhook.Faults
+	var faults registration.Faults
 	require.NoError(t, faults.Err())
 	faults.Add(nil)
 	require.NoError(t, faults.Err())
-	_, err := webhook.Name("")
+	_, err := registration.Name("")
 	faults.Add(err)
-	faults.Add(webhook.Secret("x"))
+	faults.Add(registration.Secret("x"))
 	require.EqualError(t, faults.Err(), "The name must not be empty. The secret must have 8 to 255 bytes.")
 }

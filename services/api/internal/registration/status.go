@@ -1,4 +1,4 @@
-package webhook
+package registration
 
 // Status is the state of a registration that its host chooses. `enabled` is not
 // stored beside it: it is what [Status.Enabled] says, so the two never disagree.
