@@ -8,7 +8,7 @@ VERSION  = $(shell git describe --tags --match 'v[0-9]*' --dirty 2>/dev/null | s
 	echo "0.0.0-g$$(git rev-parse --short HEAD 2>/dev/null || echo unknown)")
 
 # Every module of go.work. deploy holds only checks, which `deploy-check` runs.
-MODULES  := proto pkg services/api services/dispatcher services/standalone deploy
+MODULES  := proto pkg services/api services/dispatcher services/standalone test deploy
 SERVICES := api dispatcher standalone
 TESTED   := $(patsubst %,./%/...,$(filter-out deploy,$(MODULES)))
 
@@ -45,13 +45,13 @@ test: ## All tests with the race detector, against real embedded servers.
 	$(GO) test $(TEST_FLAGS) $(TESTED)
 
 e2e: ## Only the end-to-end stories.
-	$(GO) test $(TEST_FLAGS) -count=1 ./services/standalone/e2e
+	$(GO) test $(TEST_FLAGS) -count=1 ./test/e2e
 
 chaos: ## Every fault ROUNDS=6 times over while events are published; fails when anything is lost.
-	$(GO) run ./services/standalone/chaos -rounds $(ROUNDS)
+	$(GO) run ./test/chaos -rounds $(ROUNDS)
 
 bench: ## Deliveries a second and latency, beside the raw limit of this machine.
-	$(GO) run ./services/standalone/bench
+	$(GO) run ./test/bench
 
 fuzz: ## Every fuzz target for FUZZTIME=20s.
 	@grep -rlE '^func Fuzz' --include='*_test.go' $(MODULES) | while read -r file; do \

@@ -15,11 +15,21 @@ import (
 	api "github.com/dembrane/webhooks/services/api/app"
 	dispatcher "github.com/dembrane/webhooks/services/dispatcher/app"
 	"github.com/dembrane/webhooks/services/standalone/internal/config"
-	"github.com/dembrane/webhooks/services/standalone/internal/embedded"
+	"github.com/dembrane/webhooks/services/standalone/embedded"
 )
 
 // Config is standalone's settings.
 type Config = config.Config
+
+// LoadConfig takes settings from the environment; what given holds under the same
+// names wins over it.
+func LoadConfig(given map[string]string) (Config, error) {
+	c, err := config.Load(given)
+	if err != nil {
+		return c, fmt.Errorf("configure the standalone: %w", err)
+	}
+	return c, nil
+}
 
 // Running is where the parts of a running standalone are.
 type Running struct {

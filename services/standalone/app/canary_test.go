@@ -35,7 +35,7 @@ import (
 	"github.com/dembrane/webhooks/proto/webhooksv1"
 	api "github.com/dembrane/webhooks/services/api/app"
 	dispatcher "github.com/dembrane/webhooks/services/dispatcher/app"
-	"github.com/dembrane/webhooks/services/standalone/internal/embedded"
+	"github.com/dembrane/webhooks/services/standalone/embedded"
 )
 
 // book is everything that was written to it, by whomever.

@@ -10,7 +10,7 @@ import (
 	"go.uber.org/zap"
 
 	api "github.com/dembrane/webhooks/services/api/app"
-	"github.com/dembrane/webhooks/services/standalone/internal/embedded"
+	"github.com/dembrane/webhooks/services/standalone/embedded"
 )
 
 // ErrUnreadable says that no key of the keyset opens some of the secrets.

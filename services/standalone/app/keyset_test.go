@@ -17,7 +17,7 @@ import (
 	"github.com/dembrane/webhooks/pkg/topology"
 	"github.com/dembrane/webhooks/proto/webhooksv1"
 	"github.com/dembrane/webhooks/services/standalone/app"
-	"github.com/dembrane/webhooks/services/standalone/internal/embedded"
+	"github.com/dembrane/webhooks/services/standalone/embedded"
 )
 
 const hostsSecret = "a secret of nobody's"

@@ -8,9 +8,9 @@
 // whose publish was acknowledged must have reached every webhook that wants it,
 // and every delivery must be in the delivery log.
 //
-//	go run ./services/standalone/chaos              # a quarter of an hour: the table, and bench/out/chaos.json
-//	go run ./services/standalone/chaos -quick       # a minute or two: every fault once and briefly
-//	go run ./services/standalone/chaos -only broker # one fault
+//	go run ./test/chaos              # a quarter of an hour: the table, and bench/out/chaos.json
+//	go run ./test/chaos -quick       # a minute or two: every fault once and briefly
+//	go run ./test/chaos -only broker # one fault
 //
 // docs/faults.md explains the faults and the table.
 package main

@@ -67,7 +67,7 @@ func TestTheReadmeShowsThePythonThatIsTested(t *testing.T) {
 	_, verifier, _ := bytes.Cut(tested, []byte("import hashlib\n"))
 	verifier, _, _ = bytes.Cut(verifier, []byte("\n\n"))
 	require.NotEmpty(t, verifier)
-	readme, err := os.ReadFile("../../../README.md")
+	readme, err := os.ReadFile("../../README.md")
 	require.NoError(t, err)
 	assert.Contains(t, string(readme), "import hashlib\n"+string(verifier))
 }

@@ -5,9 +5,9 @@ import (
 	"fmt"
 	"time"
 
-	"go.mongodb.org/mongo-driver/bson"          //nolint:depguard // looks at what the api has stored, behind the api's back
-	"go.mongodb.org/mongo-driver/mongo"         //nolint:depguard // as above
-	"go.mongodb.org/mongo-driver/mongo/options" //nolint:depguard // as above
+	"go.mongodb.org/mongo-driver/bson"
+	"go.mongodb.org/mongo-driver/mongo"
+	"go.mongodb.org/mongo-driver/mongo/options"
 )
 
 // deliveryLog is the api's database, as an operator sees it.

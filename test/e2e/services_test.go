@@ -22,8 +22,7 @@ import (
 	apiapp "github.com/dembrane/webhooks/services/api/app"
 	dispatcherapp "github.com/dembrane/webhooks/services/dispatcher/app"
 	"github.com/dembrane/webhooks/services/standalone/app"
-	"github.com/dembrane/webhooks/services/standalone/internal/config"
-	"github.com/dembrane/webhooks/services/standalone/internal/embedded"
+	"github.com/dembrane/webhooks/services/standalone/embedded"
 )
 
 // services are the two services as they run in production, each with what it
@@ -46,7 +45,7 @@ func startServices(t *testing.T, more settings) *services {
 	tokens := "tokens:\n  - name: host\n    sha256: " + hex.EncodeToString(hash[:]) + "\n    projects: [\"*\"]\n"
 	require.NoError(t, os.WriteFile(filepath.Join(folder, "keyset.json"), keyset, 0o600))
 	require.NoError(t, os.WriteFile(filepath.Join(folder, "tokens.yaml"), []byte(tokens), 0o600))
-	c, err := config.Load(quick(folder, more))
+	c, err := app.LoadConfig(quick(folder, more))
 	require.NoError(t, err)
 	log := zaptest.NewLogger(t, zaptest.Level(zap.WarnLevel))
 

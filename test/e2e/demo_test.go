@@ -128,7 +128,7 @@ func TestTheReadmesCommandPublishes(t *testing.T) {
 // readmeCommand is the block of shell in the README that begins like this.
 func readmeCommand(t *testing.T, prefix string) string {
 	t.Helper()
-	readme, err := os.ReadFile("../../../README.md")
+	readme, err := os.ReadFile("../../README.md")
 	require.NoError(t, err)
 	for block := range strings.SplitSeq(string(readme), "```sh\n") {
 		if command, _, found := strings.Cut(block, "```"); found && strings.HasPrefix(command, prefix) {
@@ -142,7 +142,7 @@ func readmeCommand(t *testing.T, prefix string) string {
 // natsCLI is the command line of NATS that the Makefile builds.
 func natsCLI(t *testing.T) (string, bool) {
 	t.Helper()
-	folder, err := filepath.Abs("../../../bin")
+	folder, err := filepath.Abs("../../bin")
 	require.NoError(t, err)
 	return tool(t, filepath.Join(folder, "nats"))
 }
@@ -150,7 +150,7 @@ func natsCLI(t *testing.T) (string, bool) {
 // paste runs a command line as a person's shell would.
 func paste(t *testing.T, line string) string {
 	t.Helper()
-	folder, err := filepath.Abs("../../../bin")
+	folder, err := filepath.Abs("../../bin")
 	require.NoError(t, err)
 	command := exec.CommandContext(t.Context(), "sh", "-c", line)
 	// The command line keeps its settings in the home folder: not in a person's.

@@ -24,7 +24,6 @@ import (
 
 	"github.com/dembrane/webhooks/pkg/publisher"
 	"github.com/dembrane/webhooks/services/standalone/app"
-	"github.com/dembrane/webhooks/services/standalone/internal/config"
 )
 
 // patience is how long a story waits for anything. Nothing takes nearly as long.
@@ -72,7 +71,7 @@ func start(t *testing.T, more settings) *system {
 
 func startIn(t *testing.T, folder string, more settings) *system {
 	t.Helper()
-	c, err := config.Load(quick(folder, more))
+	c, err := app.LoadConfig(quick(folder, more))
 	require.NoError(t, err)
 	log := zaptest.NewLogger(t, zaptest.Level(zap.WarnLevel))
 	standalone, err := app.New(c, "0.0.0-e2e", log)

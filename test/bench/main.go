@@ -9,10 +9,10 @@
 // publishes, or posts, and asks the receiver what arrived when. Everything stays
 // on the loopback interface and in a temporary folder.
 //
-//	go run ./services/standalone/bench                      # the table, and bench/out/results.json
-//	go run ./services/standalone/bench -quick               # a minute, to see that it works
-//	go run ./services/standalone/bench -only hanging,flood  # some scenarios
-//	go run ./services/standalone/bench -profile d           # where the CPU time goes
+//	go run ./test/bench                      # the table, and bench/out/results.json
+//	go run ./test/bench -quick               # a minute, to see that it works
+//	go run ./test/bench -only hanging,flood  # some scenarios
+//	go run ./test/bench -profile d           # where the CPU time goes
 //
 // The scenarios, each in a file of its own:
 //

@@ -13,7 +13,6 @@ import (
 
 	"github.com/dembrane/webhooks/pkg/topology"
 	"github.com/dembrane/webhooks/services/standalone/app"
-	"github.com/dembrane/webhooks/services/standalone/internal/config"
 )
 
 func TestARestartForgetsNothing(t *testing.T) {
@@ -156,7 +155,7 @@ func TestAStopHandsBackWhatItCannotWaitFor(t *testing.T) {
 func TestAFolderHasOneStandaloneAtATime(t *testing.T) {
 	t.Parallel()
 	s := start(t, nil)
-	c, err := config.Load(quick(s.folder, nil))
+	c, err := app.LoadConfig(quick(s.folder, nil))
 	require.NoError(t, err)
 
 	_, err = app.New(c, "0.0.0-e2e", zap.NewNop())

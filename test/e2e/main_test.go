@@ -24,7 +24,7 @@ func TestMain(m *testing.M) {
 		fail(err)
 	}
 	program = filepath.Join(folder, "standalone")
-	if output, err := exec.CommandContext(context.Background(), "go", "build", "-o", program, "..").CombinedOutput(); err != nil {
+	if output, err := exec.CommandContext(context.Background(), "go", "build", "-o", program, "../../services/standalone").CombinedOutput(); err != nil {
 		fail(fmt.Errorf("build standalone: %w\n%s", err, output))
 	}
 	goleak.VerifyTestMain(m,

@@ -15,7 +15,7 @@ import (
 	hidden "github.com/dembrane/webhooks/pkg/secret"
 	"github.com/dembrane/webhooks/pkg/topology"
 	"github.com/dembrane/webhooks/proto/webhooksv1"
-	"github.com/dembrane/webhooks/services/standalone/internal/embedded"
+	"github.com/dembrane/webhooks/services/standalone/embedded"
 )
 
 const (

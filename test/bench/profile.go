@@ -14,7 +14,6 @@ import (
 
 	"github.com/dembrane/webhooks/pkg/observe"
 	"github.com/dembrane/webhooks/services/standalone/app"
-	"github.com/dembrane/webhooks/services/standalone/internal/config"
 )
 
 // profile runs the system inside this process and writes a CPU profile of every
@@ -112,7 +111,7 @@ func hostSystem(ctx context.Context, o plan, folder string) (*system, error) {
 		name, value, _ := strings.Cut(setting, "=")
 		given[name] = value
 	}
-	c, err := config.Load(given)
+	c, err := app.LoadConfig(given)
 	if err != nil {
 		return nil, err
 	}

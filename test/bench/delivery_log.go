@@ -5,8 +5,8 @@ import (
 	"fmt"
 	"time"
 
-	"go.mongodb.org/mongo-driver/mongo"         //nolint:depguard // counts what the api has recorded, behind the api's back
-	"go.mongodb.org/mongo-driver/mongo/options" //nolint:depguard // as above
+	"go.mongodb.org/mongo-driver/mongo"
+	"go.mongodb.org/mongo-driver/mongo/options"
 )
 
 // deliveryLog is the api's collection of attempts, as an operator sees it.

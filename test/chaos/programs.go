@@ -14,7 +14,7 @@ type programs struct {
 	api, dispatcher, broker, database string
 }
 
-const module = "github.com/dembrane/webhooks/services/"
+const module = "github.com/dembrane/webhooks/"
 
 // build builds what production runs. The race detector is left out: it would
 // slow down what is being watched, and the packages' own tests have it.
@@ -25,10 +25,10 @@ func build(ctx context.Context, p plan, folder string) (programs, error) {
 	}
 	wanted := map[string]string{
 		built.broker:   "github.com/nats-io/nats-server/v2",
-		built.database: module + "standalone/chaos",
+		built.database: module + "test/chaos",
 	}
 	if p.programs == "" {
-		wanted[built.api], wanted[built.dispatcher] = module+"api", module+"dispatcher"
+		wanted[built.api], wanted[built.dispatcher] = module+"services/api", module+"services/dispatcher"
 	} else {
 		given, err := filepath.Abs(p.programs)
 		if err != nil {
