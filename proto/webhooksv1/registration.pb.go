@@ -45,7 +45,12 @@ type Registration struct {
 	Secrets []*SealedSecret `protobuf:"bytes,8,rep,name=secrets,proto3" json:"secrets,omitempty"`
 	// The most attempts a second that the receiver is to get; 0 for no limit. Each
 	// dispatcher keeps to it by itself.
-	MaxPerSecond  float64 `protobuf:"fixed64,9,opt,name=max_per_second,json=maxPerSecond,proto3" json:"max_per_second,omitempty"`
+	MaxPerSecond float64 `protobuf:"fixed64,9,opt,name=max_per_second,json=maxPerSecond,proto3" json:"max_per_second,omitempty"`
+	// From when on events are delivered as they are taken in, for types that the
+	// webhook came to want while the bucket could not be written. What was published
+	// before is owed by the api, which writes it down as due. A type that is not
+	// among these is delivered whenever it was published.
+	WantedFrom    []*WantedFrom `protobuf:"bytes,12,rep,name=wanted_from,json=wantedFrom,proto3" json:"wanted_from,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -143,6 +148,68 @@ func (x *Registration) GetMaxPerSecond() float64 {
 	return 0
 }
 
+func (x *Registration) GetWantedFrom() []*WantedFrom {
+	if x != nil {
+		return x.WantedFrom
+	}
+	return nil
+}
+
+// WantedFrom is a time in the life of a subscription.
+type WantedFrom struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The event type.
+	Event string `protobuf:"bytes,1,opt,name=event,proto3" json:"event,omitempty"`
+	// By the clock that stamps what is stored in EVENTS.
+	From          *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=from,proto3" json:"from,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *WantedFrom) Reset() {
+	*x = WantedFrom{}
+	mi := &file_dembrane_webhooks_v1_registration_proto_msgTypes[1]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *WantedFrom) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*WantedFrom) ProtoMessage() {}
+
+func (x *WantedFrom) ProtoReflect() protoreflect.Message {
+	mi := &file_dembrane_webhooks_v1_registration_proto_msgTypes[1]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use WantedFrom.ProtoReflect.Descriptor instead.
+func (*WantedFrom) Descriptor() ([]byte, []int) {
+	return file_dembrane_webhooks_v1_registration_proto_rawDescGZIP(), []int{1}
+}
+
+func (x *WantedFrom) GetEvent() string {
+	if x != nil {
+		return x.Event
+	}
+	return ""
+}
+
+func (x *WantedFrom) GetFrom() *timestamppb.Timestamp {
+	if x != nil {
+		return x.From
+	}
+	return nil
+}
+
 // SealedSecret is a secret encrypted for one webhook.
 type SealedSecret struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -156,7 +223,7 @@ type SealedSecret struct {
 
 func (x *SealedSecret) Reset() {
 	*x = SealedSecret{}
-	mi := &file_dembrane_webhooks_v1_registration_proto_msgTypes[1]
+	mi := &file_dembrane_webhooks_v1_registration_proto_msgTypes[2]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -168,7 +235,7 @@ func (x *SealedSecret) String() string {
 func (*SealedSecret) ProtoMessage() {}
 
 func (x *SealedSecret) ProtoReflect() protoreflect.Message {
-	mi := &file_dembrane_webhooks_v1_registration_proto_msgTypes[1]
+	mi := &file_dembrane_webhooks_v1_registration_proto_msgTypes[2]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -181,7 +248,7 @@ func (x *SealedSecret) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SealedSecret.ProtoReflect.Descriptor instead.
 func (*SealedSecret) Descriptor() ([]byte, []int) {
-	return file_dembrane_webhooks_v1_registration_proto_rawDescGZIP(), []int{1}
+	return file_dembrane_webhooks_v1_registration_proto_rawDescGZIP(), []int{2}
 }
 
 func (x *SealedSecret) GetCiphertext() []byte {
@@ -216,7 +283,7 @@ type TestRequest struct {
 
 func (x *TestRequest) Reset() {
 	*x = TestRequest{}
-	mi := &file_dembrane_webhooks_v1_registration_proto_msgTypes[2]
+	mi := &file_dembrane_webhooks_v1_registration_proto_msgTypes[3]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -228,7 +295,7 @@ func (x *TestRequest) String() string {
 func (*TestRequest) ProtoMessage() {}
 
 func (x *TestRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_dembrane_webhooks_v1_registration_proto_msgTypes[2]
+	mi := &file_dembrane_webhooks_v1_registration_proto_msgTypes[3]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -241,7 +308,7 @@ func (x *TestRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TestRequest.ProtoReflect.Descriptor instead.
 func (*TestRequest) Descriptor() ([]byte, []int) {
-	return file_dembrane_webhooks_v1_registration_proto_rawDescGZIP(), []int{2}
+	return file_dembrane_webhooks_v1_registration_proto_rawDescGZIP(), []int{3}
 }
 
 func (x *TestRequest) GetRegistration() *Registration {
@@ -283,7 +350,7 @@ type TestReply struct {
 
 func (x *TestReply) Reset() {
 	*x = TestReply{}
-	mi := &file_dembrane_webhooks_v1_registration_proto_msgTypes[3]
+	mi := &file_dembrane_webhooks_v1_registration_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -295,7 +362,7 @@ func (x *TestReply) String() string {
 func (*TestReply) ProtoMessage() {}
 
 func (x *TestReply) ProtoReflect() protoreflect.Message {
-	mi := &file_dembrane_webhooks_v1_registration_proto_msgTypes[3]
+	mi := &file_dembrane_webhooks_v1_registration_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -308,7 +375,7 @@ func (x *TestReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TestReply.ProtoReflect.Descriptor instead.
 func (*TestReply) Descriptor() ([]byte, []int) {
-	return file_dembrane_webhooks_v1_registration_proto_rawDescGZIP(), []int{3}
+	return file_dembrane_webhooks_v1_registration_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *TestReply) GetAttempt() *Attempt {
@@ -336,7 +403,7 @@ type Rejection struct {
 
 func (x *Rejection) Reset() {
 	*x = Rejection{}
-	mi := &file_dembrane_webhooks_v1_registration_proto_msgTypes[4]
+	mi := &file_dembrane_webhooks_v1_registration_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -348,7 +415,7 @@ func (x *Rejection) String() string {
 func (*Rejection) ProtoMessage() {}
 
 func (x *Rejection) ProtoReflect() protoreflect.Message {
-	mi := &file_dembrane_webhooks_v1_registration_proto_msgTypes[4]
+	mi := &file_dembrane_webhooks_v1_registration_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -361,7 +428,7 @@ func (x *Rejection) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Rejection.ProtoReflect.Descriptor instead.
 func (*Rejection) Descriptor() ([]byte, []int) {
-	return file_dembrane_webhooks_v1_registration_proto_rawDescGZIP(), []int{4}
+	return file_dembrane_webhooks_v1_registration_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *Rejection) GetEventSequence() uint64 {
@@ -396,7 +463,7 @@ var File_dembrane_webhooks_v1_registration_proto protoreflect.FileDescriptor
 
 const file_dembrane_webhooks_v1_registration_proto_rawDesc = "" +
 	"\n" +
-	"'dembrane/webhooks/v1/registration.proto\x12\x14dembrane.webhooks.v1\x1a\"dembrane/webhooks/v1/attempt.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x9b\x02\n" +
+	"'dembrane/webhooks/v1/registration.proto\x12\x14dembrane.webhooks.v1\x1a\"dembrane/webhooks/v1/attempt.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xde\x02\n" +
 	"\fRegistration\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x1d\n" +
 	"\n" +
@@ -407,7 +474,13 @@ const file_dembrane_webhooks_v1_registration_proto_rawDesc = "" +
 	"\aenabled\x18\x06 \x01(\bR\aenabled\x12\x18\n" +
 	"\adeleted\x18\a \x01(\bR\adeleted\x12<\n" +
 	"\asecrets\x18\b \x03(\v2\".dembrane.webhooks.v1.SealedSecretR\asecrets\x12$\n" +
-	"\x0emax_per_second\x18\t \x01(\x01R\fmaxPerSecond\"k\n" +
+	"\x0emax_per_second\x18\t \x01(\x01R\fmaxPerSecond\x12A\n" +
+	"\vwanted_from\x18\f \x03(\v2 .dembrane.webhooks.v1.WantedFromR\n" +
+	"wantedFrom\"R\n" +
+	"\n" +
+	"WantedFrom\x12\x14\n" +
+	"\x05event\x18\x01 \x01(\tR\x05event\x12.\n" +
+	"\x04from\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\x04from\"k\n" +
 	"\fSealedSecret\x12\x1e\n" +
 	"\n" +
 	"ciphertext\x18\x01 \x01(\fR\n" +
@@ -440,27 +513,30 @@ func file_dembrane_webhooks_v1_registration_proto_rawDescGZIP() []byte {
 	return file_dembrane_webhooks_v1_registration_proto_rawDescData
 }
 
-var file_dembrane_webhooks_v1_registration_proto_msgTypes = make([]protoimpl.MessageInfo, 5)
+var file_dembrane_webhooks_v1_registration_proto_msgTypes = make([]protoimpl.MessageInfo, 6)
 var file_dembrane_webhooks_v1_registration_proto_goTypes = []any{
 	(*Registration)(nil),          // 0: dembrane.webhooks.v1.Registration
-	(*SealedSecret)(nil),          // 1: dembrane.webhooks.v1.SealedSecret
-	(*TestRequest)(nil),           // 2: dembrane.webhooks.v1.TestRequest
-	(*TestReply)(nil),             // 3: dembrane.webhooks.v1.TestReply
-	(*Rejection)(nil),             // 4: dembrane.webhooks.v1.Rejection
-	(*timestamppb.Timestamp)(nil), // 5: google.protobuf.Timestamp
-	(*Attempt)(nil),               // 6: dembrane.webhooks.v1.Attempt
+	(*WantedFrom)(nil),            // 1: dembrane.webhooks.v1.WantedFrom
+	(*SealedSecret)(nil),          // 2: dembrane.webhooks.v1.SealedSecret
+	(*TestRequest)(nil),           // 3: dembrane.webhooks.v1.TestRequest
+	(*TestReply)(nil),             // 4: dembrane.webhooks.v1.TestReply
+	(*Rejection)(nil),             // 5: dembrane.webhooks.v1.Rejection
+	(*timestamppb.Timestamp)(nil), // 6: google.protobuf.Timestamp
+	(*Attempt)(nil),               // 7: dembrane.webhooks.v1.Attempt
 }
 var file_dembrane_webhooks_v1_registration_proto_depIdxs = []int32{
-	1, // 0: dembrane.webhooks.v1.Registration.secrets:type_name -> dembrane.webhooks.v1.SealedSecret
-	5, // 1: dembrane.webhooks.v1.SealedSecret.valid_until:type_name -> google.protobuf.Timestamp
-	0, // 2: dembrane.webhooks.v1.TestRequest.registration:type_name -> dembrane.webhooks.v1.Registration
-	6, // 3: dembrane.webhooks.v1.TestReply.attempt:type_name -> dembrane.webhooks.v1.Attempt
-	5, // 4: dembrane.webhooks.v1.Rejection.rejected_at:type_name -> google.protobuf.Timestamp
-	5, // [5:5] is the sub-list for method output_type
-	5, // [5:5] is the sub-list for method input_type
-	5, // [5:5] is the sub-list for extension type_name
-	5, // [5:5] is the sub-list for extension extendee
-	0, // [0:5] is the sub-list for field type_name
+	2, // 0: dembrane.webhooks.v1.Registration.secrets:type_name -> dembrane.webhooks.v1.SealedSecret
+	1, // 1: dembrane.webhooks.v1.Registration.wanted_from:type_name -> dembrane.webhooks.v1.WantedFrom
+	6, // 2: dembrane.webhooks.v1.WantedFrom.from:type_name -> google.protobuf.Timestamp
+	6, // 3: dembrane.webhooks.v1.SealedSecret.valid_until:type_name -> google.protobuf.Timestamp
+	0, // 4: dembrane.webhooks.v1.TestRequest.registration:type_name -> dembrane.webhooks.v1.Registration
+	7, // 5: dembrane.webhooks.v1.TestReply.attempt:type_name -> dembrane.webhooks.v1.Attempt
+	6, // 6: dembrane.webhooks.v1.Rejection.rejected_at:type_name -> google.protobuf.Timestamp
+	7, // [7:7] is the sub-list for method output_type
+	7, // [7:7] is the sub-list for method input_type
+	7, // [7:7] is the sub-list for extension type_name
+	7, // [7:7] is the sub-list for extension extendee
+	0, // [0:7] is the sub-list for field type_name
 }
 
 func init() { file_dembrane_webhooks_v1_registration_proto_init() }
@@ -475,7 +551,7 @@ func file_dembrane_webhooks_v1_registration_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_dembrane_webhooks_v1_registration_proto_rawDesc), len(file_dembrane_webhooks_v1_registration_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   5,
+			NumMessages:   6,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

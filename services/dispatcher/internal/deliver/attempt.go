@@ -73,8 +73,12 @@ func (d *Deliverer) try(x *Delivery) (e ending) {
 			e = ending{record: newRecord(x, v, started), next: v.next}
 		}
 	}()
-	if _, outcome, ended := d.wanted(x); ended {
+	w, outcome, ended := d.wanted(x)
+	switch {
+	case ended:
 		return ending{record: concluded(x, outcome)}
+	case w == nil:
+		return ending{}
 	}
 	body, err := x.Source.Body(d.attempts)
 	switch {
@@ -88,9 +92,12 @@ func (d *Deliverer) try(x *Delivery) (e ending) {
 		d.log.Warn("event not loaded, delivery handed back", append(names(x), zap.Error(err))...)
 		return ending{}
 	}
-	w, outcome, ended := d.wanted(x) // loading the event may have taken a while
-	if ended {
+	w, outcome, ended = d.wanted(x) // loading the event may have taken a while
+	switch {
+	case ended:
 		return ending{record: concluded(x, outcome)}
+	case w == nil:
+		return ending{}
 	}
 	started = time.Now()
 	answer := d.post(d.attempts, x, w, body, started)

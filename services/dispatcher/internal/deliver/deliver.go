@@ -96,6 +96,10 @@ func (d *Deliverer) Deliver(x *Delivery) {
 		d.conclude(x, outcome)
 		return
 	}
+	if w == nil {
+		x.Source.Settle(false)
+		return
+	}
 	x.endpoint = w.Endpoint
 	ask := lane.Ask{Endpoint: x.endpoint, Bytes: x.Bytes, MaxPerSecond: w.MaxPerSecond}
 	switch answer := d.lanes.Offer(ask, x, d.clock.now()); answer.Verdict {
@@ -131,12 +135,15 @@ func (d *Deliverer) enter() bool {
 }
 
 // wanted returns the webhook as it is now, or the outcome of a delivery whose
-// webhook was deleted or disabled meanwhile.
+// webhook was deleted or disabled meanwhile. It returns neither when the webhook
+// is not known, which proves nothing: the delivery is handed back.
 func (d *Deliverer) wanted(x *Delivery) (_ *registry.Webhook, outcome webhooksv1.Outcome, ended bool) {
-	w := d.registry.Get(x.WebhookID)
+	w, presence := d.registry.Find(d.attempts, x.ProjectID, x.WebhookID)
 	switch {
-	case w == nil:
+	case presence == registry.Deleted:
 		return nil, webhooksv1.Outcome_OUTCOME_DELETED, true
+	case w == nil:
+		return nil, webhooksv1.Outcome_OUTCOME_UNSPECIFIED, false
 	case !w.Active():
 		return nil, webhooksv1.Outcome_OUTCOME_DISABLED, true
 	default:

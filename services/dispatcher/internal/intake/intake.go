@@ -34,6 +34,9 @@ import (
 // be written is handed back and tried again.
 const rejectTimeout = 5 * time.Second
 
+// postponeDelay is when an event comes again for which the registry was behind.
+const postponeDelay = 500 * time.Millisecond
+
 // Parts is what an intake is made of.
 type Parts struct {
 	Registry  *registry.Registry
@@ -99,16 +102,25 @@ func (i *Intake) Close() { close(i.queue) }
 
 // Handle takes over one message of EVENTS. It blocks while there is enough to do.
 func (i *Intake) Handle(ctx context.Context, msg jetstream.Msg) {
-	project, eventType, ok := topology.ParseSubjectEvent(topology.PublishedSubject(msg.Subject()))
-	switch {
-	case ctx.Err() != nil:
+	if ctx.Err() != nil {
 		i.handBack(msg)
-	case ok && event.Known(eventType) && !i.Registry.Wanted(project, eventType):
-		i.events.WithLabelValues("no").Inc()
-		i.acknowledge(msg)
-	default:
-		i.queue <- msg
+		return
 	}
+	project, eventType, ok := topology.ParseSubjectEvent(topology.PublishedSubject(msg.Subject()))
+	if meta, err := msg.Metadata(); ok && err == nil && event.Known(eventType) {
+		var room [4]*registry.Webhook
+		wanted, known := i.Registry.Match(room[:0], project, eventType, meta.Timestamp)
+		switch {
+		case !known:
+			i.postpone(msg)
+			return
+		case len(wanted) == 0:
+			i.events.WithLabelValues("no").Inc()
+			i.acknowledge(msg)
+			return
+		}
+	}
+	i.queue <- msg
 }
 
 // take turns one event into deliveries.
@@ -119,12 +131,15 @@ func (i *Intake) take(ctx context.Context, msg jetstream.Msg) {
 		i.handBack(msg)
 		return
 	}
-	e, webhooks, body, reason := i.read(msg)
-	if reason != "" {
+	e, webhooks, body, reason := i.read(msg, meta.Timestamp)
+	switch {
+	case reason != "":
 		i.reject(ctx, msg, meta.Sequence.Stream, reason)
 		return
-	}
-	if len(webhooks) == 0 {
+	case e == nil:
+		i.postpone(msg)
+		return
+	case len(webhooks) == 0:
 		i.events.WithLabelValues("no").Inc()
 		i.acknowledge(msg)
 		return
@@ -163,8 +178,9 @@ func (i *Intake) take(ctx context.Context, msg jetstream.Msg) {
 
 // read decodes and checks an event, finds who wants it, and renders its body if
 // anybody does. reason says why the event cannot be used; a panic is one, because
-// it would come back with the event.
-func (i *Intake) read(msg jetstream.Msg) (e *webhooksv1.Event, webhooks []*registry.Webhook, body []byte, reason string) {
+// it would come back with the event. Without an event and a reason, it is not known
+// who wants it.
+func (i *Intake) read(msg jetstream.Msg, published time.Time) (e *webhooksv1.Event, webhooks []*registry.Webhook, body []byte, reason string) {
 	defer func() {
 		if fault := recover(); fault != nil {
 			reason = fmt.Sprintf("reading it made the dispatcher panic: %v", fault)
@@ -174,7 +190,10 @@ func (i *Intake) read(msg jetstream.Msg) (e *webhooksv1.Event, webhooks []*regis
 	if reason != "" {
 		return nil, nil, nil, reason
 	}
-	webhooks = i.Registry.Match(nil, e.GetProject().GetId(), e.GetType())
+	webhooks, known := i.Registry.Match(nil, e.GetProject().GetId(), e.GetType(), published)
+	if !known {
+		return nil, nil, nil, ""
+	}
 	if len(webhooks) > 0 {
 		body = i.Renderer.Append(nil, e)
 	}
@@ -227,6 +246,14 @@ func (i *Intake) reject(ctx context.Context, msg jetstream.Msg, sequence uint64,
 func (i *Intake) acknowledge(msg jetstream.Msg) {
 	if err := msg.Ack(); err != nil {
 		i.Log.Warn("event not acknowledged, it comes again", zap.Error(err))
+	}
+}
+
+// postpone hands an event back while it is not known who wants it: another
+// dispatcher may know, and so may this one in a moment.
+func (i *Intake) postpone(msg jetstream.Msg) {
+	if err := msg.NakWithDelay(postponeDelay); err != nil {
+		i.Log.Warn("event not handed back, it comes again after the ack wait", zap.Error(err))
 	}
 }
 

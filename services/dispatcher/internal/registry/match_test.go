@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"go.uber.org/zap"
 
@@ -36,7 +37,7 @@ func BenchmarkMatch(b *testing.B) {
 					Events: []string{event.ConversationTranscribed, event.ConversationSummarized},
 				}, box))
 			}
-			r.replace(loading)
+			r.replace(loading, time.Now())
 			projects := webhooks / each
 			var ids strings.Builder // in the order of their turns: reading them costs nothing
 			for turn := range projects {
@@ -44,11 +45,11 @@ func BenchmarkMatch(b *testing.B) {
 			}
 			all, long := ids.String(), len(projectID(0))
 			var room [4]*Webhook
-			turn := 0
+			turn, published := 0, time.Now()
 			for b.Loop() {
 				turn = (turn + 1) % projects
 				project := all[turn*long : (turn+1)*long]
-				if got := r.Match(room[:0], project, event.ConversationSummarized); len(got) != each {
+				if got, _ := r.Match(room[:0], project, event.ConversationSummarized, published); len(got) != each {
 					b.Fatalf("%d webhooks match", len(got))
 				}
 			}

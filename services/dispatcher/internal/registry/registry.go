@@ -1,15 +1,23 @@
 // Package registry holds every registration in memory, as the bucket WEBHOOKS
 // has it, so that matching an event asks nobody.
 //
-// The api deletes a webhook by writing a tombstone, never by removing its key.
-// So a key that is missing, and a bucket that was lost, mean "not known yet":
-// the registry keeps what it had until the api has written everything again.
+// "Not known" is never "deleted". The api deletes a webhook by writing a
+// tombstone, so a key that is missing, and a bucket that was lost, emptied or put
+// back in time, prove nothing: the registry keeps what it knows until the api has
+// compared everything again.
+//
+// What is in memory may be behind the bucket. The registry says so: an event that
+// nobody seems to want proves something only while it knows of every change that
+// was in the bucket a second ago ([Registry.Match] and its known).
 package registry
 
 import (
+	"context"
 	"strings"
 	"sync"
+	"time"
 
+	"github.com/nats-io/nats.go/jetstream"
 	"go.uber.org/zap"
 	"google.golang.org/protobuf/proto"
 
@@ -18,61 +26,93 @@ import (
 	"github.com/dembrane/webhooks/proto/webhooksv1"
 )
 
+// Presence is what is known of a webhook.
+type Presence int
+
+const (
+	// Unknown proves nothing: neither a registration nor a tombstone was seen.
+	Unknown Presence = iota
+	// Known says that it is registered.
+	Known
+	// Deleted says that its tombstone was seen.
+	Deleted
+)
+
 // Registry answers which webhooks want an event. It is safe for concurrent use.
 type Registry struct {
 	box *secret.Box
 	log *zap.Logger
 
-	mu    sync.RWMutex
-	live  *table // nil until the first complete load
 	ready chan struct{}
-}
 
-// table is one complete state of the bucket.
-type table struct {
-	webhooks map[string]*Webhook   // by id
-	projects map[string][]*Webhook // by project; replaced, never changed in place
-	deleted  map[string]uint64     // revision of the tombstone, by id
+	mu      sync.RWMutex
+	js      jetstream.JetStream // nil until [Registry.Run]
+	live    *table              // nil until the first complete load
+	marked  time.Time           // the newest time at which a bucket was marked as complete
+	asOf    time.Time           // every change that was in the bucket then is in live
+	renewed chan struct{}       // closed, and made anew, when asOf is
 }
 
 // Open returns an empty registry; [Registry.Run] fills it.
 func Open(box *secret.Box, log *zap.Logger) *Registry {
-	return &Registry{box: box, log: log, ready: make(chan struct{})}
+	return &Registry{box: box, log: log, ready: make(chan struct{}), renewed: make(chan struct{})}
 }
 
 // Ready is closed once every registration has been loaded for the first time.
 func (r *Registry) Ready() <-chan struct{} { return r.ready }
 
-// Match appends to dst the webhooks of the project that want events of this
-// type now.
-func (r *Registry) Match(dst []*Webhook, projectID, eventType string) []*Webhook {
+// Match appends to dst the webhooks of the project that want events of this type
+// that were published then. known reports that these are all of them, as far as
+// changes a second ago or earlier are concerned. Without it, whoever asks decides
+// nothing: see [Registry.WaitCurrent].
+func (r *Registry) Match(dst []*Webhook, projectID, eventType string, published time.Time) (_ []*Webhook, known bool) {
 	r.mu.RLock()
 	defer r.mu.RUnlock()
 	if r.live == nil {
-		return dst
+		return dst, false
 	}
 	for _, w := range r.live.projects[projectID] {
-		if w.Wants(eventType) {
+		if w.Wants(eventType, published) {
 			dst = append(dst, w)
 		}
 	}
-	return dst
+	return dst, r.current()
 }
 
-// Wanted reports whether any webhook of the project wants events of this type now.
-func (r *Registry) Wanted(projectID, eventType string) bool {
-	var room [4]*Webhook
-	return len(r.Match(room[:0], projectID, eventType)) > 0
-}
-
-// Get returns a webhook as it is registered now, or nil when it was deleted.
+// Get returns a webhook as it is registered now, or nil when it is not known,
+// which proves nothing: see [Registry.Find].
 func (r *Registry) Get(id string) *Webhook {
 	r.mu.RLock()
 	defer r.mu.RUnlock()
-	if r.live == nil {
-		return nil
+	return r.live.get(id)
+}
+
+// Find returns a webhook, or whether its tombstone was seen. A webhook that is not
+// in memory is looked up in the bucket, unless what is in memory is current; an
+// answer that cannot be had within a second or two is [Unknown].
+func (r *Registry) Find(ctx context.Context, projectID, id string) (*Webhook, Presence) {
+	w, presence, current := r.held(id)
+	if presence != Unknown || current {
+		return w, presence
 	}
-	return r.live.webhooks[id]
+	r.fetch(ctx, projectID, id)
+	w, presence, _ = r.held(id)
+	return w, presence
+}
+
+func (r *Registry) held(id string) (_ *Webhook, _ Presence, current bool) {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	if r.live == nil {
+		return nil, Unknown, false
+	}
+	if w := r.live.webhooks[id]; w != nil {
+		return w, Known, r.current()
+	}
+	if _, deleted := r.live.deleted[id]; deleted {
+		return nil, Deleted, r.current()
+	}
+	return nil, Unknown, r.current()
 }
 
 // Len is the number of registrations that are known.
@@ -85,14 +125,18 @@ func (r *Registry) Len() int {
 	return len(r.live.webhooks)
 }
 
-func newTable() *table {
-	return &table{webhooks: map[string]*Webhook{}, projects: map[string][]*Webhook{}, deleted: map[string]uint64{}}
-}
-
-// replace makes a completely loaded table the live one.
-func (r *Registry) replace(t *table) {
+// replace makes a completely loaded table the live one. marked is when the bucket
+// was marked as complete: what it does not hold is forgotten only if that was
+// after everything that is known, because an old backup has an old marker.
+func (r *Registry) replace(t *table, marked time.Time) {
 	r.mu.Lock()
 	first := r.live == nil
+	if !first && !marked.After(r.marked) {
+		t.adopt(r.live)
+	}
+	if marked.After(r.marked) {
+		r.marked = marked
+	}
 	r.live = t
 	r.mu.Unlock()
 	if first {
@@ -137,58 +181,7 @@ func (r *Registry) apply(t *table, key string, value []byte) {
 
 // keep takes what is known of a webhook over into a table that is being loaded.
 func (r *Registry) keep(t *table, id string) {
-	if t == r.live || r.live == nil {
-		return
+	if t != r.live && r.live != nil {
+		t.adoptOne(r.live, id)
 	}
-	if w := r.live.webhooks[id]; w != nil {
-		t.put(w)
-	} else if revision, known := r.live.deleted[id]; known {
-		t.deleted[id] = revision
-	}
-}
-
-func (t *table) get(id string) *Webhook {
-	if t == nil {
-		return nil
-	}
-	return t.webhooks[id]
-}
-
-// newer reports whether more is known of a webhook than the revision holds.
-func (t *table) newer(id string, revision uint64) bool {
-	if t == nil {
-		return false
-	}
-	if w := t.webhooks[id]; w != nil {
-		return w.Revision > revision
-	}
-	return t.deleted[id] > revision
-}
-
-func (t *table) put(w *Webhook) {
-	delete(t.deleted, w.ID)
-	t.webhooks[w.ID] = w
-	t.projects[w.ProjectID] = append(without(t.projects[w.ProjectID], w.ID), w)
-}
-
-func (t *table) remove(project, id string, revision uint64) {
-	t.deleted[id] = revision
-	delete(t.webhooks, id)
-	rest := without(t.projects[project], id)
-	if len(rest) == 0 {
-		delete(t.projects, project)
-		return
-	}
-	t.projects[project] = rest
-}
-
-// without copies, so that a reader of the old slice is never disturbed.
-func without(list []*Webhook, id string) []*Webhook {
-	rest := make([]*Webhook, 0, len(list)+1)
-	for _, w := range list {
-		if w.ID != id {
-			rest = append(rest, w)
-		}
-	}
-	return rest
 }

@@ -15,11 +15,22 @@ import (
 )
 
 const (
-	// checkEvery is how often the bucket is compared with what its watch has said.
-	// A bucket that was deleted and made again leaves its watchers waiting, and a
-	// server that was restarted leaves them waiting for a while.
-	checkEvery = time.Second
-	// askTimeout bounds each request to JetStream.
+	// bucketStream is the stream behind the bucket, and bucketSubjects what the
+	// subjects in it begin with.
+	bucketStream   = "KV_" + topology.BucketWebhooks
+	bucketSubjects = "$KV." + topology.BucketWebhooks + "."
+
+	// lookEvery is how often the bucket is compared with what its watch has said. It
+	// takes two looks to be sure, and both have to fit into [currentFor] with room
+	// for a slow answer.
+	lookEvery = 200 * time.Millisecond
+	// lookTimeout bounds one look: an answer that is later would say nothing about
+	// the last second.
+	lookTimeout = currentFor
+	// stallAfter is how long a watch may say nothing although there is something to
+	// say.
+	stallAfter = time.Second
+	// askTimeout bounds each request to JetStream when a watch begins.
 	askTimeout = 5 * time.Second
 )
 
@@ -33,6 +44,9 @@ var (
 // bucket that was lost) starts a new one; meanwhile the registry keeps what it
 // knows.
 func (r *Registry) Run(ctx context.Context, js jetstream.JetStream) error {
+	r.mu.Lock()
+	r.js = js
+	r.mu.Unlock()
 	wait := backoff.NewExponentialBackOff(backoff.WithInitialInterval(100*time.Millisecond),
 		backoff.WithMaxInterval(2*time.Second), backoff.WithMaxElapsedTime(0))
 	for ctx.Err() == nil {
@@ -55,123 +69,156 @@ func (r *Registry) Run(ctx context.Context, js jetstream.JetStream) error {
 // follow loads the bucket and applies its changes until the watch ends. It
 // reports whether the load was complete.
 func (r *Registry) follow(ctx context.Context, js jetstream.JetStream) (loaded bool, _ error) {
-	began, err := askState(ctx, js)
+	stream, err := open(ctx, js)
 	if err != nil {
 		return false, err
 	}
-	bucket, err := ask(ctx, func(ctx context.Context) (jetstream.KeyValue, error) {
-		return js.KeyValue(ctx, topology.BucketWebhooks)
-	})
-	if err != nil {
-		return false, fmt.Errorf("open bucket: %w", err)
+	began := look(ctx, stream, 0, askTimeout)
+	if began.err != nil {
+		return false, began.err
 	}
-	watcher, err := bucket.WatchAll(ctx)
+	watcher, err := watch(ctx, js)
 	if err != nil {
-		return false, fmt.Errorf("watch bucket: %w", err)
+		return false, err
 	}
-	defer func() { _ = watcher.Stop() }() // its consumer or connection may be gone already
-	check := time.NewTicker(checkEvery)
-	defer check.Stop()
+	defer end(watcher)
+	eye := newEye(ctx, stream)
+	defer eye.close()
+	tick := time.NewTicker(lookEvery)
+	defer tick.Stop()
 
-	load := loading{table: newTable(), began: began}
+	load := loading{table: newTable(), began: began, checked: began, progress: time.Now()}
 	for {
 		select {
 		case <-ctx.Done():
-			return load.complete(), ctx.Err()
+			return load.live, ctx.Err()
 		case entry, open := <-watcher.Updates():
 			if !open {
-				return load.complete(), errEnded
+				return load.live, errEnded
 			}
-			r.take(&load, entry)
-		case <-check.C:
-			now, err := askState(ctx, js)
-			switch {
-			case errors.Is(err, jetstream.ErrStreamNotFound):
-				return load.complete(), errReplaced
-			case err != nil:
-				r.log.Debug("bucket not checked", zap.Error(err))
-			default:
-				if err := load.check(now); err != nil {
-					return load.complete(), err
-				}
+			if r.take(&load, entry) {
+				eye.look(load.seen)
+			}
+		case <-tick.C:
+			eye.look(load.seen)
+		case seen := <-eye.seen:
+			if err := r.check(&load, seen); err != nil {
+				return load.live, err
 			}
 		}
 	}
 }
 
-// loading is the state of one watch.
-type loading struct {
-	table     *table
-	began     state
-	seen      uint64 // the last sequence of the bucket's stream that the watch has said
-	previous  uint64 // seen, at the check before
-	due       uint64 // what there was to see, at the check before
-	current   bool   // every value that was there at the start has been seen
-	projected bool   // the api has written every registration to this bucket
-	live      bool
+func open(ctx context.Context, js jetstream.JetStream) (jetstream.Stream, error) {
+	ctx, cancel := context.WithTimeout(ctx, askTimeout)
+	defer cancel()
+	stream, err := js.Stream(ctx, bucketStream)
+	if err != nil {
+		return nil, fmt.Errorf("find the bucket's stream: %w", err)
+	}
+	return stream, nil
 }
 
-func (l *loading) complete() bool { return l.current && l.projected }
+func watch(ctx context.Context, js jetstream.JetStream) (jetstream.KeyWatcher, error) {
+	asking, cancel := context.WithTimeout(ctx, askTimeout)
+	defer cancel()
+	bucket, err := js.KeyValue(asking, topology.BucketWebhooks)
+	if err != nil {
+		return nil, fmt.Errorf("open bucket: %w", err)
+	}
+	watcher, err := bucket.WatchAll(ctx) // its request has a timeout of its own
+	if err != nil {
+		return nil, fmt.Errorf("watch bucket: %w", err)
+	}
+	return watcher, nil
+}
 
-// check reports what is wrong with the watch, given the bucket of now.
-func (l *loading) check(now state) error {
+// end stops a watch. Its goroutine may be about to hand over what nobody reads
+// any more, and closes the channel once that is gone.
+func end(watcher jetstream.KeyWatcher) {
+	go func() {
+		for range watcher.Updates() {
+		}
+	}()
+	_ = watcher.Stop() // its consumer or connection may be gone already
+}
+
+// loading is the state of one watch.
+type loading struct {
+	table    *table
+	began    view
+	checked  view      // the view before
+	seen     uint64    // the last sequence of the bucket's stream that the watch has said
+	progress time.Time // when seen grew last, or there was nothing more to see
+	current  bool      // every value that was there at the start has been seen
+	marked   time.Time // when the bucket was marked as complete; zero when it is not
+	live     bool
+}
+
+// check compares what the bucket is with what the watch has said of it. It
+// reports what is wrong with the watch.
+func (r *Registry) check(l *loading, now view) error {
 	switch {
-	case !now.created.Equal(l.began.created):
+	case errors.Is(now.err, jetstream.ErrStreamNotFound):
 		return errReplaced
-	case l.seen < l.due && l.seen == l.previous:
+	case now.err != nil:
+		return nil //nolint:nilerr // what is known gets old
+	case !now.created.Equal(l.began.created), now.last < now.watched:
+		return errReplaced
+	}
+	if l.seen >= l.checked.last {
+		l.progress = time.Now()
+		// The view before is of something that the watch has said. The one of now
+		// says that nobody has emptied the bucket in between, which a watch does not
+		// notice: the values it has not said yet are then passed over.
+		if l.live && l.checked.complete && now.complete {
+			r.renew(l.checked.asked)
+		}
+	} else if time.Since(l.progress) > stallAfter {
 		return errStalled
 	}
-	l.previous, l.due = l.seen, now.last
+	l.checked = now
 	return nil
 }
 
-// take handles one update: nil marks the end of what was there at the start.
-func (r *Registry) take(l *loading, entry jetstream.KeyValueEntry) {
+// take handles one update: nil marks the end of what was there at the start. It
+// reports whether the table has become the live one.
+func (r *Registry) take(l *loading, entry jetstream.KeyValueEntry) bool {
+	l.progress = time.Now()
 	if entry != nil {
+		r.takeEntry(l, entry)
 		l.seen = max(l.seen, entry.Revision())
-	}
-	switch {
-	case entry == nil:
+	} else {
 		l.current = true
 		l.seen = max(l.seen, l.began.last) // what is not among the values was removed
-	case entry.Operation() != jetstream.KeyValuePut:
-		// Only a tombstone deletes a webhook; a key that somebody removed is
-		// written again by the api's reconciler.
+	}
+	if l.live || !l.current || l.marked.IsZero() {
+		return false
+	}
+	l.live = true
+	r.replace(l.table, l.marked)
+	return true
+}
+
+func (r *Registry) takeEntry(l *loading, entry jetstream.KeyValueEntry) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	put := entry.Operation() == jetstream.KeyValuePut
+	switch {
+	case entry.Key() == topology.KeyProjected:
+		l.marked = time.Time{}
+		if put {
+			l.marked = entry.Created()
+		}
+		if l.live && l.marked.After(r.marked) {
+			r.marked = l.marked
+		}
+	case put:
+		r.apply(l.table, entry.Key(), entry.Value())
+	default:
+		// Only a tombstone deletes a webhook; a key that somebody removed is written
+		// again by the api's reconciler.
 		_, id, _ := strings.Cut(entry.Key(), ".")
 		r.keep(l.table, id)
-	case entry.Key() == topology.KeyProjected:
-		l.projected = true
-	case l.live:
-		r.mu.Lock()
-		r.apply(l.table, entry.Key(), entry.Value())
-		r.mu.Unlock()
-	default:
-		r.apply(l.table, entry.Key(), entry.Value())
 	}
-	if l.complete() && !l.live {
-		l.live = true
-		r.replace(l.table)
-	}
-}
-
-// state is what tells one state of the bucket's stream from another.
-type state struct {
-	created time.Time
-	last    uint64
-}
-
-func askState(ctx context.Context, js jetstream.JetStream) (state, error) {
-	stream, err := ask(ctx, func(ctx context.Context) (jetstream.Stream, error) {
-		return js.Stream(ctx, "KV_"+topology.BucketWebhooks)
-	})
-	if err != nil {
-		return state{}, fmt.Errorf("ask for the bucket's stream: %w", err)
-	}
-	return state{created: stream.CachedInfo().Created, last: stream.CachedInfo().State.LastSeq}, nil
-}
-
-func ask[T any](ctx context.Context, f func(context.Context) (T, error)) (T, error) {
-	ctx, cancel := context.WithTimeout(ctx, askTimeout)
-	defer cancel()
-	return f(ctx)
 }

@@ -35,6 +35,7 @@ type Webhook struct {
 	Fault error
 
 	events []string
+	from   map[string]time.Time // by event; nil for almost every webhook
 	keys   []expiringKey
 	gone   atomic.Bool
 }
@@ -44,12 +45,11 @@ type expiringKey struct {
 	until time.Time // zero: no end
 }
 
-// Wants reports whether events of this type are to be delivered now.
-func (w *Webhook) Wants(eventType string) bool {
-	if !w.Active() {
-		return false
-	}
-	return slices.Contains(w.events, eventType)
+// Wants reports whether events of this type that were published then are to be
+// delivered when they are taken in. Those that were published before a change of
+// the registration was in force everywhere are owed by whoever wrote it.
+func (w *Webhook) Wants(eventType string, published time.Time) bool {
+	return w.Active() && slices.Contains(w.events, eventType) && !published.Before(w.from[eventType])
 }
 
 // Active reports whether anything may be sent: the webhook is enabled and has
@@ -81,6 +81,12 @@ func New(r *webhooksv1.Registration, box *secret.Box) *Webhook {
 		events:    r.GetEvents(),
 
 		MaxPerSecond: r.GetMaxPerSecond(),
+	}
+	for _, wanted := range r.GetWantedFrom() {
+		if w.from == nil {
+			w.from = map[string]time.Time{}
+		}
+		w.from[wanted.GetEvent()] = wanted.GetFrom().AsTime()
 	}
 	parsed, err := url.Parse(r.GetUrl())
 	if err != nil || parsed.Host == "" {

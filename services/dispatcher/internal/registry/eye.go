@@ -1,0 +1,79 @@
+package registry
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/dembrane/webhooks/pkg/topology"
+)
+
+// view is what the leader of the bucket's stream says about it.
+type view struct {
+	asked time.Time
+	// watched is how far the watch was when it was asked.
+	watched uint64
+	created time.Time
+	last    uint64
+	// complete says that the bucket is marked as complete.
+	complete bool
+	err      error
+}
+
+// look asks for the state of the bucket's stream, which only its leader answers. A
+// leader that is cut off from the others still answers for a while; whoever can
+// reach only it can reach no event that was published since then either.
+func look(ctx context.Context, stream jetstream.Stream, watched uint64, timeout time.Duration) view {
+	const marker = bucketSubjects + topology.KeyProjected
+	v := view{asked: time.Now(), watched: watched}
+	ctx, cancel := context.WithTimeout(ctx, timeout)
+	defer cancel()
+	info, err := stream.Info(ctx, jetstream.WithSubjectFilter(marker))
+	if err != nil {
+		v.err = fmt.Errorf("ask for the bucket's stream: %w", err)
+		return v
+	}
+	v.created, v.last, v.complete = info.Created, info.State.LastSeq, info.State.Subjects[marker] > 0
+	return v
+}
+
+// eye looks at the bucket in the background, once at a time.
+type eye struct {
+	stream  jetstream.Stream
+	ctx     context.Context //nolint:containedctx // of the watch that it belongs to
+	cancel  context.CancelFunc
+	looking sync.WaitGroup
+	busy    chan struct{}
+	seen    chan view
+}
+
+func newEye(ctx context.Context, stream jetstream.Stream) *eye {
+	ctx, cancel := context.WithCancel(ctx)
+	return &eye{stream: stream, ctx: ctx, cancel: cancel, busy: make(chan struct{}, 1), seen: make(chan view)}
+}
+
+// look begins a look, whose view will be in seen, unless one is under way.
+func (e *eye) look(watched uint64) {
+	select {
+	case e.busy <- struct{}{}:
+	default:
+		return
+	}
+	e.looking.Go(func() {
+		v := look(e.ctx, e.stream, watched, lookTimeout)
+		<-e.busy
+		select {
+		case e.seen <- v:
+		case <-e.ctx.Done():
+		}
+	})
+}
+
+// close ends what is under way.
+func (e *eye) close() {
+	e.cancel()
+	e.looking.Wait()
+}

@@ -1,0 +1,51 @@
+package registry
+
+import (
+	"context"
+	"time"
+)
+
+// currentFor is how old a change may be that is not in memory yet. It is what the
+// contract promises: a change is in force for events that are published a second
+// after the answer to it, which is given when the change is in the bucket.
+const currentFor = time.Second
+
+// Current reports whether every change that was in the bucket a second ago is in
+// memory.
+func (r *Registry) Current() bool {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	return r.live != nil && r.current()
+}
+
+// WaitCurrent returns nil once [Registry.Current] holds, or the error of ctx.
+func (r *Registry) WaitCurrent(ctx context.Context) error {
+	for {
+		r.mu.RLock()
+		current, renewed := r.live != nil && r.current(), r.renewed
+		r.mu.RUnlock()
+		if current {
+			return nil
+		}
+		select {
+		case <-renewed:
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
+}
+
+// current is for whoever holds the lock.
+func (r *Registry) current() bool { return time.Since(r.asOf) < currentFor }
+
+// renew says that every change that was in the bucket at asOf is in memory.
+func (r *Registry) renew(asOf time.Time) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if asOf.Before(r.asOf) {
+		return
+	}
+	r.asOf = asOf
+	close(r.renewed)
+	r.renewed = make(chan struct{})
+}
