@@ -51,7 +51,7 @@ func TestUntilItIsPermanent(t *testing.T) {
 		tries++
 		return fmt.Errorf("wrapped: %w", retry.Permanent(errBroken))
 	})
-	assert.Equal(t, errBroken, err) //nolint:testifylint // itself, not something that wraps it
+	assert.Equal(t, errBroken, err)
 	assert.Equal(t, 1, tries)
 }
 

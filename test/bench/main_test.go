@@ -29,13 +29,13 @@ func TestParse(t *testing.T) {
 	assert.Equal(t, 3, o.rounds)
 	assert.Equal(t, 1000, o.hosts)
 
-	quick, err := parse([]string{"-quick", "-set", "LOG_LEVEL=warn", "-set", "RECORD_SHARE=1"}, io.Discard)
+	quick, err := parse([]string{"-quick", "-set", "LOG_LEVEL=warn", "-set", "ATTEMPTS_MAX_AGE=24h"}, io.Discard)
 	require.NoError(t, err)
 	assert.Equal(t, 1, quick.rounds)
 	assert.Equal(t, time.Second, quick.calm)
 	environment := quick.environment("/tmp/x")
 	assert.Contains(t, environment, "DATA_DIR=/tmp/x/data")
-	assert.Equal(t, []string{"LOG_LEVEL=warn", "RECORD_SHARE=1"}, environment[len(environment)-2:])
+	assert.Equal(t, []string{"LOG_LEVEL=warn", "ATTEMPTS_MAX_AGE=24h"}, environment[len(environment)-2:])
 }
 
 func TestQuickGivesWay(t *testing.T) {

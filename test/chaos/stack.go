@@ -138,7 +138,7 @@ func (s *stack) prepare(ctx context.Context) error {
 		name: "api", program: s.programs.api, folder: s.folder, ready: s.answers("http://" + local(2) + "/readyz"),
 		env: append([]string{
 			"HTTP_ADDR=" + local(1), "OPS_ADDR=" + local(2), "MONGODB_URI=" + s.mongoURI, "STATIC_TOKENS_FILE=" + tokensFile,
-			"RECORD_SHARE=0.5", "API_RATE_PER_SECOND=0",
+			"API_RATE_PER_SECOND=0",
 		}, common...),
 	}
 	for i := range replicas {

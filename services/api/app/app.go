@@ -11,7 +11,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/cenkalti/backoff/v4"
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/prometheus/client_golang/prometheus"
@@ -21,17 +20,19 @@ import (
 	"github.com/dembrane/webhooks/pkg/egress"
 	"github.com/dembrane/webhooks/pkg/observe"
 	"github.com/dembrane/webhooks/pkg/payload"
+	"github.com/dembrane/webhooks/pkg/retry"
 	"github.com/dembrane/webhooks/pkg/secret"
 	"github.com/dembrane/webhooks/pkg/topology"
 	"github.com/dembrane/webhooks/services/api/internal/access/directus"
 	"github.com/dembrane/webhooks/services/api/internal/access/static"
 	"github.com/dembrane/webhooks/services/api/internal/config"
+	"github.com/dembrane/webhooks/services/api/internal/deliverylog"
+	"github.com/dembrane/webhooks/services/api/internal/health"
 	"github.com/dembrane/webhooks/services/api/internal/httpapi"
 	"github.com/dembrane/webhooks/services/api/internal/projection"
-	"github.com/dembrane/webhooks/services/api/internal/record"
 	"github.com/dembrane/webhooks/services/api/internal/registration"
 	"github.com/dembrane/webhooks/services/api/internal/store"
-	"github.com/dembrane/webhooks/services/api/internal/trial"
+	"github.com/dembrane/webhooks/services/api/internal/testdelivery"
 )
 
 const (
@@ -82,6 +83,18 @@ func openIdentity(c Config, log *zap.Logger) (identity, error) {
 	return driver, nil
 }
 
+// Throttle holds back what can wait: recording attempts. It is called after each
+// piece of that work, with how long it took, and returns when the next may begin
+// or ctx is done. It is called from several goroutines.
+type Throttle func(ctx context.Context, worked time.Duration)
+
+// Option is what a process that embeds the api adds to its settings.
+type Option func(*App)
+
+// WithThrottle has a throttle used. The api itself needs none: its database has
+// CPUs of its own.
+func WithThrottle(throttle Throttle) Option { return func(a *App) { a.throttle = throttle } }
+
 // App is one api.
 type App struct {
 	config   Config
@@ -93,6 +106,7 @@ type App struct {
 	ops      *observe.Ops
 	listener net.Listener
 	ready    chan struct{}
+	throttle Throttle
 
 	// prepared says that the store has its indexes: before that, nothing is read
 	// or written. projectable says that the streams are set up.
@@ -101,7 +115,7 @@ type App struct {
 
 // New reads the keyset and the tokens and binds the listeners. Nothing is
 // connected until [App.Run]; an app that is not run must be closed.
-func New(c Config, log *zap.Logger) (*App, error) {
+func New(c Config, log *zap.Logger, options ...Option) (*App, error) {
 	if err := c.Validate(); err != nil {
 		return nil, fmt.Errorf("check settings: %w", err)
 	}
@@ -113,8 +127,8 @@ func New(c Config, log *zap.Logger) (*App, error) {
 	if err != nil {
 		return nil, err
 	}
-	health, metrics := observe.NewHealth(), observe.NewRegistry()
-	ops, err := observe.ListenOps(c.OpsAddr, health, metrics)
+	checks, metrics := observe.NewHealth(), observe.NewRegistry()
+	ops, err := observe.ListenOps(c.OpsAddr, checks, metrics)
 	if err != nil {
 		return nil, err
 	}
@@ -122,10 +136,14 @@ func New(c Config, log *zap.Logger) (*App, error) {
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("listen on HTTP_ADDR: %w", err), ops.Close())
 	}
-	return &App{
-		config: c, log: log, box: box, identity: who, health: health, metrics: metrics,
+	a := &App{
+		config: c, log: log, box: box, identity: who, health: checks, metrics: metrics,
 		ops: ops, listener: listener, ready: make(chan struct{}),
-	}, nil
+	}
+	for _, option := range options {
+		option(a)
+	}
+	return a, nil
 }
 
 // Close releases the listeners of an app that is not run.
@@ -180,22 +198,25 @@ func (a *App) run(ctx context.Context) error {
 	if err != nil {
 		return errors.Join(fmt.Errorf("open jetstream: %w", err), a.listener.Close())
 	}
-	projector := projection.New(projection.Parts{
+	projector := projection.New(projection.Deps{
 		Store: webhooks, JS: js, Settings: a.config.Streams(), Log: a.log, Metrics: projection.NewMetrics(a.metrics),
 		Options: projection.Options{Reconcile: reconcileInterval, Rebuild: rebuildInterval},
 	})
-	recorder := record.New(record.Parts{
-		Store: webhooks, JS: js, Project: projector.Project, Share: a.config.RecordShare,
-		Log: a.log, Metrics: record.NewMetrics(a.metrics),
+	recorder := deliverylog.New(deliverylog.Deps{
+		Store: webhooks, JS: js, Throttle: a.throttle, Log: a.log, Metrics: deliverylog.NewMetrics(a.metrics),
+		Health: health.New(health.Deps{
+			Store: webhooks, NATS: nc, Project: projector.Project, Throttle: a.throttle,
+			Log: a.log, Metrics: health.NewMetrics(a.metrics),
+		}),
 	})
-	server, err := httpapi.New(httpapi.Parts{ //nolint:contextcheck // its handlers use their requests' contexts
+	server, err := httpapi.New(httpapi.Deps{ //nolint:contextcheck // its handlers use their requests' contexts
 		Store:         webhooks,
 		Access:        a.identity,
 		Secrets:       a.box,
 		Rules:         registration.URLRules{RequireHTTPS: a.config.RequireHTTPS, Address: egress.NewPolicy(a.config.AllowCIDRs).Check},
 		Renderer:      payload.Renderer{AdminBaseURL: a.config.AdminBaseURL},
 		Project:       projector.Project,
-		Try:           trial.New(nc, a.config.TestTimeout).Try,
+		SendTest:      testdelivery.New(nc, a.config.TestTimeout).Send,
 		Started:       a.prepared.Load,
 		Log:           a.log,
 		Metrics:       httpapi.NewMetrics(a.metrics),
@@ -265,14 +286,13 @@ func (a *App) setUp(ctx context.Context, webhooks *store.Store, js jetstream.Jet
 
 // insist tries until it succeeds or ctx is done.
 func (a *App) insist(ctx context.Context, what string, done *atomic.Bool, attempt func(context.Context) error) error {
-	policy := backoff.NewExponentialBackOff(backoff.WithInitialInterval(100*time.Millisecond),
-		backoff.WithMaxInterval(5*time.Second), backoff.WithMaxElapsedTime(0))
-	err := backoff.RetryNotify(func() error {
-		bounded, cancel := context.WithTimeout(ctx, setUpTimeout)
-		defer cancel()
-		return attempt(bounded)
-	}, backoff.WithContext(policy, ctx), func(err error, _ time.Duration) {
+	pace := retry.Pace{First: 100 * time.Millisecond, Longest: 5 * time.Second}
+	err := retry.Until(ctx, pace, func(err error, _ time.Duration) {
 		a.log.Warn(what+" not set up, trying again", zap.Error(err))
+	}, func(ctx context.Context) error {
+		ctx, cancel := context.WithTimeout(ctx, setUpTimeout)
+		defer cancel()
+		return attempt(ctx)
 	})
 	if err != nil && ctx.Err() == nil {
 		return fmt.Errorf("set up %s: %w", what, err)

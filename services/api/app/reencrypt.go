@@ -106,7 +106,7 @@ func complete(ctx context.Context, c Config, webhooks *store.Store, log *zap.Log
 	if err != nil {
 		return fmt.Errorf("open jetstream: %w", err)
 	}
-	return projection.New(projection.Parts{ //nolint:wrapcheck // its caller says what this is
+	return projection.New(projection.Deps{ //nolint:wrapcheck // its caller says what this is
 		Store: webhooks, JS: js, Settings: c.Streams(), Log: log, Metrics: projection.NewMetrics(observe.NewRegistry()),
 	}).Complete(ctx)
 }

@@ -14,8 +14,9 @@ import (
 
 	api "github.com/dembrane/webhooks/services/api/app"
 	dispatcher "github.com/dembrane/webhooks/services/dispatcher/app"
-	"github.com/dembrane/webhooks/services/standalone/internal/config"
 	"github.com/dembrane/webhooks/services/standalone/embedded"
+	"github.com/dembrane/webhooks/services/standalone/internal/config"
+	"github.com/dembrane/webhooks/services/standalone/internal/throttle"
 )
 
 // Config is standalone's settings.
@@ -141,7 +142,7 @@ func (a *App) api(nats *embedded.NATS, mongo *embedded.Mongo) (*api.App, error) 
 	if err != nil {
 		return nil, err
 	}
-	part, err := api.New(c, a.log.Named("api"))
+	part, err := api.New(c, a.log.Named("api"), api.WithThrottle(throttle.CPU{}.Wait))
 	if err != nil {
 		return nil, fmt.Errorf("set up the api: %w", err)
 	}

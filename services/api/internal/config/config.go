@@ -54,7 +54,6 @@ type Config struct {
 	RequireHTTPS          bool           `env:"REQUIRE_HTTPS" envDefault:"false" desc:"Refuse webhooks with http:// URLs."`
 	MaxWebhooksPerProject int            `env:"MAX_WEBHOOKS_PER_PROJECT" envDefault:"50" desc:"How many webhooks a project can have (1 to 1000)."`
 	AttemptsMaxAge        time.Duration  `env:"ATTEMPTS_MAX_AGE" envDefault:"720h" desc:"How long the delivery log keeps an attempt."`
-	RecordShare           float64        `env:"RECORD_SHARE" envDefault:"1" desc:"Largest share of the time that is spent on recording attempts while other parts of the process wait for a processor (0.05 to 1). Below 1 the recorder rests in between, as it does in standalone, whose database works on the processors that deliveries need: those come first and their log later."`
 	TestTimeout           time.Duration  `env:"TEST_TIMEOUT" envDefault:"33s" desc:"How long a test delivery is waited for; more than the dispatcher's ATTEMPT_TIMEOUT can be."`
 
 	StreamReplicas  int           `env:"STREAM_REPLICAS" envDefault:"1" desc:"Copies of every stream and of the bucket: 1, or 3 on a cluster."`
@@ -135,7 +134,6 @@ func (c Config) Validate() error {
 		"API_RATE_PER_SECOND must be 0.1 to 100000, or 0 for no limit, not %g", c.RatePerSecond)
 	check(c.RateBurst >= 1 && c.RateBurst <= 100_000, "API_RATE_BURST must be 1 to 100000, not %d", c.RateBurst)
 	check(c.AttemptsMaxAge >= time.Minute, "ATTEMPTS_MAX_AGE must be at least 1m, not %s", c.AttemptsMaxAge)
-	check(c.RecordShare >= 0.05 && c.RecordShare <= 1, "RECORD_SHARE must be 0.05 to 1, not %g", c.RecordShare)
 	check(c.TestTimeout >= time.Second && c.TestTimeout <= 2*time.Minute, "TEST_TIMEOUT must be 1s to 2m, not %s", c.TestTimeout)
 	check(c.ShutdownGrace >= 0, "SHUTDOWN_GRACE must not be negative")
 	if err := c.Streams().Validate(); err != nil {

@@ -17,7 +17,7 @@ import (
 	"github.com/dembrane/webhooks/pkg/signature"
 	"github.com/dembrane/webhooks/proto/webhooksv1"
 	"github.com/dembrane/webhooks/services/api/internal/store"
-	"github.com/dembrane/webhooks/services/api/internal/trial"
+	"github.com/dembrane/webhooks/services/api/internal/testdelivery"
 )
 
 type copyable struct {
@@ -203,9 +203,9 @@ func TestTestDeliveryNotMade(t *testing.T) {
 	a := newAPI(t)
 	path := base + "/" + a.create("p1", minimal).id() + "/test"
 	for err, detail := range map[error]string{
-		trial.ErrNoDispatcher: "the part that makes deliveries is not running",
-		trial.ErrTimeout:      "took too long",
-		trial.ErrRefused:      "a fault on our side",
+		testdelivery.ErrNoDispatcher: "the part that makes deliveries is not running",
+		testdelivery.ErrTimeout:      "took too long",
+		testdelivery.ErrRefused:      "a fault on our side",
 	} {
 		a.replyErr = fmt.Errorf("ask dispatcher at internal: %w", err)
 		a.wantProblem(a.send("POST", path, ""), 503, detail)

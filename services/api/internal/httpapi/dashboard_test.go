@@ -28,8 +28,8 @@ type dashboard struct {
 // before it is good.
 func newDashboard(t *testing.T, refusals *[]error) *dashboard {
 	t.Helper()
-	return &dashboard{api: newAPIWith(t, func(parts *httpapi.Parts) {
-		parts.Access = refusing{parts.Access, refusals}
+	return &dashboard{api: newAPIWith(t, func(deps *httpapi.Deps) {
+		deps.Access = refusing{deps.Access, refusals}
 	}, func(*http.Server) {})}
 }
 

@@ -115,7 +115,7 @@ func FuzzTokenOfARequest(f *testing.F) {
 	} {
 		f.Add(seed[0], seed[1])
 	}
-	s := &server{Parts: Parts{SessionCookie: "session"}, origins: http.NewCrossOriginProtection()}
+	s := &server{Deps: Deps{SessionCookie: "session"}, origins: http.NewCrossOriginProtection()}
 	f.Fuzz(func(t *testing.T, cookie, authorization string) {
 		r := &http.Request{Method: http.MethodGet, Header: http.Header{"Cookie": {cookie}, "Authorization": {authorization}}}
 		token, err := s.token(r)

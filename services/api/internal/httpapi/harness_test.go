@@ -101,11 +101,11 @@ type api struct {
 
 func newAPI(t *testing.T) *api {
 	t.Helper()
-	return newAPIWith(t, func(*httpapi.Parts) {}, func(*http.Server) {})
+	return newAPIWith(t, func(*httpapi.Deps) {}, func(*http.Server) {})
 }
 
-// newAPIWith is newAPI with other parts, or other limits of its server.
-func newAPIWith(t *testing.T, change func(*httpapi.Parts), limits func(*http.Server)) *api {
+// newAPIWith is newAPI with other deps, or other limits of its server.
+func newAPIWith(t *testing.T, change func(*httpapi.Deps), limits func(*http.Server)) *api {
 	t.Helper()
 	mongo := mongotest.StartEmbedded(t)
 	s, err := store.Open(t.Context(), mongo.URI(), mongo.Database(), zap.NewNop())
@@ -118,7 +118,7 @@ func newAPIWith(t *testing.T, change func(*httpapi.Parts), limits func(*http.Ser
 	require.NoError(t, err)
 	core, logs := observer.New(zap.DebugLevel)
 	a := &api{t: t, mongo: mongo, store: s, box: box, logs: logs, started: true}
-	parts := httpapi.Parts{
+	deps := httpapi.Deps{
 		Store: s, Access: identity{&a.actions}, Secrets: box,
 		Rules: registration.URLRules{Address: func(addr netip.Addr) error {
 			if addr.IsPrivate() || addr.IsLoopback() {
@@ -132,7 +132,7 @@ func newAPIWith(t *testing.T, change func(*httpapi.Parts), limits func(*http.Ser
 			defer a.mu.Unlock()
 			a.projected = append(a.projected, projectID+"."+id)
 		},
-		Try: func(_ context.Context, r *webhooksv1.TestRequest) (*webhooksv1.Attempt, error) {
+		SendTest: func(_ context.Context, r *webhooksv1.TestRequest) (*webhooksv1.Attempt, error) {
 			a.tried = r
 			return a.reply, a.replyErr
 		},
@@ -141,8 +141,8 @@ func newAPIWith(t *testing.T, change func(*httpapi.Parts), limits func(*http.Ser
 		Metrics:       httpapi.NewMetrics(prometheus.NewRegistry()),
 		SessionCookie: cookieName, CORSOrigins: []string{origin}, Limit: limit, TestTimeout: time.Second,
 	}
-	change(&parts)
-	server, err := httpapi.New(parts)
+	change(&deps)
+	server, err := httpapi.New(deps)
 	require.NoError(t, err)
 	limits(server)
 	listening := httptest.NewUnstartedServer(server.Handler)

@@ -12,7 +12,7 @@ import (
 	"github.com/dembrane/webhooks/services/api/internal/access"
 	"github.com/dembrane/webhooks/services/api/internal/registration"
 	"github.com/dembrane/webhooks/services/api/internal/store"
-	"github.com/dembrane/webhooks/services/api/internal/trial"
+	"github.com/dembrane/webhooks/services/api/internal/testdelivery"
 )
 
 // mimeProblem is the media type of RFC 9457.
@@ -103,11 +103,11 @@ func (s *server) sentinel(err error) *problem {
 		return answer(http.StatusConflict, "The webhook was changed by somebody else at the same time. Try again.")
 	case errors.Is(err, store.ErrUnavailable), errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
 		return away("Webhooks cannot be read or changed at the moment. Try again in a few seconds.")
-	case errors.Is(err, trial.ErrNoDispatcher):
+	case errors.Is(err, testdelivery.ErrNoDispatcher):
 		return away("The test was not sent: the part that makes deliveries is not running. Try again in a few seconds.")
-	case errors.Is(err, trial.ErrTimeout):
+	case errors.Is(err, testdelivery.ErrTimeout):
 		return away("The test took too long, and it is not known whether it arrived. Try again in a few seconds.")
-	case errors.Is(err, trial.ErrRefused):
+	case errors.Is(err, testdelivery.ErrRefused):
 		return away("The test was not sent because of a fault on our side. Try again in a few seconds.")
 	default:
 		return answer(http.StatusInternalServerError, "Something went wrong on our side. Try again, and tell us the request id if it persists.")

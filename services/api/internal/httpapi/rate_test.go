@@ -23,10 +23,10 @@ const burst = 3
 
 func paced(t *testing.T, proxies ...string) *api {
 	t.Helper()
-	return newAPIWith(t, func(parts *httpapi.Parts) {
-		parts.Rate = httpapi.Rate{PerSecond: 0.001, Burst: burst}
+	return newAPIWith(t, func(deps *httpapi.Deps) {
+		deps.Rate = httpapi.Rate{PerSecond: 0.001, Burst: burst}
 		for _, proxy := range proxies {
-			parts.TrustedProxies = append(parts.TrustedProxies, netip.MustParsePrefix(proxy))
+			deps.TrustedProxies = append(deps.TrustedProxies, netip.MustParsePrefix(proxy))
 		}
 	}, func(*http.Server) {})
 }
@@ -107,7 +107,7 @@ func TestForwardedAddressesAreBelievedFromProxiesOnly(t *testing.T) {
 // impatient is the API with its limits on time scaled down to a test's.
 func impatient(t *testing.T) *api {
 	t.Helper()
-	return newAPIWith(t, func(*httpapi.Parts) {}, func(server *http.Server) {
+	return newAPIWith(t, func(*httpapi.Deps) {}, func(server *http.Server) {
 		assert.Equal(t, 5*time.Second, server.ReadHeaderTimeout)
 		assert.Equal(t, 20*time.Second, server.ReadTimeout)
 		assert.Equal(t, 16*time.Second, server.WriteTimeout, "longer than a test delivery")

@@ -41,8 +41,8 @@ type Authorizer interface {
 	Names(ctx context.Context, ids []string) (map[string]string, error)
 }
 
-// Parts is what the API is made of.
-type Parts struct {
+// Deps is what the API needs.
+type Deps struct {
 	Store    *store.Store
 	Access   Authorizer
 	Secrets  *secret.Box
@@ -50,8 +50,8 @@ type Parts struct {
 	Renderer payload.Renderer
 	// Project brings a change into the bucket. It never fails its caller.
 	Project func(ctx context.Context, projectID, webhookID string)
-	// Try makes one test delivery. Its errors are those of package trial.
-	Try func(ctx context.Context, request *webhooksv1.TestRequest) (*webhooksv1.Attempt, error)
+	// SendTest makes one test delivery. Its errors are those of package testdelivery.
+	SendTest func(ctx context.Context, request *webhooksv1.TestRequest) (*webhooksv1.Attempt, error)
 	// Started reports whether the store has been prepared; until then nothing is
 	// read or written.
 	Started func() bool
@@ -68,12 +68,12 @@ type Parts struct {
 	Rate Rate
 	// TrustedProxies may say where a request comes from.
 	TrustedProxies []netip.Prefix
-	// TestTimeout is the longest that Try takes.
+	// TestTimeout is the longest that SendTest takes.
 	TestTimeout time.Duration
 }
 
 type server struct {
-	Parts
+	Deps
 
 	origins *http.CrossOriginProtection
 	routes  map[string]bool
@@ -83,9 +83,9 @@ type server struct {
 
 // New makes the HTTP server of the API. It has no address: serve a listener with
 // it. Its time limits keep slow clients from holding on to it.
-func New(parts Parts) (*http.Server, error) {
-	s := &server{Parts: parts, origins: http.NewCrossOriginProtection(), routes: map[string]bool{}, callers: newBuckets(parts.Rate)}
-	for _, origin := range parts.CORSOrigins {
+func New(deps Deps) (*http.Server, error) {
+	s := &server{Deps: deps, origins: http.NewCrossOriginProtection(), routes: map[string]bool{}, callers: newBuckets(deps.Rate)}
+	for _, origin := range deps.CORSOrigins {
 		if err := s.origins.AddTrustedOrigin(origin); err != nil {
 			return nil, err //nolint:wrapcheck // it names the origin
 		}
@@ -96,12 +96,12 @@ func New(parts Parts) (*http.Server, error) {
 	}
 	e := echo.New()
 	e.HTTPErrorHandler = s.fail
-	e.IPExtractor = addressOf(parts.TrustedProxies)
+	e.IPExtractor = addressOf(deps.TrustedProxies)
 	// The order matters: the line in the log tells about everything inside it.
 	e.Pre(middleware.RemoveTrailingSlash(), s.identify, s.observe, s.recover, secured)
-	if len(parts.CORSOrigins) > 0 {
+	if len(deps.CORSOrigins) > 0 {
 		e.Pre(middleware.CORSWithConfig(middleware.CORSConfig{
-			AllowOrigins:     parts.CORSOrigins,
+			AllowOrigins:     deps.CORSOrigins,
 			AllowCredentials: true,
 			AllowMethods:     []string{http.MethodGet, http.MethodPost, http.MethodPatch, http.MethodDelete},
 			AllowHeaders:     []string{echo.HeaderAuthorization, echo.HeaderContentType},
@@ -115,10 +115,10 @@ func New(parts Parts) (*http.Server, error) {
 		Handler:           e,
 		ReadHeaderTimeout: 5 * time.Second,
 		ReadTimeout:       20 * time.Second,
-		WriteTimeout:      parts.TestTimeout + 15*time.Second,
+		WriteTimeout:      deps.TestTimeout + 15*time.Second,
 		IdleTimeout:       2 * time.Minute,
 		MaxHeaderBytes:    maxHeaderBytes,
-		ErrorLog:          zap.NewStdLog(parts.Log.WithOptions(zap.IncreaseLevel(zap.ErrorLevel))),
+		ErrorLog:          zap.NewStdLog(deps.Log.WithOptions(zap.IncreaseLevel(zap.ErrorLevel))),
 	}, nil
 }
 

@@ -38,7 +38,7 @@ func (s *server) test(c echo.Context, grant access.Grant) error {
 	if err != nil {
 		return err
 	}
-	attempt, err := s.Try(c.Request().Context(), &webhooksv1.TestRequest{
+	attempt, err := s.SendTest(c.Request().Context(), &webhooksv1.TestRequest{
 		Registration:    w.Registration(),
 		ProjectName:     grant.Project.Name,
 		ProjectLanguage: grant.Project.Language,

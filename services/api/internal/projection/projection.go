@@ -72,8 +72,8 @@ type Projector struct {
 	kv jetstream.KeyValue
 }
 
-// Parts is what a projector is made of.
-type Parts struct {
+// Deps is what a projector needs.
+type Deps struct {
 	Store    webhooks
 	JS       jetstream.JetStream
 	Settings topology.Settings
@@ -84,10 +84,10 @@ type Parts struct {
 
 // New makes a projector. [Projector.Run] reconciles; [Projector.Project] works
 // without it.
-func New(parts Parts) *Projector {
+func New(deps Deps) *Projector {
 	return &Projector{
-		store: parts.Store, js: parts.JS, settings: parts.Settings,
-		options: parts.Options, log: parts.Log, metrics: parts.Metrics,
+		store: deps.Store, js: deps.JS, settings: deps.Settings,
+		options: deps.Options, log: deps.Log, metrics: deps.Metrics,
 	}
 }
 

@@ -53,23 +53,23 @@ func newWorld(t *testing.T) *world {
 	return &world{t: t, nats: server, store: s, js: js}
 }
 
-func (w *world) projector(parts projection.Parts) *projection.Projector {
-	parts.JS, parts.Settings, parts.Log = w.js, streams(), zap.NewNop()
-	parts.Metrics = projection.NewMetrics(prometheus.NewRegistry())
-	if parts.Store == nil {
-		parts.Store = w.store
+func (w *world) projector(deps projection.Deps) *projection.Projector {
+	deps.JS, deps.Settings, deps.Log = w.js, streams(), zap.NewNop()
+	deps.Metrics = projection.NewMetrics(prometheus.NewRegistry())
+	if deps.Store == nil {
+		deps.Store = w.store
 	}
-	if parts.Options.Rebuild == 0 {
-		parts.Options = projection.Options{Reconcile: 20 * time.Millisecond, Rebuild: time.Hour}
+	if deps.Options.Rebuild == 0 {
+		deps.Options = projection.Options{Reconcile: 20 * time.Millisecond, Rebuild: time.Hour}
 	}
-	return projection.New(parts)
+	return projection.New(deps)
 }
 
 // run reconciles until the test ends, or until the returned function is called.
-func (w *world) run(parts projection.Parts) (stop func()) {
+func (w *world) run(deps projection.Deps) (stop func()) {
 	ctx, cancel := context.WithCancel(w.t.Context())
 	ended := make(chan error, 1)
-	p := w.projector(parts)
+	p := w.projector(deps)
 	go func() { ended <- p.Run(ctx) }()
 	stop = sync.OnceFunc(func() {
 		cancel()
@@ -155,7 +155,7 @@ func (w *world) complete() bool {
 
 func TestProjectAtOnce(t *testing.T) {
 	w := newWorld(t)
-	p := w.projector(projection.Parts{})
+	p := w.projector(projection.Deps{})
 	made := w.create()
 
 	p.Project(t.Context(), "p1", made.ID)
@@ -193,10 +193,10 @@ func TestOlderRevisionNeverOverwrites(t *testing.T) {
 	w := newWorld(t)
 	made := w.create()
 	w.rename(made.ID, "https://example.org/2")
-	w.projector(projection.Parts{}).Project(t.Context(), "p1", made.ID)
+	w.projector(projection.Deps{}).Project(t.Context(), "p1", made.ID)
 	w.agree(made.ID)
 
-	w.projector(projection.Parts{Store: stale{w.store, made}}).Project(t.Context(), "p1", made.ID)
+	w.projector(projection.Deps{Store: stale{w.store, made}}).Project(t.Context(), "p1", made.ID)
 	w.agree(made.ID)
 	assert.Equal(t, "https://example.org/2", w.held(made.ID).GetUrl())
 	assert.EqualValues(t, 2, w.held(made.ID).GetRevision())
@@ -208,7 +208,7 @@ func TestConcurrentWritersEndWithTheNewest(t *testing.T) {
 	var group sync.WaitGroup
 	for range 4 {
 		group.Go(func() {
-			p := w.projector(projection.Parts{}) // a replica each
+			p := w.projector(projection.Deps{}) // a replica each
 			for range 5 {
 				w.rename(made.ID, "https://example.org/"+registration.NewID())
 				p.Project(t.Context(), "p1", made.ID)
@@ -216,7 +216,7 @@ func TestConcurrentWritersEndWithTheNewest(t *testing.T) {
 		})
 	}
 	group.Wait()
-	w.projector(projection.Parts{}).Project(t.Context(), "p1", made.ID)
+	w.projector(projection.Deps{}).Project(t.Context(), "p1", made.ID)
 	w.agree(made.ID)
 	assert.EqualValues(t, 21, w.held(made.ID).GetRevision())
 }
@@ -225,7 +225,7 @@ func TestConcurrentWritersEndWithTheNewest(t *testing.T) {
 func TestReconcilerFindsWhatWasLeft(t *testing.T) {
 	w := newWorld(t)
 	before := w.create()
-	w.run(projection.Parts{})
+	w.run(projection.Deps{})
 	w.agree(before.ID)
 	require.Eventually(t, w.complete, patience, 10*time.Millisecond)
 
@@ -240,7 +240,7 @@ func TestReconcilerFindsWhatWasLeft(t *testing.T) {
 func TestWipedBucketIsRebuilt(t *testing.T) {
 	w := newWorld(t)
 	live, deleted := w.create(), w.create()
-	w.run(projection.Parts{})
+	w.run(projection.Deps{})
 	w.agree(live.ID)
 	require.NoError(t, w.store.Delete(t.Context(), "p1", deleted.ID))
 	w.agree(deleted.ID)
@@ -257,7 +257,7 @@ func TestWipedBucketIsRebuilt(t *testing.T) {
 func TestDeletedWebhookStaysDeletedInARestoredBucket(t *testing.T) {
 	w := newWorld(t)
 	deleted, purged, changed := w.create(), w.create(), w.create()
-	stop := w.run(projection.Parts{})
+	stop := w.run(projection.Deps{})
 	var backup []*webhooksv1.Registration
 	for _, made := range []store.Webhook{deleted, purged, changed} {
 		w.agree(made.ID)
@@ -278,7 +278,7 @@ func TestDeletedWebhookStaysDeletedInARestoredBucket(t *testing.T) {
 	for _, old := range backup {
 		w.put(old)
 	}
-	w.run(projection.Parts{})
+	w.run(projection.Deps{})
 	w.agree(deleted.ID)
 	w.agree(changed.ID)
 	require.Eventually(t, func() bool { return w.held(purged.ID).GetDeleted() }, patience, 10*time.Millisecond)
@@ -289,7 +289,7 @@ func TestDeletedWebhookStaysDeletedInARestoredBucket(t *testing.T) {
 func TestRegularComparisonRepairsSilentDamage(t *testing.T) {
 	w := newWorld(t)
 	made := w.create()
-	w.run(projection.Parts{Options: projection.Options{Reconcile: 20 * time.Millisecond, Rebuild: 100 * time.Millisecond}})
+	w.run(projection.Deps{Options: projection.Options{Reconcile: 20 * time.Millisecond, Rebuild: 100 * time.Millisecond}})
 	w.agree(made.ID)
 	key := topology.KeyRegistration("p1", made.ID)
 
@@ -314,7 +314,7 @@ func TestRestoredDatabaseWins(t *testing.T) {
 	unknown.Id = "unknown"
 	w.put(unknown)
 
-	w.run(projection.Parts{})
+	w.run(projection.Deps{})
 	w.agree(behind.ID)
 	w.agree(differs.ID)
 	assert.EqualValues(t, 8, w.held(behind.ID).GetRevision())
@@ -325,13 +325,13 @@ func TestRestoredDatabaseWins(t *testing.T) {
 // A broker that is away delays the projection and nothing else.
 func TestBrokerAway(t *testing.T) {
 	w := newWorld(t)
-	w.run(projection.Parts{})
+	w.run(projection.Deps{})
 	require.Eventually(t, w.complete, patience, 10*time.Millisecond)
 
 	w.nats.Shutdown()
 	made := w.create()
 	began := time.Now()
-	w.projector(projection.Parts{}).Project(t.Context(), "p1", made.ID)
+	w.projector(projection.Deps{}).Project(t.Context(), "p1", made.ID)
 	assert.Less(t, time.Since(began), 5*time.Second)
 	got, err := w.store.Load(t.Context(), made.ID)
 	require.NoError(t, err)

@@ -132,10 +132,6 @@ func (c Config) with(natsURL, mongoDBURI string) map[string]string {
 		// The embedded database finds by scanning; a short log keeps it quick.
 		environment["ATTEMPTS_MAX_AGE"] = "168h"
 	}
-	if environment["RECORD_SHARE"] == "" {
-		// The embedded database works on the processors that deliveries need.
-		environment["RECORD_SHARE"] = "0.05"
-	}
 	maps.Copy(environment, map[string]string{
 		"NATS_URL":              natsURL,
 		"NATS_CREDENTIALS_FILE": "",

@@ -1,4 +1,4 @@
-package record
+package health
 
 import (
 	"context"
@@ -15,13 +15,14 @@ import (
 	"go.uber.org/zap"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
+	"github.com/dembrane/webhooks/pkg/retry"
 	"github.com/dembrane/webhooks/proto/webhooksv1"
 	"github.com/dembrane/webhooks/services/api/internal/store"
 )
 
 const (
 	delivered = webhooksv1.Outcome_OUTCOME_DELIVERED
-	retry     = webhooksv1.Outcome_OUTCOME_RETRY
+	retried   = webhooksv1.Outcome_OUTCOME_RETRY
 	exhausted = webhooksv1.Outcome_OUTCOME_EXHAUSTED
 	gone      = webhooksv1.Outcome_OUTCOME_GONE
 )
@@ -58,12 +59,12 @@ func TestHealthAfterAttempts(t *testing.T) {
 		},
 		"first failure": {
 			store.Health{},
-			[]*webhooksv1.Attempt{attempt(1, retry, 500)},
+			[]*webhooksv1.Attempt{attempt(1, retried, 500)},
 			store.Health{FailingSince: at(1), LastAttemptAt: at(1), LastStatusCode: 500},
 		},
 		"failing keeps its beginning": {
 			failing,
-			[]*webhooksv1.Attempt{attempt(2, retry, 502), attempt(3, exhausted, 0)},
+			[]*webhooksv1.Attempt{attempt(2, retried, 502), attempt(3, exhausted, 0)},
 			store.Health{FailingSince: at(1), LastAttemptAt: at(3), LastStatusCode: 0},
 		},
 		"success ends it": {
@@ -73,11 +74,11 @@ func TestHealthAfterAttempts(t *testing.T) {
 		},
 		"success and failure in one batch, out of order": {
 			failing,
-			[]*webhooksv1.Attempt{attempt(4, retry, 503), attempt(2, delivered, 200)},
+			[]*webhooksv1.Attempt{attempt(4, retried, 503), attempt(2, delivered, 200)},
 			store.Health{FailingSince: at(4), LastSuccessAt: at(2), LastAttemptAt: at(4), LastStatusCode: 503},
 		},
-		"late failure from before the success": {healthy, []*webhooksv1.Attempt{attempt(4, retry, 500)}, healthy},
-		"the same records again":               {failing, []*webhooksv1.Attempt{attempt(1, retry, 500)}, failing},
+		"late failure from before the success": {healthy, []*webhooksv1.Attempt{attempt(4, retried, 500)}, healthy},
+		"the same records again":               {failing, []*webhooksv1.Attempt{attempt(1, retried, 500)}, failing},
 		"two at the same time": {
 			failing,
 			[]*webhooksv1.Attempt{attempt(5, delivered, 202), attempt(5, delivered, 202)},
@@ -110,23 +111,24 @@ func TestHealthAfterAttempts(t *testing.T) {
 					counted = append(counted, a)
 				}
 			}
+			sortByTime(counted)
 			once := row.before.Merge(summary(counted))
 			assert.Equal(t, row.want, once)
 			assert.Equal(t, row.want, once.Merge(summary(counted)), "the same once more")
 			slices.Reverse(counted)
 			h := row.before
 			for _, a := range counted {
-				h = h.Merge(told(a))
+				h = h.Merge(healthOf(a))
 			}
 			assert.Equal(t, row.want, h, "one by one, newest first")
 		})
 	}
 }
 
-// webhooks is how many there are, and takes how long a write takes.
+// webhookCount is how many there are, and takes how long a write takes.
 const (
-	webhooks = 1000
-	takes    = 10 * time.Millisecond
+	webhookCount = 1000
+	takes        = 10 * time.Millisecond
 )
 
 // slow is a database that takes a while over each write.
@@ -137,9 +139,9 @@ type slow struct {
 	health map[string]store.Health
 }
 
-func (s *slow) book() *book {
+func (s *slow) cache() *cache {
 	s.health = map[string]store.Health{}
-	return &book{pages: map[string]page{}, load: s.load, merge: s.merge}
+	return newCache(s.load, s.merge)
 }
 
 func (*slow) load(context.Context, string) (store.Webhook, error) {
@@ -147,7 +149,7 @@ func (*slow) load(context.Context, string) (store.Webhook, error) {
 }
 
 func (s *slow) merge(ctx context.Context, id string, known store.Health) (store.Health, error) {
-	pause(ctx, takes)
+	retry.Pause(ctx, takes)
 	if s.fault != nil {
 		return store.Health{}, s.fault
 	}
@@ -157,7 +159,7 @@ func (s *slow) merge(ctx context.Context, id string, known store.Health) (store.
 	return s.health[id], nil
 }
 
-// upTo is how many webhooks it knows to have had their last success in minute n.
+// upTo is how many webhookCount it knows to have had their last success in minute n.
 func (s *slow) upTo(n int) (count int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -169,38 +171,38 @@ func (s *slow) upTo(n int) (count int) {
 	return count
 }
 
-// tellOf lets every webhook have one more delivery, in minute n.
-func tellOf(t *testing.T, b *book, n int) {
+// addToAll lets every webhook have one more delivery, in minute n.
+func addToAll(t *testing.T, c *cache, n int) {
 	t.Helper()
-	for i := range webhooks {
-		_, err := b.tell(t.Context(), strconv.Itoa(i), summary([]*webhooksv1.Attempt{attempt(n, delivered, 200)}))
+	for i := range webhookCount {
+		_, err := c.add(t.Context(), strconv.Itoa(i), summary([]*webhooksv1.Attempt{attempt(n, delivered, 200)}))
 		require.NoError(t, err)
 	}
 }
 
 func TestHealthIsWrittenInPieces(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		const perPiece = int(healthPiece / takes)
+		const perPiece = int(flushPiece / takes)
 		database := slow{}
-		b := database.book()
-		tellOf(t, b, 1) // the first one is a turn, and written at once
-		require.Equal(t, webhooks, database.upTo(1))
-		tellOf(t, b, 2)
+		c := database.cache()
+		addToAll(t, c, 1) // the first one changes the state, and is written at once
+		require.Equal(t, webhookCount, database.upTo(1))
+		addToAll(t, c, 2)
 		require.Zero(t, database.upTo(2))
 
 		rests := 0
-		require.NoError(t, b.flush(t.Context(), func(worked time.Duration) bool {
-			assert.Equal(t, healthPiece, worked)
+		require.NoError(t, c.flush(t.Context(), func(worked time.Duration) bool {
+			assert.Equal(t, flushPiece, worked)
 			rests++
 			return rests < 5
 		}))
 		assert.Equal(t, 5*perPiece, database.upTo(2), "a rest may end it")
-		require.NoError(t, b.flush(t.Context(), func(time.Duration) bool {
+		require.NoError(t, c.flush(t.Context(), func(time.Duration) bool {
 			rests++
 			return true
 		}))
-		assert.Equal(t, webhooks, database.upTo(2), "nothing is forgotten")
-		assert.Equal(t, webhooks/perPiece, rests)
+		assert.Equal(t, webhookCount, database.upTo(2), "nothing is forgotten")
+		assert.Equal(t, webhookCount/perPiece, rests)
 	})
 }
 
@@ -209,42 +211,42 @@ func TestHealthIsWrittenInPieces(t *testing.T) {
 func TestHealthIsAFifthOfTheTimeAndCompleteWithAStop(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		database := slow{}
-		b := database.book()
-		tellOf(t, b, 1)
-		tellOf(t, b, 2)
-		r := &Recorder{book: b, share: 1, log: zap.NewNop()}
+		c := database.cache()
+		addToAll(t, c, 1)
+		addToAll(t, c, 2)
+		tracker := &Tracker{cache: c, throttle: func(context.Context, time.Duration) {}, log: zap.NewNop()}
 		ctx, stop := context.WithCancel(t.Context())
 		var running sync.WaitGroup
-		running.Go(func() { r.keepHealth(ctx) })
-		pause(ctx, healthInterval+10*time.Second)
-		assert.InDelta(t, 2*time.Second/takes, database.upTo(2), float64(healthPiece/takes))
-		tellOf(t, b, 3)
+		running.Go(func() { tracker.Run(ctx) })
+		retry.Pause(ctx, flushInterval+10*time.Second)
+		assert.InDelta(t, 2*time.Second/takes, database.upTo(2), float64(flushPiece/takes))
+		addToAll(t, c, 3)
 		began := time.Now()
 		stop()
 		running.Wait()
-		assert.Equal(t, webhooks, database.upTo(3))
-		assert.LessOrEqual(t, time.Since(began), webhooks*takes+healthPiece)
+		assert.Equal(t, webhookCount, database.upTo(3))
+		assert.LessOrEqual(t, time.Since(began), webhookCount*takes+flushPiece)
 	})
 }
 
 // A database that answers late, and with an error, is spared as one that works.
-func TestHealthThatCannotBeWrittenRestsAsWellAndStaysLate(t *testing.T) {
+func TestHealthThatCannotBeWrittenPausesAsWellAndStaysLate(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		database := slow{}
-		b := database.book()
-		tellOf(t, b, 1)
-		tellOf(t, b, 2)
+		c := database.cache()
+		addToAll(t, c, 1)
+		addToAll(t, c, 2)
 		database.fault = errors.New("away")
 		var rests []time.Duration
 		rest := func(worked time.Duration) bool {
 			rests = append(rests, worked)
 			return true
 		}
-		require.ErrorIs(t, b.flush(t.Context(), rest), database.fault)
+		require.ErrorIs(t, c.flush(t.Context(), rest), database.fault)
 		assert.Equal(t, []time.Duration{takes}, rests)
 
 		database.fault = nil
-		require.NoError(t, b.flush(t.Context(), rest))
-		assert.Equal(t, webhooks, database.upTo(2))
+		require.NoError(t, c.flush(t.Context(), rest))
+		assert.Equal(t, webhookCount, database.upTo(2))
 	})
 }

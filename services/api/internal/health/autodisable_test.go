@@ -1,22 +1,93 @@
-package record_test
+package health_test
 
 import (
+	"context"
 	"encoding/json"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/nats-io/nats.go"
 	"github.com/oklog/ulid/v2"
+	"github.com/prometheus/client_golang/prometheus"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	"go.uber.org/goleak"
+	"go.uber.org/zap"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
+	"github.com/dembrane/webhooks/pkg/natstest"
 	"github.com/dembrane/webhooks/proto/webhooksv1"
+	"github.com/dembrane/webhooks/services/api/internal/health"
+	"github.com/dembrane/webhooks/services/api/internal/mongotest"
 	"github.com/dembrane/webhooks/services/api/internal/registration"
 	"github.com/dembrane/webhooks/services/api/internal/store"
 )
 
-const day = 24 * time.Hour
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+const (
+	day      = 24 * time.Hour
+	patience = 20 * time.Second
+)
+
+type world struct {
+	t         *testing.T
+	store     *store.Store
+	nc        *nats.Conn
+	projected atomic.Int32
+}
+
+func newWorld(t *testing.T) *world {
+	t.Helper()
+	mongo := mongotest.StartEmbedded(t)
+	s, err := store.Open(t.Context(), mongo.URI(), mongo.Database(), zap.NewNop())
+	require.NoError(t, err)
+	t.Cleanup(func() { assert.NoError(t, s.Close(context.Background())) })
+	require.NoError(t, s.Prepare(t.Context(), time.Hour))
+	return &world{t: t, store: s, nc: natstest.Start(t, natstest.Embedded()).Connect(t)}
+}
+
+// webhooks lets a test put itself between the tracker and its store.
+type webhooks interface {
+	Load(ctx context.Context, webhookID string) (store.Webhook, error)
+	MergeHealth(ctx context.Context, webhookID string, known store.Health) (store.Health, error)
+	Disable(ctx context.Context, projectID, webhookID string, revision int64, reason store.DisabledReason) (bool, error)
+	CountExhausted(ctx context.Context, webhookID string, since time.Time, limit int64) (int, error)
+}
+
+func (w *world) tracker(s webhooks) *health.Tracker {
+	return health.New(health.Deps{
+		Store: s, NATS: w.nc, Log: zap.NewNop(), Metrics: health.NewMetrics(prometheus.NewRegistry()),
+		Project: func(context.Context, string, string) { w.projected.Add(1) },
+	})
+}
+
+func (w *world) create() store.Webhook {
+	w.t.Helper()
+	made, err := w.store.Create(w.t.Context(), store.Webhook{
+		ID: registration.NewID(), ProjectID: "p1", Name: "CRM", URL: "https://example.org/hook",
+		Events: []string{"report.generated"}, Status: registration.Published, CreatedAt: time.Now().UTC(),
+	}, 50)
+	require.NoError(w.t, err)
+	return made
+}
+
+func attemptOf(made store.Webhook, outcome webhooksv1.Outcome, status uint32) *webhooksv1.Attempt {
+	return &webhooksv1.Attempt{
+		Id: ulid.Make().String(), ProjectId: made.ProjectID, WebhookId: made.ID, WebhookRevision: uint64(made.Revision),
+		StartedAt: timestamppb.Now(), Outcome: outcome, StatusCode: status, Trigger: webhooksv1.Trigger_TRIGGER_EVENT,
+	}
+}
+
+// record does with one attempt what the delivery log does.
+func (w *world) record(tracker *health.Tracker, a *webhooksv1.Attempt) {
+	w.t.Helper()
+	list := []*webhooksv1.Attempt{a}
+	_, err := w.store.InsertAttempts(w.t.Context(), list)
+	require.NoError(w.t, err)
+	require.NoError(w.t, tracker.Update(w.t.Context(), list))
+}
 
 // ago is an attempt that began some time ago.
 func ago(made store.Webhook, age time.Duration, outcome webhooksv1.Outcome, status uint32) *webhooksv1.Attempt {
@@ -70,18 +141,17 @@ func TestNothingDeliveredForFiveDaysDisables(t *testing.T) {
 					require.NoError(t, err)
 				}
 			}
-			w.run(w.store)
+			tracker := w.tracker(w.store)
 			if row.success > 0 && row.success > row.began {
-				w.publish(ago(made, row.success, delivered, 200))
+				w.record(tracker, ago(made, row.success, delivered, 200))
 			}
-			w.publish(ago(made, row.began, retry, 500))
+			w.record(tracker, ago(made, row.began, retry, 500))
 			if row.success > 0 && row.success < row.began {
-				w.publish(ago(made, row.success, delivered, 200))
+				w.record(tracker, ago(made, row.success, delivered, 200))
 			}
 			for i := range row.exhausted {
-				w.publish(ago(made, time.Duration(row.exhausted-i)*time.Minute, exhausted, 500))
+				w.record(tracker, ago(made, time.Duration(row.exhausted-i)*time.Minute, exhausted, 500))
 			}
-			w.wantDrained()
 
 			got, err := w.store.Get(t.Context(), "p1", made.ID)
 			require.NoError(t, err)
@@ -97,10 +167,10 @@ func TestNothingDeliveredForFiveDaysDisables(t *testing.T) {
 func TestOperatorsAreTold(t *testing.T) {
 	w := newWorld(t)
 	made := w.create()
-	events, err := w.js.Conn().SubscribeSync("dembrane.ops.>")
+	events, err := w.nc.SubscribeSync("dembrane.ops.>")
 	require.NoError(t, err)
-	require.NoError(t, w.js.Conn().Flush())
-	stop := w.run(w.store)
+	require.NoError(t, w.nc.Flush())
+	tracker := w.tracker(w.store)
 	want := func(subject, reason string) {
 		t.Helper()
 		gotSubject, gotID, gotReason := told(t, events)
@@ -109,20 +179,18 @@ func TestOperatorsAreTold(t *testing.T) {
 		assert.Equal(t, reason, gotReason)
 	}
 
-	w.publish(ago(made, 5*time.Minute, webhooksv1.Outcome_OUTCOME_DELIVERED, 200))
+	w.record(tracker, ago(made, 5*time.Minute, webhooksv1.Outcome_OUTCOME_DELIVERED, 200))
 	failed := ago(made, 4*time.Minute, webhooksv1.Outcome_OUTCOME_RETRY, 404)
 	failed.Reason = webhooksv1.Reason_REASON_STATUS
-	w.publish(failed)
+	w.record(tracker, failed)
 	want("dembrane.ops.webhook.failing", "status")
 
 	// Another api goes on from what the database has.
-	w.wantDrained()
-	stop()
-	w.run(w.store)
-	w.publish(ago(made, 3*time.Minute, webhooksv1.Outcome_OUTCOME_RETRY, 404))
-	w.publish(ago(made, 2*time.Minute, webhooksv1.Outcome_OUTCOME_DELIVERED, 200))
+	tracker = w.tracker(w.store)
+	w.record(tracker, ago(made, 3*time.Minute, webhooksv1.Outcome_OUTCOME_RETRY, 404))
+	w.record(tracker, ago(made, 2*time.Minute, webhooksv1.Outcome_OUTCOME_DELIVERED, 200))
 	want("dembrane.ops.webhook.recovered", "")
-	w.publish(ago(made, time.Minute, webhooksv1.Outcome_OUTCOME_GONE, 410))
+	w.record(tracker, ago(made, time.Minute, webhooksv1.Outcome_OUTCOME_GONE, 410))
 	want("dembrane.ops.webhook.failing", "none")
 	want("dembrane.ops.webhook.disabled", "gone")
 }

@@ -1,11 +1,10 @@
-// Package record moves the records of attempts from ATTEMPTS into MongoDB.
+// Package deliverylog moves the records of attempts from ATTEMPTS into MongoDB.
 //
-// A message is acknowledged when its attempts are in the delivery log, a webhook
-// that began or ceased to fail says so, and one whose receiver is gone is
-// disabled. Until then it is kept: a MongoDB that is away only makes the log
-// late. All of that may be done twice without harm, so a crash in between loses
-// and repeats nothing.
-package record
+// A message is acknowledged when its attempts are in the delivery log and the
+// health of their webhooks follows from them. Until then it is kept: a MongoDB
+// that is away only makes the log late. All of that may be done twice without
+// harm, so a crash in between loses and repeats nothing.
+package deliverylog
 
 import (
 	"context"
@@ -14,14 +13,13 @@ import (
 	"sync"
 	"time"
 
-	"github.com/cenkalti/backoff/v4"
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/oklog/ulid/v2"
 	"go.uber.org/zap"
 	"google.golang.org/protobuf/proto"
 
 	"github.com/dembrane/webhooks/pkg/event"
-	"github.com/dembrane/webhooks/pkg/observe"
+	"github.com/dembrane/webhooks/pkg/retry"
 	"github.com/dembrane/webhooks/pkg/topology"
 	"github.com/dembrane/webhooks/proto/webhooksv1"
 	"github.com/dembrane/webhooks/services/api/internal/store"
@@ -33,10 +31,13 @@ const (
 	ackWait = time.Minute
 	// maxAckPending bounds what all replicas hold together.
 	maxAckPending = 256
-	// batchMessages and batchAttempts bound what is written in one go; a message
-	// is never split.
+	// batchMessages and batchBytes bound what is written in one go, about a thousand
+	// attempts; a message is never split. So a throttle is asked often enough, and
+	// more does not make MongoDB quicker.
 	batchMessages = 64
-	batchAttempts = 4000
+	batchBytes    = 512 << 10
+	// insertAttempts bounds one insert, because a few messages can hold very many.
+	insertAttempts = 4000
 	// prefetchBytes bounds what is held in memory beyond that.
 	prefetchBytes = 32 << 20
 	// linger is how long a batch waits for more once it has begun.
@@ -51,43 +52,48 @@ const (
 // another try.
 type attempts interface {
 	InsertAttempts(ctx context.Context, list []*webhooksv1.Attempt) (store.Recorded, error)
-	MergeHealth(ctx context.Context, webhookID string, known store.Health) (store.Health, error)
-	Disable(ctx context.Context, projectID, webhookID string, revision int64, reason store.DisabledReason) (bool, error)
 	Expire(ctx context.Context, before time.Time, limit int64) (int, error)
-	Load(ctx context.Context, webhookID string) (store.Webhook, error)
-	CountExhausted(ctx context.Context, webhookID string, since time.Time, limit int64) (int, error)
+}
+
+// health is what follows from attempts.
+type health interface {
+	// Update is given attempts that are in the log. Its errors are worth another
+	// try, with the same attempts.
+	Update(ctx context.Context, list []*webhooksv1.Attempt) error
+	// Run does what Update puts off, until ctx is done.
+	Run(ctx context.Context)
+}
+
+// Deps is what a recorder needs.
+type Deps struct {
+	Store  attempts
+	JS     jetstream.JetStream
+	Health health
+	// Throttle is called after each batch, with how long that took, and returns
+	// when the next may begin; nil for at once.
+	Throttle func(ctx context.Context, worked time.Duration)
+	Log      *zap.Logger
+	Metrics  *Metrics
 }
 
 // Recorder moves records. [Recorder.Run] is called once.
 type Recorder struct {
-	store   attempts
-	js      jetstream.JetStream
-	project func(ctx context.Context, projectID, webhookID string)
-	share   float64
-	log     *zap.Logger
-	metrics *Metrics
-	book    *book
-}
-
-// Parts is what a recorder is made of.
-type Parts struct {
-	Store attempts
-	JS    jetstream.JetStream
-	// Project is called with a webhook that was disabled.
-	Project func(ctx context.Context, projectID, webhookID string)
-	// Share is the largest share of the time, above 0 and up to 1, in which it
-	// may be at work while other parts of this process wait for a processor.
-	Share   float64
-	Log     *zap.Logger
-	Metrics *Metrics
+	store    attempts
+	js       jetstream.JetStream
+	health   health
+	throttle func(ctx context.Context, worked time.Duration)
+	log      *zap.Logger
+	metrics  *Metrics
 }
 
 // New makes a recorder.
-func New(parts Parts) *Recorder {
+func New(deps Deps) *Recorder {
+	if deps.Throttle == nil {
+		deps.Throttle = func(context.Context, time.Duration) {}
+	}
 	return &Recorder{
-		store: parts.Store, js: parts.JS, project: parts.Project, log: parts.Log, metrics: parts.Metrics,
-		share: parts.Share,
-		book:  &book{load: parts.Store.Load, merge: parts.Store.MergeHealth, pages: map[string]page{}},
+		store: deps.Store, js: deps.JS, health: deps.Health, throttle: deps.Throttle,
+		log: deps.Log, metrics: deps.Metrics,
 	}
 }
 
@@ -96,30 +102,21 @@ func New(parts Parts) *Recorder {
 // stream, the consumer or the connection, it starts over.
 func (r *Recorder) Run(ctx context.Context) error {
 	healthCtx, stop := context.WithCancel(context.WithoutCancel(ctx))
-	var health sync.WaitGroup
-	health.Go(func() { r.keepHealth(healthCtx) })
-	// Last of all, so that the last records count.
-	defer health.Wait()
+	var following sync.WaitGroup
+	following.Go(func() { r.health.Run(healthCtx) })
+	// Health ends last, so that the last records count.
+	defer following.Wait()
 	defer stop()
-	r.recordUntil(ctx)
+	// It returns when ctx is done, which is no fault.
+	_ = retry.Until(ctx, pace(), func(err error, _ time.Duration) {
+		r.log.Warn("recording was interrupted: starting over", zap.Error(err))
+	}, r.consume)
 	return nil
 }
 
-func (r *Recorder) recordUntil(ctx context.Context) {
-	wait := retries()
-	for ctx.Err() == nil {
-		began := time.Now()
-		err := r.consume(ctx)
-		if ctx.Err() != nil {
-			return
-		}
-		r.log.Warn("recording was interrupted: starting over", zap.Error(err))
-		if time.Since(began) > time.Minute {
-			wait.Reset()
-		}
-		pause(ctx, wait.NextBackOff())
-	}
-}
+// pace is for what is tried until it works: quickly at first, then every ten
+// seconds.
+func pace() retry.Pace { return retry.Pace{First: 100 * time.Millisecond, Longest: 10 * time.Second} }
 
 // consume pulls and records until something breaks or ctx is done.
 func (r *Recorder) consume(ctx context.Context) error {
@@ -134,9 +131,8 @@ func (r *Recorder) consume(ctx context.Context) error {
 		return fmt.Errorf("pull records: %w", err)
 	}
 	defer handBackRest(messages)
-	rest := newRest(r.share)
 	for {
-		batch, err := gather(ctx, messages, rest.most())
+		batch, err := gather(ctx, messages)
 		if err != nil {
 			handBack(batch)
 			return err
@@ -146,13 +142,13 @@ func (r *Recorder) consume(ctx context.Context) error {
 			handBack(batch)
 			return err
 		}
-		rest.after(ctx, time.Since(began))
+		r.throttle(ctx, time.Since(began))
 	}
 }
 
 // gather waits for a message and takes what else is there, up to the bounds of a
-// batch, of which one is how many bytes.
-func gather(ctx context.Context, messages jetstream.MessagesContext, most int) ([]jetstream.Msg, error) {
+// batch.
+func gather(ctx context.Context, messages jetstream.MessagesContext) ([]jetstream.Msg, error) {
 	first, err := messages.Next(jetstream.NextContext(ctx))
 	if err != nil {
 		return nil, fmt.Errorf("wait for records: %w", err)
@@ -160,7 +156,7 @@ func gather(ctx context.Context, messages jetstream.MessagesContext, most int) (
 	batch := []jetstream.Msg{first}
 	size := len(first.Data())
 	deadline := time.Now().Add(linger)
-	for len(batch) < batchMessages && size < most {
+	for len(batch) < batchMessages && size < batchBytes {
 		left := time.Until(deadline)
 		if left <= 0 {
 			break
@@ -178,21 +174,18 @@ func gather(ctx context.Context, messages jetstream.MessagesContext, most int) (
 // settle records a batch, trying for as long as ctx lasts, and acknowledges it.
 func (r *Recorder) settle(ctx context.Context, batch []jetstream.Msg) error {
 	list := r.decode(batch)
-	err := backoff.RetryNotify(
-		func() error {
-			// A write that a stop would cut off may be finished.
-			attempt, cancel := context.WithTimeout(context.WithoutCancel(ctx), writeTimeout)
-			defer cancel()
-			return r.write(attempt, list)
-		},
-		backoff.WithContext(retries(), ctx),
-		func(err error, next time.Duration) {
-			r.metrics.late.Inc()
-			r.log.Warn("records are late: trying again", zap.Int("attempts", len(list)), zap.Duration("next_ms", next), zap.Error(err))
-			for _, message := range batch {
-				_ = message.InProgress() // at worst they come again
-			}
-		})
+	err := retry.Until(ctx, pace(), func(err error, wait time.Duration) {
+		r.metrics.late.Inc()
+		r.log.Warn("records are late: trying again", zap.Int("attempts", len(list)), zap.Duration("next_ms", wait), zap.Error(err))
+		for _, message := range batch {
+			_ = message.InProgress() // at worst they come again
+		}
+	}, func(ctx context.Context) error {
+		// A write that a stop would cut off may be finished.
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), writeTimeout)
+		defer cancel()
+		return r.write(ctx, list)
+	})
 	if err != nil {
 		return fmt.Errorf("write records: %w", err)
 	}
@@ -244,9 +237,8 @@ func unusable(a *webhooksv1.Attempt) string {
 // write does everything that a batch of records asks for. It may be repeated.
 func (r *Recorder) write(ctx context.Context, list []*webhooksv1.Attempt) error {
 	began := time.Now()
-	// In portions, because a few messages can hold very many records.
-	for start := 0; start < len(list); start += batchAttempts {
-		portion := list[start:min(start+batchAttempts, len(list))]
+	for start := 0; start < len(list); start += insertAttempts {
+		portion := list[start:min(start+insertAttempts, len(list))]
 		recorded, err := r.store.InsertAttempts(ctx, portion)
 		if err != nil {
 			return fmt.Errorf("insert attempts: %w", err)
@@ -257,58 +249,10 @@ func (r *Recorder) write(ctx context.Context, list []*webhooksv1.Attempt) error 
 				zap.String("record_id", refused.ID), zap.String("fault", refused.Reason))
 		}
 	}
-	if err := r.updateWebhooks(ctx, list); err != nil {
-		return err
+	if err := r.health.Update(ctx, list); err != nil {
+		return fmt.Errorf("update health: %w", err)
 	}
 	r.metrics.seconds.Observe(time.Since(began).Seconds())
-	return nil
-}
-
-// updateWebhooks touches each webhook once, however many attempts it had.
-func (r *Recorder) updateWebhooks(ctx context.Context, list []*webhooksv1.Attempt) error {
-	byWebhook := map[string][]*webhooksv1.Attempt{}
-	for _, a := range list {
-		if counts(a) {
-			byWebhook[a.GetWebhookId()] = append(byWebhook[a.GetWebhookId()], a)
-		}
-	}
-	for id, group := range byWebhook {
-		turn, err := r.book.tell(ctx, id, summary(group))
-		if err != nil {
-			return err
-		}
-		r.notify(turn, group[len(group)-1])
-		if err := r.disableGone(ctx, group); err != nil {
-			return err
-		}
-		if err := r.disableHopeless(ctx, id, group); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// disableGone switches a webhook off when a receiver answered 410 to what is
-// still its registration: one that was changed or enabled again since then gets
-// the benefit of the doubt.
-func (r *Recorder) disableGone(ctx context.Context, group []*webhooksv1.Attempt) error {
-	for _, a := range group {
-		if a.GetOutcome() != webhooksv1.Outcome_OUTCOME_GONE {
-			continue
-		}
-		revision := int64(a.GetWebhookRevision()) //nolint:gosec // made by this service
-		disabled, err := r.store.Disable(ctx, a.GetProjectId(), a.GetWebhookId(), revision, store.DisabledGone)
-		if err != nil {
-			return fmt.Errorf("disable webhook %s: %w", a.GetWebhookId(), err)
-		}
-		if disabled {
-			r.metrics.disabled.Inc()
-			r.log.Info("webhook disabled: the receiver is gone",
-				zap.String(observe.KeyProject, a.GetProjectId()), zap.String(observe.KeyWebhook, a.GetWebhookId()))
-			r.project(ctx, a.GetProjectId(), a.GetWebhookId())
-			r.notifyDisabled(a, store.DisabledGone)
-		}
-	}
 	return nil
 }
 
@@ -329,23 +273,5 @@ func handBackRest(messages jetstream.MessagesContext) {
 			return
 		}
 		_ = message.Nak() // at worst after the ack wait
-	}
-}
-
-// retries paces what is tried for ever: quickly at first, then every ten seconds.
-func retries() *backoff.ExponentialBackOff {
-	return backoff.NewExponentialBackOff(
-		backoff.WithInitialInterval(100*time.Millisecond),
-		backoff.WithMaxInterval(10*time.Second),
-		backoff.WithMaxElapsedTime(0),
-	)
-}
-
-func pause(ctx context.Context, d time.Duration) {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-ctx.Done():
-	case <-timer.C:
 	}
 }

@@ -1,5 +1,5 @@
-// Package trial asks a dispatcher for one test delivery and waits for it.
-package trial
+// Package testdelivery asks a dispatcher for one test delivery and waits for it.
+package testdelivery
 
 import (
 	"context"
@@ -25,24 +25,24 @@ var (
 	ErrRefused = errors.New("dispatcher refused")
 )
 
-// Trier asks over one connection.
-type Trier struct {
+// Client asks over one connection.
+type Client struct {
 	nc      *nats.Conn
 	timeout time.Duration
 }
 
-// New makes a trier. The timeout must be above the longest attempt.
-func New(nc *nats.Conn, timeout time.Duration) *Trier { return &Trier{nc: nc, timeout: timeout} }
+// New makes a client. The timeout must be above the longest attempt.
+func New(nc *nats.Conn, timeout time.Duration) *Client { return &Client{nc: nc, timeout: timeout} }
 
-// Try makes one test delivery, whatever becomes of it.
-func (t *Trier) Try(ctx context.Context, request *webhooksv1.TestRequest) (*webhooksv1.Attempt, error) {
-	ctx, cancel := context.WithTimeoutCause(ctx, t.timeout, ErrTimeout)
+// Send makes one test delivery, whatever becomes of it.
+func (c *Client) Send(ctx context.Context, request *webhooksv1.TestRequest) (*webhooksv1.Attempt, error) {
+	ctx, cancel := context.WithTimeoutCause(ctx, c.timeout, ErrTimeout)
 	defer cancel()
 	data, err := proto.Marshal(request)
 	if err != nil {
 		return nil, fmt.Errorf("encode test request: %w", err)
 	}
-	answer, err := t.nc.RequestWithContext(ctx, topology.SubjectTest, data)
+	answer, err := c.nc.RequestWithContext(ctx, topology.SubjectTest, data)
 	switch {
 	case errors.Is(err, context.DeadlineExceeded):
 		return nil, fmt.Errorf("ask dispatcher: %w", ErrTimeout)

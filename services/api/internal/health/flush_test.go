@@ -1,7 +1,8 @@
-package record_test
+package health_test
 
 import (
 	"context"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -31,26 +32,25 @@ func TestHealthIsWrittenOnceForMany(t *testing.T) {
 	w := newWorld(t)
 	made := w.create()
 	counted := &counting{Store: w.store}
-	stop := w.run(counted)
+	tracker := w.tracker(counted)
+	ctx, stop := context.WithCancel(t.Context())
+	var running sync.WaitGroup
+	running.Go(func() { tracker.Run(ctx) })
 	const rounds = 20
 	var last *webhooksv1.Attempt
 	for range rounds {
 		last = attemptOf(made, webhooksv1.Outcome_OUTCOME_DELIVERED, 200)
-		w.publish(last)
-		w.wantDrained()
+		require.NoError(t, tracker.Update(t.Context(), []*webhooksv1.Attempt{last}))
 	}
 	assert.Less(t, counted.merged.Load(), int32(rounds/2))
 	stop()
+	running.Wait()
 	got, err := w.store.Get(t.Context(), "p1", made.ID)
 	require.NoError(t, err)
 	assert.Equal(t, last.GetStartedAt().AsTime().Truncate(time.Millisecond), got.Health.LastSuccessAt.UTC())
 
-	// A turn for the worse is there when the record is acknowledged.
-	w.run(counted)
-	w.publish(attemptOf(made, webhooksv1.Outcome_OUTCOME_DELIVERED, 200))
-	w.wantDrained()
-	w.publish(attemptOf(made, webhooksv1.Outcome_OUTCOME_RETRY, 500))
-	w.wantDrained()
+	// A transition is there when Update returns.
+	require.NoError(t, tracker.Update(t.Context(), []*webhooksv1.Attempt{attemptOf(made, webhooksv1.Outcome_OUTCOME_RETRY, 500)}))
 	got, err = w.store.Get(t.Context(), "p1", made.ID)
 	require.NoError(t, err)
 	assert.NotNil(t, got.Health.FailingSince)

@@ -1,4 +1,4 @@
-package record
+package deliverylog
 
 import (
 	"github.com/prometheus/client_golang/prometheus"
@@ -8,12 +8,11 @@ import (
 
 // Metrics counts what happens to records.
 type Metrics struct {
-	records  *prometheus.CounterVec
-	refused  prometheus.Counter
-	late     prometheus.Counter
-	disabled prometheus.Counter
-	expired  prometheus.Counter
-	seconds  prometheus.Histogram
+	records *prometheus.CounterVec
+	refused prometheus.Counter
+	late    prometheus.Counter
+	expired prometheus.Counter
+	seconds prometheus.Histogram
 }
 
 // NewMetrics registers the metrics of the recorder.
@@ -26,10 +25,6 @@ func NewMetrics(r prometheus.Registerer) *Metrics {
 		late: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "webhooks_record_retries_total",
 			Help: "Batches of records that had to wait for the database.",
-		}),
-		disabled: prometheus.NewCounter(prometheus.CounterOpts{
-			Name: "webhooks_webhooks_disabled_total",
-			Help: "Webhooks disabled because their receiver is gone.",
 		}),
 		expired: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "webhooks_records_expired_total",
@@ -44,7 +39,7 @@ func NewMetrics(r prometheus.Registerer) *Metrics {
 	m.records.WithLabelValues("written")
 	m.records.WithLabelValues("duplicate")
 	m.refused = m.records.WithLabelValues("refused")
-	r.MustRegister(m.records, m.late, m.disabled, m.expired, m.seconds)
+	r.MustRegister(m.records, m.late, m.expired, m.seconds)
 	return m
 }
 

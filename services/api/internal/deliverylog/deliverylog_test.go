@@ -1,4 +1,4 @@
-package record_test
+package deliverylog_test
 
 import (
 	"context"
@@ -21,8 +21,9 @@ import (
 	"github.com/dembrane/webhooks/pkg/natstest"
 	"github.com/dembrane/webhooks/pkg/topology"
 	"github.com/dembrane/webhooks/proto/webhooksv1"
+	"github.com/dembrane/webhooks/services/api/internal/deliverylog"
+	"github.com/dembrane/webhooks/services/api/internal/health"
 	"github.com/dembrane/webhooks/services/api/internal/mongotest"
-	"github.com/dembrane/webhooks/services/api/internal/record"
 	"github.com/dembrane/webhooks/services/api/internal/registration"
 	"github.com/dembrane/webhooks/services/api/internal/store"
 )
@@ -38,6 +39,7 @@ type world struct {
 	store     *store.Store
 	js        jetstream.JetStream
 	projected atomic.Int32
+	throttled atomic.Int32
 }
 
 func newWorld(t *testing.T) *world {
@@ -71,10 +73,15 @@ type attempts interface {
 	CountExhausted(ctx context.Context, webhookID string, since time.Time, limit int64) (int, error)
 }
 
-func (w *world) recorder(s attempts) *record.Recorder {
-	return record.New(record.Parts{
-		Store: s, JS: w.js, Share: 1, Log: zap.NewNop(), Metrics: record.NewMetrics(prometheus.NewRegistry()),
-		Project: func(context.Context, string, string) { w.projected.Add(1) },
+func (w *world) recorder(s attempts) *deliverylog.Recorder {
+	registry := prometheus.NewRegistry()
+	return deliverylog.New(deliverylog.Deps{
+		Store: s, JS: w.js, Log: zap.NewNop(), Metrics: deliverylog.NewMetrics(registry),
+		Health: health.New(health.Deps{
+			Store: s, NATS: w.js.Conn(), Log: zap.NewNop(), Metrics: health.NewMetrics(registry),
+			Project: func(context.Context, string, string) { w.projected.Add(1) },
+		}),
+		Throttle: func(context.Context, time.Duration) { w.throttled.Add(1) },
 	})
 }
 
@@ -163,6 +170,7 @@ func TestRecordsAndHealth(t *testing.T) {
 	assert.NotNil(t, got.Health.LastSuccessAt)
 	assert.Nil(t, got.Health.FailingSince)
 	assert.EqualValues(t, 1, got.Revision)
+	assert.Positive(t, w.throttled.Load(), "whoever has a throttle is asked between batches")
 	got, err := w.store.Get(t.Context(), "p1", bad.ID)
 	require.NoError(t, err)
 	assert.NotNil(t, got.Health.FailingSince)

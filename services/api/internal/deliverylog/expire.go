@@ -1,10 +1,12 @@
-package record
+package deliverylog
 
 import (
 	"context"
 	"time"
 
 	"go.uber.org/zap"
+
+	"github.com/dembrane/webhooks/pkg/retry"
 )
 
 // expirePage bounds what one step of the expiry deletes.
@@ -29,7 +31,7 @@ func (r *Recorder) Expire(ctx context.Context, maxAge time.Duration) error {
 				wait = time.Second
 			}
 		}
-		pause(ctx, wait)
+		retry.Pause(ctx, wait)
 	}
 	return nil
 }
