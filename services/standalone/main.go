@@ -128,8 +128,9 @@ func announce(stdout io.Writer, running app.Running) error {
 		API     string `json:"api"`
 		NATS    string `json:"nats"`
 		MongoDB string `json:"mongodb"`
+		Ops     string `json:"ops,omitempty"`
 		Token   string `json:"token"`
-	}{true, running.API, running.NATS, running.MongoDB, running.Token})
+	}{true, running.API, running.NATS, running.MongoDB, running.Ops, running.Token})
 	if err != nil {
 		return fmt.Errorf("say that it is ready: %w", err)
 	}

@@ -35,7 +35,7 @@ type bench struct {
 	round    int // the first is 0
 	lost     int
 
-	one, many, large *load
+	one, many, bursting, large *load
 	// registries are made when they are first needed.
 	registries *registries
 }
@@ -116,6 +116,7 @@ func newBench(ctx context.Context, o plan, folder string, progress io.Writer) (*
 	}
 	b.one = newLoad("one", "one endpoint", b.endpoints.one)
 	b.many = newLoad("many", fmt.Sprintf("%d endpoints", len(b.endpoints.many)), b.endpoints.many)
+	b.bursting = newLoad("burst", fmt.Sprintf("%d endpoints", burstEndpoints), b.endpoints.bursting)
 	b.large = newLoad("large", fmt.Sprintf("1 MB bodies, %d endpoints", len(b.endpoints.large)), b.endpoints.large)
 	b.large.tried, b.large.unacknowledged = []int{4, 8, 16, 32}, unacknowledgedLarge
 	return b, nil
@@ -144,12 +145,17 @@ func (b *bench) prepare(ctx context.Context) error {
 			return err
 		}
 	}
+	if b.wants(burstScenario) {
+		if err := b.calibrate(ctx, min(b.burstEvents, calibration), b.bursting); err != nil {
+			return err
+		}
+	}
 	if b.wants(largeScenario) {
 		if err := b.calibrate(ctx, b.largeEvents, b.large); err != nil {
 			return err
 		}
 	}
-	if b.wants(throughputScenario, latencyScenario, hangingScenario, floodScenario, fanoutScenario, largeScenario) {
+	if b.wants(throughputScenario, latencyScenario, hangingScenario, burstScenario, floodScenario, fanoutScenario, largeScenario) {
 		return b.seed(ctx)
 	}
 	return nil

@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"hash/fnv"
 	"slices"
 	"strconv"
 
@@ -16,8 +17,9 @@ const (
 	// fanoutWebhooks is how many webhooks an event goes to: as many as a project
 	// can have.
 	fanoutWebhooks = 50
-	// otherProjects is how many projects are watched while one is flooded.
-	otherProjects = 16
+	// otherProjects is how many projects are watched while one is flooded, and
+	// partProjects how many of them belong to the same part of the intake at least.
+	otherProjects, partProjects = 64, 8
 	// largeEndpoints is over how many endpoints bodies of 1 MB are spread, and
 	// largeBytes how long they are.
 	largeEndpoints = 10
@@ -36,6 +38,8 @@ type endpoints struct {
 	slow          []target
 	slowNeighbour []target
 	others        []target
+	// bursting each belong to a project.
+	bursting []target
 	// fanout are all webhooks of one project, for the same events.
 	fanout []target
 	// large are the first of many, with longer bodies.
@@ -56,7 +60,9 @@ func (o plan) hangingHosts() int {
 }
 
 // receiverHosts is how many hosts answer.
-func (o plan) receiverHosts() int { return 1 + o.manyHosts() + 4 + otherProjects + fanoutWebhooks }
+func (o plan) receiverHosts() int {
+	return 1 + o.manyHosts() + 4 + burstEndpoints + otherProjects + fanoutWebhooks
+}
 
 // supply makes targets of the receiver's hosts, one after the other.
 type supply struct {
@@ -91,14 +97,18 @@ func newEndpoints(o plan, at introduction) (endpoints, error) {
 	for i := range o.manyHosts() {
 		e.many = append(e.many, from.next(fmt.Sprintf("bench-%05d", i+1), eventType))
 	}
-	e.flooded = append(e.flooded, from.next("flooded", eventType))
-	e.neighbour = append(e.neighbour, from.next("flooded", event.ConversationSummarized))
+	e.flooded = append(e.flooded, from.next(floodedProject, eventType))
+	e.neighbour = append(e.neighbour, from.next(floodedProject, event.ConversationSummarized))
+	slow := samePart("slow", 1)[0]
 	e.slow = append(e.slow, from.target(specification{
-		project: "flooded-slow", url: from.url() + slowPath, event: eventType, contentType: o.encoding, bodyBytes: bodyBytes,
+		project: slow, url: from.url() + slowPath, event: eventType, contentType: o.encoding, bodyBytes: bodyBytes,
 	}))
-	e.slowNeighbour = append(e.slowNeighbour, from.next("flooded-slow", event.ConversationSummarized))
-	for i := range otherProjects {
-		e.others = append(e.others, from.next(fmt.Sprintf("other-%02d", i), eventType))
+	e.slowNeighbour = append(e.slowNeighbour, from.next(slow, event.ConversationSummarized))
+	for _, project := range otherNames() {
+		e.others = append(e.others, from.next(project, eventType))
+	}
+	for i := range burstEndpoints {
+		e.bursting = append(e.bursting, from.next(fmt.Sprintf("burst-%02d", i), eventType))
 	}
 	for i := range fanoutWebhooks {
 		e.fanout = append(e.fanout, from.target(specification{
@@ -130,8 +140,46 @@ func (e endpoints) registered(o plan) []target {
 	if o.wants(floodScenario) {
 		all = slices.Concat(all, e.flooded, e.neighbour, e.slow, e.slowNeighbour, e.others)
 	}
+	if o.wants(burstScenario) {
+		all = append(all, e.bursting...)
+	}
 	if o.wants(fanoutScenario) {
 		all = append(all, e.fanout...)
 	}
 	return all
+}
+
+const (
+	floodedProject = "flooded"
+	// moreThanParts is a multiple of every number of parts that there may be:
+	// projects whose hashes agree modulo it are of the same part.
+	moreThanParts = 64 * 9 * 5 * 7
+)
+
+// otherNames names the projects that are watched during a flood. At least
+// [partProjects] of them are of the same part as the flooded ones, however many
+// parts there are.
+func otherNames() []string {
+	all := samePart("other", partProjects)
+	for i := 0; len(all) < otherProjects; i++ {
+		all = append(all, fmt.Sprintf("other-%02d", i))
+	}
+	return all
+}
+
+// samePart names projects of the same part as the flooded one.
+func samePart(prefix string, count int) (names []string) {
+	for i := 0; len(names) < count; i++ {
+		if name := fmt.Sprintf("%s-%06d", prefix, i); partHash(name)%moreThanParts == partHash(floodedProject)%moreThanParts {
+			names = append(names, name)
+		}
+	}
+	return names
+}
+
+// partHash is how JetStream chooses the part of a project.
+func partHash(project string) uint32 {
+	hash := fnv.New32a()
+	_, _ = hash.Write([]byte(project)) // never fails
+	return hash.Sum32()
 }

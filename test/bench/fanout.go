@@ -31,7 +31,7 @@ func (b *bench) fanOut(ctx context.Context) error {
 	note("rate", "one to many, deliveries/s", fanned.rate)
 	note("one.rate", fmt.Sprintf("one to one, %d endpoints, deliveries/s", len(one.targets)), single.rate)
 	note("duplicates", "received twice", float64(fanned.Duplicates))
-	note("scheduled", "messages on DELIVERIES (parked, retried)", float64(fanned.scheduled))
+	note("scheduled", "messages on DELIVERIES and RANGES (parked, retried)", float64(fanned.scheduled))
 	return nil
 }
 

@@ -5,9 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"golang.org/x/sync/errgroup"
+
+	"github.com/dembrane/webhooks/pkg/topology"
 )
 
 const (
@@ -38,7 +41,9 @@ type flooding struct {
 	// key begins those of its figures.
 	key, title string
 	endpoint   *load
-	groups     []*group
+	// neighbour is another endpoint of its project.
+	neighbour *load
+	groups    []*group
 	// flood publishes, and returns when the flood is over.
 	flood func(ctx context.Context, s *system, phase string) (measurement, error)
 }
@@ -60,8 +65,8 @@ func (b *bench) floodOne(ctx context.Context) error {
 func (b *bench) fastFlood() flooding {
 	f := flooding{
 		key: "flood", title: fmt.Sprintf("%d events at once to one endpoint", b.floodEvents),
-		endpoint: newLoad("flooded", "the endpoint to be flooded", b.flooded),
-		groups:   b.watched(b.neighbour),
+		endpoint:  newLoad("flooded", "the endpoint to be flooded", b.flooded),
+		neighbour: newLoad("same", "same project, another endpoint", b.neighbour),
 	}
 	f.flood = func(ctx context.Context, s *system, phase string) (measurement, error) {
 		m, err := b.floodPhase(ctx, s, f.endpoint, phase, b.floodEvents)
@@ -76,48 +81,78 @@ func (b *bench) fastFlood() flooding {
 // but of that endpoint; what it is still owed then is of no use to anybody.
 func (b *bench) slowFlood() flooding {
 	f := flooding{
-		key:      "flood.slow",
-		title:    fmt.Sprintf("%d events, %d/s, to one endpoint that takes %s", b.floodEvents, slowFloodRate, slowAnswer),
-		endpoint: newLoad("flooded-slow", "the slow endpoint to be flooded", b.slow),
-		groups:   b.watched(b.slowNeighbour),
+		key:       "flood.slow",
+		title:     fmt.Sprintf("%d events, %d/s, to one endpoint that takes %s", b.floodEvents, slowFloodRate, slowAnswer),
+		endpoint:  newLoad("flooded-slow", "the slow endpoint to be flooded", b.slow),
+		neighbour: newLoad("same", "same project, another endpoint", b.slowNeighbour),
 	}
 	f.flood = func(ctx context.Context, s *system, phase string) (m measurement, err error) {
-		schedules, err := s.scheduled(ctx)
-		if err != nil {
-			return m, err
-		}
-		started := time.Now()
-		r := rhythm{phase: phase, count: b.floodEvents, rate: slowFloodRate}
-		if err := second(s.calm(ctx, r, f.endpoint.targets...)); err != nil {
-			return m, err
-		}
-		m.published = time.Since(started)
-		if m.report, err = b.receiver.report(ctx, phase, 0, 0); err != nil {
-			return m, err
-		}
-		m.rate = float64(m.Distinct) / m.published.Seconds()
-		after, err := s.scheduled(ctx)
-		m.scheduled = after - schedules
+		err = s.putOff(ctx, &m, func() error {
+			started := time.Now()
+			r := rhythm{phase: phase, count: b.floodEvents, rate: slowFloodRate}
+			if err := second(s.calm(ctx, r, f.endpoint.targets...)); err != nil {
+				return err
+			}
+			m.published = time.Since(started)
+			m.report, err = b.receiver.report(ctx, phase, 0, 0)
+			m.rate = float64(m.Distinct) / m.published.Seconds()
+			return err
+		})
 		return m, err
 	}
 	return f
 }
 
-// watched is who is watched during a flood.
-func (b *bench) watched(neighbour []target) []*group {
-	return []*group{
-		{key: "other", title: fmt.Sprintf("%d other projects", len(b.others)), targets: b.others},
-		{key: "same", title: "same project, another endpoint", targets: neighbour},
+// watched is who is watched during a flood: other projects, those whose events are
+// taken in by themselves and those that are taken in together with the flood, and
+// another endpoint of the flooded project.
+func (b *bench) watched(ctx context.Context, s *system, f flooding) ([]*group, error) {
+	other, part := &group{key: "other"}, &group{key: "part"}
+	flooded, err := s.partOf(ctx, f.endpoint.targets[0].project)
+	if err != nil {
+		return nil, err
 	}
+	for _, t := range b.others {
+		of, err := s.partOf(ctx, t.project)
+		if err != nil {
+			return nil, err
+		}
+		in := other
+		if of == flooded {
+			in = part
+		}
+		in.targets = append(in.targets, t)
+	}
+	other.title = fmt.Sprintf("%d projects of other parts", len(other.targets))
+	part.title = fmt.Sprintf("%d projects of the same part", len(part.targets))
+	all := []*group{other, part, {key: f.neighbour.key, title: f.neighbour.title, targets: f.neighbour.targets}}
+	// With one part only, there are no others.
+	return slices.DeleteFunc(all, func(g *group) bool { return len(g.targets) == 0 }), nil
+}
+
+// partOf is the part of the intake that a project belongs to, as JetStream wrote it
+// into the subject of the project's last event.
+func (s *system) partOf(ctx context.Context, project string) (string, error) {
+	events, err := s.js.Stream(ctx, topology.StreamEvents)
+	if err != nil {
+		return "", fmt.Errorf("look for the part of %s: %w", project, err)
+	}
+	last, err := events.GetLastMsgForSubject(ctx, "dembrane.events.*."+project+".>")
+	if err != nil {
+		return "", fmt.Errorf("look for the part of %s: %w", project, err)
+	}
+	part, _, _ := strings.Cut(last.Subject, "."+project+".")
+	return part, nil
 }
 
 func (b *bench) measureFlood(ctx context.Context, f flooding) error {
-	warm := []*load{f.endpoint}
-	for _, g := range f.groups {
-		warm = append(warm, newLoad(g.key, g.title, g.targets))
-	}
+	warm := []*load{f.endpoint, newLoad("other", "other projects", b.others), f.neighbour}
 	needs := surroundings{name: f.key, warm: warm, settings: []string{"SHUTDOWN_GRACE=0s"}}
 	return b.within(ctx, needs, func(s *system) error {
+		var err error
+		if f.groups, err = b.watched(ctx, s, f); err != nil {
+			return err
+		}
 		calm, err := b.watch(ctx, s, f.groups, b.calmCount(watchRate), nil)
 		if err != nil {
 			return err
@@ -226,7 +261,8 @@ func (b *bench) noteFlood(f flooding, m measurement, used usage) {
 	note("rate", "the flooded endpoint, deliveries/s", m.rate)
 	note("published.rate", "publishes acknowledged/s", float64(b.floodEvents)/m.published.Seconds())
 	note("duplicates", "received twice", float64(m.Duplicates))
-	note("scheduled", "messages on DELIVERIES (parked, retried)", float64(m.scheduled))
+	note("parked", "parked, of all deliveries", float64(m.parked)/float64(b.floodEvents))
+	note("scheduled", "messages on DELIVERIES and RANGES (parked, retried)", float64(m.scheduled))
 	note("memory.system", "peak memory, MB: standalone", float64(used.Peak)/megabyte)
 }
 

@@ -19,6 +19,7 @@
 //	throughput.go     one endpoint, and many: beside the raw loop
 //	latency.go        one event after the other: beside the raw loop
 //	hanging.go        a fifth of the endpoints hangs: beside the same without them
+//	burst.go          many events at once to a few: beside the raw loop
 //	flooded.go        one endpoint is flooded: the others beside their calm
 //	fanout.go         one event to 50 webhooks: beside one to one
 //	large.go          bodies of 1 MB: beside the raw loop

@@ -57,7 +57,7 @@ func TestEveryScenarioIsMeasured(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "results.json")
 	var table, progress bytes.Buffer
 	code := run([]string{
-		"-quick", "-events", "400", "-endpoints", "20", "-calm", "300ms", "-flood", "500", "-large", "3", "-webhooks", "200", "-out", file,
+		"-quick", "-events", "400", "-endpoints", "20", "-calm", "300ms", "-burst", "400", "-flood", "500", "-large", "3", "-webhooks", "200", "-out", file,
 	}, &table, &progress)
 	require.Zero(t, code, progress.String())
 
@@ -88,6 +88,7 @@ func TestParseSaysWhatIsWrong(t *testing.T) {
 		{"-only", "everything"},
 		{"-webhooks", "100"},
 		{"-attempt-timeout", "1ms"},
+		{"-burst", "0"},
 		{"-flood", "0"},
 		{"-no-such-flag"},
 	} {

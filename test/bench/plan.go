@@ -31,6 +31,7 @@ type plan struct {
 	rate        int
 	calm        time.Duration
 	attempt     time.Duration
+	burstEvents int
 	floodEvents int
 	largeEvents int
 	webhooks    int
@@ -48,7 +49,7 @@ type plan struct {
 func quickly() map[string]string {
 	return map[string]string{
 		"events": "4000", "rounds": "1", "endpoints": "100", "calm": "1s", "attempt-timeout": "1s",
-		"flood": "10000", "large": "20", "webhooks": "10000",
+		"burst": "4000", "flood": "10000", "large": "20", "webhooks": "10000",
 	}
 }
 
@@ -64,6 +65,7 @@ func parse(args []string, stderr io.Writer) (plan, error) {
 	flags.IntVar(&o.rate, "rate", 200, "events a second of the latency measurement; endpoints that hang, or stand beside such, get twice as many")
 	flags.DurationVar(&o.calm, "calm", 10*time.Second, "how long each latency measurement lasts")
 	flags.DurationVar(&o.attempt, "attempt-timeout", 15*time.Second, "how long endpoints hang: ATTEMPT_TIMEOUT of the scenario hanging")
+	flags.IntVar(&o.burstEvents, "burst", 30_000, "events of a burst")
 	flags.IntVar(&o.floodEvents, "flood", 200_000, "events to the endpoint that is flooded")
 	flags.IntVar(&o.largeEvents, "large", 500, "events of 1 MB")
 	flags.IntVar(&o.webhooks, "webhooks", 100_000, "webhooks of the scenario registry")
@@ -107,8 +109,8 @@ func (o plan) check(stderr io.Writer) error {
 		most = maxHosts
 	}
 	switch {
-	case o.events < 1 || o.rounds < 1 || o.rate < 1 || o.calm <= 0 || o.floodEvents < 1 || o.largeEvents < 1:
-		err = errors.New("events, rounds, rate, calm, flood and large must be more than 0")
+	case o.events < 1 || o.rounds < 1 || o.rate < 1 || o.calm <= 0 || o.burstEvents < 1 || o.floodEvents < 1 || o.largeEvents < 1:
+		err = errors.New("events, rounds, rate, calm, burst, flood and large must be more than 0")
 	case o.hosts < 1 || o.hosts > most:
 		err = fmt.Errorf("endpoints must be 1 to %d", most)
 	case o.hanging < 0 || o.hosts+o.hanging > maxHosts:
@@ -134,7 +136,7 @@ func (o plan) wants(scenarios ...string) bool {
 func (o plan) describe() map[string]any {
 	return map[string]any{
 		"scenarios": o.only.String(), "events": o.events, "rounds": o.rounds, "endpoints": o.hosts, "rate": o.rate,
-		"calm": o.calm.String(), "attempt_timeout": o.attempt.String(), "flood": o.floodEvents, "large": o.largeEvents,
+		"calm": o.calm.String(), "attempt_timeout": o.attempt.String(), "burst": o.burstEvents, "flood": o.floodEvents, "large": o.largeEvents,
 		"webhooks": o.webhooks, "encoding": o.encoding, "settings": o.settings.String(), "body_bytes": bodyBytes,
 	}
 }
@@ -177,7 +179,7 @@ func (s *settings) Set(text string) error {
 // A later value wins.
 func (o plan) environment(folder string) []string {
 	return append([]string{
-		"API_ADDR=127.0.0.1:0", "API_RATE_PER_SECOND=0", "NATS_ADDR=127.0.0.1:0", "DATA_DIR=" + filepath.Join(folder, "data"),
+		"API_ADDR=127.0.0.1:0", "API_RATE_PER_SECOND=0", "NATS_ADDR=127.0.0.1:0", "OPS_ADDR=127.0.0.1:0", "DATA_DIR=" + filepath.Join(folder, "data"),
 		"ALLOW_CIDRS=127.0.0.0/8", "ADMIN_BASE_URL=" + dashboard, "LOG_LEVEL=info",
 	}, o.settings...)
 }

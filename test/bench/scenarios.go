@@ -13,6 +13,7 @@ const (
 	throughputScenario = "throughput"
 	latencyScenario    = "latency"
 	hangingScenario    = "hanging"
+	burstScenario      = "burst"
 	floodScenario      = "flood"
 	fanoutScenario     = "fanout"
 	largeScenario      = "large"
@@ -31,6 +32,7 @@ func scenarios() []scenario {
 		{throughputScenario, (*bench).throughput},
 		{latencyScenario, (*bench).latency},
 		{hangingScenario, (*bench).hangingMix},
+		{burstScenario, (*bench).burst},
 		{floodScenario, (*bench).floodOne},
 		{fanoutScenario, (*bench).fanOut},
 		{largeScenario, (*bench).largeBodies},

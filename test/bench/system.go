@@ -29,6 +29,7 @@ type addresses struct {
 	API     string `json:"api"`
 	NATS    string `json:"nats"`
 	MongoDB string `json:"mongodb"`
+	Ops     string `json:"ops"`
 	Token   string `json:"token"`
 }
 
@@ -201,7 +202,7 @@ func (s *system) nothingLeft(ctx context.Context) (bool, error) {
 			return false, nil
 		}
 	}
-	for _, name := range []string{topology.StreamDeliveries, topology.StreamAttempts} {
+	for _, name := range []string{topology.StreamDeliveries, topology.StreamRanges, topology.StreamAttempts} {
 		state, err := s.state(ctx, name)
 		if err != nil || state.Msgs > 0 {
 			return false, err
@@ -218,15 +219,19 @@ func (s *system) state(ctx context.Context, name string) (jetstream.StreamState,
 	return stream.CachedInfo().State, nil
 }
 
-// scheduled is how many messages have ever been on DELIVERIES. A delivery that
-// waits there once makes two of them: the schedule, and the delivery when due.
+// scheduled is how many messages have ever been on DELIVERIES and RANGES. What
+// waits there once makes two of them: the schedule, and itself when due.
 func (s *system) scheduled(ctx context.Context) (int, error) {
-	state, err := s.state(ctx, topology.StreamDeliveries)
-	if err != nil {
-		return 0, err
+	total := 0
+	for _, name := range []string{topology.StreamDeliveries, topology.StreamRanges} {
+		state, err := s.state(ctx, name)
+		if err != nil {
+			return 0, err
+		}
+		if state.LastSeq > 1<<31 {
+			return 0, errors.New("look at the schedule: more messages than anybody published")
+		}
+		total += int(state.LastSeq)
 	}
-	if state.LastSeq > 1<<31 {
-		return 0, errors.New("look at the schedule: more messages than anybody published")
-	}
-	return int(state.LastSeq), nil
+	return total, nil
 }

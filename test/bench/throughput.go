@@ -30,7 +30,8 @@ type measurement struct {
 	// lag is from the last event received to the last record in the log.
 	lag       time.Duration
 	recorded  int
-	scheduled int // messages on DELIVERIES until the last event was received
+	scheduled int // messages on DELIVERIES and RANGES until the last event was received
+	parked    int // deliveries, until then
 	// delivered is what was used until the last event was received, used what was
 	// used until the log was complete.
 	delivered map[string]usage
@@ -105,7 +106,8 @@ func (b *bench) noteThroughput(each *load, c comparison, events int) {
 	note("recorded.rate", "recorded in the log/s", float64(whole.recorded)/(whole.took+whole.lag).Seconds())
 	note("log.lag", "log complete after the last delivery, s", whole.lag.Seconds())
 	note("duplicates", "received twice", float64(whole.Duplicates))
-	note("scheduled", "messages on DELIVERIES (parked, retried)", float64(whole.scheduled))
+	note("parked", "parked, of all deliveries", whole.parkedShare())
+	note("scheduled", "messages on DELIVERIES and RANGES (parked, retried)", float64(whole.scheduled))
 	if whole.used["system"].CPU == 0 {
 		return // no /proc here
 	}
@@ -193,23 +195,41 @@ func (b *bench) floodPhase(ctx context.Context, s *system, each *load, phase str
 	if err != nil {
 		return m, err
 	}
-	schedules, err := s.scheduled(ctx)
-	if err != nil {
-		return m, err
-	}
-	started := time.Now()
-	if err := from.flood(ctx, phase, events, each.targets); err != nil {
-		return m, err
-	}
-	m.published = time.Since(started)
-	if m.report, err = b.arrived(ctx, s, phase, deliveries); err != nil {
-		return m, err
-	}
-	m.lost = deliveries - m.Distinct
-	m.since(started)
-	after, err := s.scheduled(ctx)
-	m.scheduled = after - schedules
+	err = s.putOff(ctx, &m, func() error {
+		started := time.Now()
+		if err := from.flood(ctx, phase, events, each.targets); err != nil {
+			return err
+		}
+		m.published = time.Since(started)
+		if m.report, err = b.arrived(ctx, s, phase, deliveries); err != nil {
+			return err
+		}
+		m.lost = deliveries - m.Distinct
+		m.since(started)
+		return nil
+	})
 	return m, err
+}
+
+// putOff counts what is put off while something is done.
+func (s *system) putOff(ctx context.Context, m *measurement, do func() error) error {
+	scheduled, err := s.scheduled(ctx)
+	if err != nil {
+		return err
+	}
+	parked, err := s.parked(ctx)
+	if err != nil {
+		return err
+	}
+	if err := do(); err != nil {
+		return err
+	}
+	if m.scheduled, err = s.scheduled(ctx); err != nil {
+		return err
+	}
+	m.parked, err = s.parked(ctx)
+	m.scheduled, m.parked = m.scheduled-scheduled, m.parked-parked
+	return err
 }
 
 // since fills in what follows from when the first event was sent.

@@ -37,6 +37,8 @@ type Running struct {
 	API     string
 	NATS    string
 	MongoDB string
+	// Ops has the dispatcher's metrics; empty without OPS_ADDR.
+	Ops string
 	// Token manages every project; empty when the tokens file was given.
 	Token string
 }
@@ -119,7 +121,11 @@ func (a *App) Run(ctx context.Context) error {
 		if err := mongo.IndexIDs(ctx, databaseName); err != nil {
 			a.log.Warn("look-ups in the database stay slow", zap.Error(err))
 		}
-		a.ready <- Running{API: managing.URL(), NATS: nats.URL(), MongoDB: mongo.URI(), Token: a.token}
+		running := Running{API: managing.URL(), NATS: nats.URL(), MongoDB: mongo.URI(), Token: a.token}
+		if addr := dispatching.OpsAddr(); addr != "" {
+			running.Ops = "http://" + addr
+		}
+		a.ready <- running
 		return nil
 	})
 	return parts.Wait()

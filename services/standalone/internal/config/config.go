@@ -36,6 +36,7 @@ const (
 type Config struct {
 	APIAddr          string `env:"API_ADDR" envDefault:"127.0.0.1:8080" desc:"Listener of the management API; port 0 takes a free one."`
 	NATSAddr         string `env:"NATS_ADDR" envDefault:"127.0.0.1:4222" desc:"Listener of the embedded NATS server, which asks nobody for credentials; port 0 takes a free one."`
+	OpsAddr          string `env:"OPS_ADDR" envDefault:"none" desc:"Listener of the dispatcher's /livez, /readyz and /metrics; port 0 takes a free one, \"none\" is none."`
 	DataDir          string `env:"DATA_DIR" envDefault:"./data" desc:"Folder of everything that must survive a restart."`
 	StaticTokensFile string `env:"STATIC_TOKENS_FILE" desc:"YAML file of token hashes and the projects they manage. Empty: one is made in DATA_DIR, with a token for all projects."`
 	AllowCIDRs       string `env:"ALLOW_CIDRS" desc:"Address ranges that may be delivered to although they are not public, separated by commas. Not set at all: loopback. Set, but empty: none."`
@@ -111,7 +112,7 @@ func (c Config) Dispatcher(natsURL string) (dispatcher.Config, error) {
 	if err != nil {
 		return config, fmt.Errorf("configure the dispatcher: %w", err)
 	}
-	config.OpsAddr = "" // the api's would be the same
+	config.OpsAddr = c.OpsAddr
 	return config, nil
 }
 
@@ -121,7 +122,7 @@ func (c Config) API(natsURL, mongoDBURI string) (api.Config, error) {
 	if err != nil {
 		return config, fmt.Errorf("configure the api: %w", err)
 	}
-	config.OpsAddr = ""
+	config.OpsAddr = "" // the dispatcher has the only one
 	return config, nil
 }
 
@@ -149,7 +150,11 @@ func (c Config) with(natsURL, mongoDBURI string) map[string]string {
 
 func (c Config) validate() error {
 	var faults []error
-	for name, addr := range map[string]string{"API_ADDR": c.APIAddr, "NATS_ADDR": c.NATSAddr} {
+	listeners := map[string]string{"API_ADDR": c.APIAddr, "NATS_ADDR": c.NATSAddr}
+	if c.OpsAddr != observe.NoOps {
+		listeners["OPS_ADDR"] = c.OpsAddr
+	}
+	for name, addr := range listeners {
 		if _, _, err := net.SplitHostPort(addr); err != nil {
 			faults = append(faults, fmt.Errorf("%s must be host:port: %w", name, err))
 		}

@@ -13,6 +13,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/dembrane/webhooks/pkg/observe"
 	"github.com/dembrane/webhooks/pkg/settings"
 )
 
@@ -61,7 +62,7 @@ func TestTheServicesGetTheirSettings(t *testing.T) {
 	c, err := load(map[string]string{
 		"DATA_DIR": "/somewhere", "API_ADDR": "127.0.0.1:0", "RETRY_FIRST": "1s", "MAX_WEBHOOKS_PER_PROJECT": "7",
 		// What standalone brings along is not for others to choose.
-		"NATS_URL": "nats://elsewhere:4222", "OPS_ADDR": ":9090", "HTTP_ADDR": ":80", "STREAM_REPLICAS": "3",
+		"NATS_URL": "nats://elsewhere:4222", "HTTP_ADDR": ":80", "STREAM_REPLICAS": "3",
 	})
 	require.NoError(t, err)
 
@@ -73,7 +74,7 @@ func TestTheServicesGetTheirSettings(t *testing.T) {
 	assert.Equal(t, time.Second, toDispatcher.RetryFirst)
 	assert.Equal(t, "nats://127.0.0.1:1", toDispatcher.NATSURL)
 	assert.Equal(t, "/somewhere/keyset.json", toDispatcher.SecretsKeysetFile)
-	assert.Empty(t, toDispatcher.OpsAddr)
+	assert.Equal(t, observe.NoOps, toDispatcher.OpsAddr)
 	assert.Equal(t, 1, toDispatcher.StreamReplicas)
 	assert.Equal(t, 7, toAPI.MaxWebhooksPerProject)
 	assert.Equal(t, "127.0.0.1:0", toAPI.HTTPAddr)
@@ -82,11 +83,23 @@ func TestTheServicesGetTheirSettings(t *testing.T) {
 	assert.Empty(t, toAPI.OpsAddr)
 }
 
+func TestTheDispatcherHasTheListenerForOperators(t *testing.T) {
+	c, err := load(map[string]string{"OPS_ADDR": "127.0.0.1:0"})
+	require.NoError(t, err)
+	toDispatcher, err := c.Dispatcher("nats://127.0.0.1:1")
+	require.NoError(t, err)
+	toAPI, err := c.API("nats://127.0.0.1:1", "mongodb://127.0.0.1:2")
+	require.NoError(t, err)
+
+	assert.Equal(t, "127.0.0.1:0", toDispatcher.OpsAddr)
+	assert.Empty(t, toAPI.OpsAddr)
+}
+
 func TestEveryMistakeIsReported(t *testing.T) {
 	_, err := load(map[string]string{
-		"API_ADDR": "8080", "NATS_ADDR": "nowhere", "ADMIN_BASE_URL": "dashboard", "LOG_LEVEL": "loud",
+		"API_ADDR": "8080", "NATS_ADDR": "nowhere", "OPS_ADDR": "9090", "ADMIN_BASE_URL": "dashboard", "LOG_LEVEL": "loud",
 	})
-	for _, name := range []string{"API_ADDR", "NATS_ADDR", "ADMIN_BASE_URL", "loud"} {
+	for _, name := range []string{"API_ADDR", "NATS_ADDR", "OPS_ADDR", "ADMIN_BASE_URL", "loud"} {
 		require.ErrorContains(t, err, name)
 	}
 
