@@ -6,10 +6,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"runtime"
 	"time"
 
-	"github.com/cenkalti/backoff/v4"
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/prometheus/client_golang/prometheus"
@@ -19,15 +17,17 @@ import (
 	"github.com/dembrane/webhooks/pkg/egress"
 	"github.com/dembrane/webhooks/pkg/observe"
 	"github.com/dembrane/webhooks/pkg/payload"
+	"github.com/dembrane/webhooks/pkg/retry"
 	"github.com/dembrane/webhooks/pkg/secret"
 	"github.com/dembrane/webhooks/pkg/topology"
 	"github.com/dembrane/webhooks/services/dispatcher/internal/config"
 	"github.com/dembrane/webhooks/services/dispatcher/internal/deliver"
 	"github.com/dembrane/webhooks/services/dispatcher/internal/due"
+	"github.com/dembrane/webhooks/services/dispatcher/internal/eventbody"
 	"github.com/dembrane/webhooks/services/dispatcher/internal/intake"
-	"github.com/dembrane/webhooks/services/dispatcher/internal/lane"
+	"github.com/dembrane/webhooks/services/dispatcher/internal/limiter"
 	"github.com/dembrane/webhooks/services/dispatcher/internal/registry"
-	"github.com/dembrane/webhooks/services/dispatcher/internal/trial"
+	"github.com/dembrane/webhooks/services/dispatcher/internal/testdelivery"
 )
 
 const (
@@ -43,6 +43,13 @@ const (
 	// prefetchDue bounds the due deliveries that JetStream sends ahead; each is a
 	// few hundred bytes.
 	prefetchDue = 2000
+	// maxRanges bounds the ranges that all dispatchers together work on, and
+	// prefetchRanges those that JetStream sends ahead.
+	maxRanges      = 256
+	prefetchRanges = 16
+	// heldInTransit is how many bytes of events may be held besides those of attempts
+	// and lines: while they are written down as due later.
+	heldInTransit = 64 << 20
 	// unstoredMax bounds the publishes that JetStream has not answered.
 	unstoredMax = 8192
 )
@@ -142,44 +149,29 @@ func (a *App) run(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("open jetstream: %w", err)
 	}
-	events, err := a.ensure(ctx, js)
-	if err != nil || ctx.Err() != nil {
+	if err := a.ensure(ctx, js); err != nil || ctx.Err() != nil {
 		return err
 	}
-	return a.dispatch(ctx, nc, js, events)
+	return a.dispatch(ctx, nc, js)
 }
 
 // ensure sets up the streams, however long NATS takes to come up.
-func (a *App) ensure(ctx context.Context, js jetstream.JetStream) (events jetstream.Stream, _ error) {
-	attempt := func() error {
-		setup, cancel := context.WithTimeout(ctx, askTimeout)
-		defer cancel()
-		if err := topology.Ensure(setup, js, a.config.Streams()); err != nil {
-			return err
-		}
-		var err error
-		events, err = js.Stream(setup, topology.StreamEvents)
-		return err
-	}
-	policy := backoff.NewExponentialBackOff(backoff.WithInitialInterval(100*time.Millisecond),
-		backoff.WithMaxInterval(5*time.Second), backoff.WithMaxElapsedTime(0))
-	err := backoff.RetryNotify(attempt, backoff.WithContext(policy, ctx), func(err error, _ time.Duration) {
-		a.log.Warn("streams not set up, trying again", zap.Error(err))
-	})
+func (a *App) ensure(ctx context.Context, js jetstream.JetStream) error {
+	err := retry.Until(ctx, retry.Pace{First: 100 * time.Millisecond, Longest: 5 * time.Second},
+		func(err error, _ time.Duration) { a.log.Warn("streams not set up, trying again", zap.Error(err)) },
+		func(ctx context.Context) error {
+			setup, cancel := context.WithTimeout(ctx, askTimeout)
+			defer cancel()
+			return topology.Ensure(setup, js, a.config.Streams())
+		})
 	if err != nil && ctx.Err() == nil {
-		return nil, fmt.Errorf("set up streams: %w", err)
+		return fmt.Errorf("set up streams: %w", err)
 	}
-	return events, nil
+	return nil
 }
 
-// keepBusy is how many attempts at once there may be for each processor, however
-// many goroutines wait for it: more made no delivery quicker, and fewer made some
-// slower.
-const keepBusy = 128
-
 // dispatch is the dispatcher.
-func (a *App) dispatch(ctx context.Context, nc *nats.Conn, js jetstream.JetStream, events jetstream.Stream) error {
-	renderer := payload.Renderer{AdminBaseURL: a.config.AdminBaseURL}
+func (a *App) dispatch(ctx context.Context, nc *nats.Conn, js jetstream.JetStream) error {
 	client := egress.New(egress.Options{
 		Policy:         egress.NewPolicy(a.config.AllowCIDRs),
 		AttemptTimeout: a.config.AttemptTimeout,
@@ -188,91 +180,129 @@ func (a *App) dispatch(ctx context.Context, nc *nats.Conn, js jetstream.JetStrea
 	})
 	defer client.Close()
 	webhooks := registry.Open(a.box, a.log)
-	deliverer := deliver.New(deliver.Parts{
-		Registry: webhooks, Client: client, JetStream: js, Log: a.log, Metrics: a.metrics,
+	limits := limiter.New(limiter.Limits{
+		Concurrency: a.config.LaneConcurrency,
+		MaxWait:     a.config.LaneMaxWait,
+		MaxInFlight: a.config.MaxInFlight,
+		MaxWaiting:  a.config.MaxUnsettled,
+		MaxBytes:    a.config.MaxInFlightBytes / 4,
+	}, limiter.Deps{})
+	defer limits.Close()
+	deliverer := deliver.New(deliver.Deps{
+		Registry: webhooks, Limiter: limits, Client: client, JetStream: js, Log: a.log, Metrics: a.metrics,
 		Retries: deliver.Retries{Attempts: a.config.RetryAttempts, First: a.config.RetryFirst, Multiplier: a.config.RetryMultiplier},
-		Lanes: lane.Limits{
-			Concurrency: a.config.LaneConcurrency, MaxWait: a.config.LaneMaxWait,
-			MaxInFlight: a.config.MaxInFlight, MaxBytes: a.config.MaxInFlightBytes,
-			MinInFlight: keepBusy * runtime.GOMAXPROCS(0),
-			// Several for each event: it may be wanted by many webhooks, and a burst at
-			// one endpoint leaves places to others.
-			MaxWaiting: 16 * a.config.MaxUnsettled,
-			// So that three dispatchers' lines to one endpoint leave a quarter of what its
-			// part of the projects may have unsettled.
-			MaxLine: max(1, a.config.MaxUnsettled/topology.Partitions/4),
-		},
 	})
-	taking := intake.New(intake.Parts{
-		Registry: webhooks, Deliver: deliverer.Deliver, JetStream: js, Renderer: renderer,
-		MaxBytes: a.config.MaxInFlightBytes, Log: a.log, Metrics: a.metrics,
+	renderer := eventbody.NewRenderer(payload.Renderer{AdminBaseURL: a.config.AdminBaseURL}, a.config.MaxInFlightBytes)
+	rejecter := eventbody.NewRejecter(js, a.log, a.metrics)
+	events := intake.New(intake.Deps{
+		Registry: webhooks, Deliver: deliverer.Deliver, Renderer: renderer, Rejecter: rejecter, Metrics: a.metrics,
 	})
-	falling, err := due.New(due.Parts{
-		Deliver: deliverer.Deliver, Events: events, Renderer: renderer, MaxBytes: a.config.MaxInFlightBytes, Log: a.log,
+	later, err := due.New(due.Deps{
+		Deliver: deliverer.Deliver, Postpone: deliverer.Postpone, Events: topology.NewEventReader(js),
+		Renderer: renderer, Rejecter: rejecter, Log: a.log,
 	})
 	if err != nil {
 		return err
 	}
-	tests := trial.New(deliverer.Try, a.box, renderer, a.log)
+	tests := testdelivery.New(deliverer.Test, a.box, payload.Renderer{AdminBaseURL: a.config.AdminBaseURL}, a.log)
 
-	sources, stop := errgroup.WithContext(ctx)
-	sources.Go(func() error { return webhooks.Run(stop, js) })
-	sources.Go(func() error { return deliverer.Run(stop) })
-	sources.Go(func() error { return tests.Run(stop, nc, a.version) })
-	sources.Go(func() error { return taking.Run(stop) })
-	sources.Go(func() error { return a.takeMessages(stop, js, webhooks, taking, falling) })
-	<-stop.Done()
+	working, cut := context.WithCancelCause(context.WithoutCancel(ctx))
+	defer cut(nil)
+	consumers := newConsumers(js, deliverer.Storing, a.config.Consumption().AckWait, a.config.MaxInFlightBytes/2+heldInTransit, a.log)
+	parts, taking := errgroup.WithContext(ctx)
+	parts.Go(func() error { return webhooks.Run(taking, js) })
+	parts.Go(func() error { return tests.Run(taking, nc, a.version) })
+	parts.Go(func() error {
+		select {
+		case <-webhooks.Ready(): // before that, an event that matches nothing proves nothing
+		case <-taking.Done():
+			return nil
+		}
+		close(a.ready)
+		a.log.Info("ready")
+		consumers.run(taking, working, a.consumptions(events, later)...)
+		return nil
+	})
+	<-taking.Done()
 	a.health.Drain()
 	a.log.Info("stopping")
-
-	drain, cancel := context.WithTimeout(context.WithoutCancel(ctx), a.config.ShutdownGrace+flushTimeout)
-	defer cancel()
-	deliverer.Drain(drain, a.config.ShutdownGrace)
-	tests.Wait()
-	var died error
-	ended := make(chan struct{})
+	ended := make(chan error, 1)
 	go func() {
-		defer close(ended)
-		died = sources.Wait()
+		err := parts.Wait()
+		tests.Wait()
+		ended <- err
 	}()
-	select {
-	case <-ended:
-	case <-drain.Done(): // without NATS, its client takes its time to end a consumer
+	return a.drain(ctx, drain{deliverer: deliverer, cut: cut, ended: ended, nc: nc})
+}
+
+// drain is what a stop needs.
+type drain struct {
+	deliverer *deliver.Deliverer
+	cut       context.CancelCauseFunc
+	ended     chan error // what has been taken is settled
+	nc        *nats.Conn
+}
+
+// drain ends what was begun: what waits in line is written down as due, attempts
+// under way may end within the grace and are cut short after it, and what became
+// of them is stored. Nothing new is taken any more. Written down, and not handed
+// back, because the other deliveries of the same event may have been made, and
+// because a broker that stops as well forgets what was handed back until its ack
+// wait is over.
+func (a *App) drain(ctx context.Context, d drain) error {
+	d.deliverer.Stop()
+	var died error
+	settled := await(d.ended, a.config.ShutdownGrace, &died)
+	if !settled {
+		a.log.Info("grace is over, cutting attempts short")
+		d.cut(deliver.ErrStopping)
+		settled = await(d.ended, flushTimeout, &died)
 	}
-	if err := nc.FlushWithContext(drain); err != nil {
+	d.deliverer.Close()
+	flush, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
+	defer cancel()
+	if err := d.nc.FlushWithContext(flush); err != nil {
 		a.log.Warn("acknowledgements not flushed, some deliveries come again", zap.Error(err))
 	}
-	nc.Close()
-	<-ended
+	d.nc.Close() // without NATS, its client takes its time to end a consumer
+	if !settled {
+		died = <-d.ended
+	}
 	a.log.Info("stopped")
 	return died
 }
 
-// takeMessages consumes once the registrations are known: before that, an event
-// that matches nothing would prove nothing.
-func (a *App) takeMessages(ctx context.Context, js jetstream.JetStream, webhooks *registry.Registry, taking *intake.Intake, falling *due.Due) error {
-	defer taking.Close()
+// await waits for an end for so long and reports whether it came.
+func await(ended <-chan error, limit time.Duration, err *error) bool {
+	timer := time.NewTimer(limit)
+	defer timer.Stop()
 	select {
-	case <-webhooks.Ready():
-	case <-ctx.Done():
-		return nil
+	case *err = <-ended:
+		return true
+	case <-timer.C:
+		return false
 	}
-	close(a.ready)
-	a.log.Info("ready")
-	consumers, ctx := errgroup.WithContext(ctx)
-	for _, part := range topology.Intake(a.config.Consumption()) {
-		consumers.Go(func() error {
-			return consume(ctx, js, consumption{
-				stream: topology.StreamEvents, consumer: part,
-				prefetch: jetstream.PullMaxBytes(prefetchBytes), handle: taking.Handle,
-			}, a.log)
+}
+
+// consumptions is everything that is consumed.
+func (a *App) consumptions(events *intake.Intake, later *due.Due) []consumption {
+	settings := a.config.Consumption()
+	var all []consumption
+	for _, part := range topology.Intake(settings) {
+		all = append(all, consumption{
+			stream: topology.StreamEvents, consumer: part, prefetch: jetstream.PullMaxBytes(prefetchBytes),
+			skip: events.Unwanted, handle: events.Handle,
 		})
 	}
-	consumers.Go(func() error {
-		return consume(ctx, js, consumption{
-			stream: topology.StreamDeliveries, consumer: topology.Due(a.config.Consumption()),
-			prefetch: jetstream.PullMaxMessages(prefetchDue), handle: falling.Handle,
-		}, a.log)
-	})
-	return consumers.Wait()
+	ranges := settings
+	ranges.MaxAckPending = maxRanges
+	return append(all,
+		consumption{
+			stream: topology.StreamDeliveries, consumer: topology.Due(settings),
+			prefetch: jetstream.PullMaxMessages(prefetchDue), handle: later.Handle,
+		},
+		consumption{
+			stream: topology.StreamRanges, consumer: topology.Ranges(ranges),
+			prefetch: jetstream.PullMaxMessages(prefetchRanges), handle: later.HandleRange,
+		})
 }

@@ -3,7 +3,7 @@ package deliver
 import (
 	"context"
 	"errors"
-	"sync"
+	"fmt"
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
@@ -11,255 +11,174 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/dembrane/webhooks/pkg/egress"
-	"github.com/dembrane/webhooks/pkg/observe"
 	"github.com/dembrane/webhooks/proto/webhooksv1"
-	"github.com/dembrane/webhooks/services/dispatcher/internal/lane"
+	"github.com/dembrane/webhooks/services/dispatcher/internal/limiter"
 	"github.com/dembrane/webhooks/services/dispatcher/internal/registry"
 )
 
-// tendEvery is how often lanes are looked after, and tendSoon how often when a
-// rate limit asks for it; strainEvery is how often they are told how busy the
-// processors are.
-const (
-	tendEvery   = 500 * time.Millisecond
-	tendSoon    = 10 * time.Millisecond
-	strainEvery = 10 * time.Millisecond
+// Errors that hand a delivery back, uncounted.
+var (
+	// ErrStopping is returned for what the process does not begin any more.
+	ErrStopping = errors.New("the process is stopping")
+	// ErrNotKnown is returned while it is not known whether there is such a webhook.
+	// Another dispatcher may know, and so may this one in a moment.
+	ErrNotKnown = errors.New("the webhooks of the project are not known at the moment")
 )
 
-var errDraining = errors.New("the process is stopping")
-
-// Parts is what a deliverer is made of.
-type Parts struct {
+// Deps is what a deliverer needs.
+type Deps struct {
 	Registry  *registry.Registry
+	Limiter   *limiter.Limiter
 	Client    *egress.Client
 	JetStream jetstream.JetStream
+	Retries   Retries
 	Log       *zap.Logger
 	Metrics   prometheus.Registerer
-	Retries   Retries
-	Lanes     lane.Limits
 }
 
 // Deliverer makes deliveries. It is safe for concurrent use.
 type Deliverer struct {
 	registry *registry.Registry
+	limiter  *limiter.Limiter
 	client   *egress.Client
 	retries  Retries
-	lanes    *lane.Lanes[*Delivery]
-	clock    *clock
-	writer   *writer
+	storage  *storage
 	journal  *journal
+	ranges   *rangeWriter
 	metrics  *metrics
 	log      *zap.Logger
-
-	attempts context.Context //nolint:containedctx // cut short by the end of the grace, not by a caller
-	cut      context.CancelCauseFunc
-	running  sync.WaitGroup
-
-	poke chan struct{} // the lanes want to be looked after soon
-
-	mu       sync.RWMutex // held for reading while a delivery enters
-	draining bool
 }
 
-// New returns a deliverer; [Deliverer.Drain] ends it.
-func New(p Parts) *Deliverer {
-	attempts, cut := context.WithCancelCause(context.Background())
-	w := newWriter(p.JetStream, p.Log)
-	lanes := lane.New[*Delivery](p.Lanes)
+// New returns a deliverer. [Deliverer.Stop] and [Deliverer.Close] end it.
+func New(deps Deps) *Deliverer {
+	s := newStorage(deps.JetStream, deps.Log)
 	return &Deliverer{
-		registry: p.Registry,
-		client:   p.Client,
-		retries:  p.Retries,
-		lanes:    lanes,
-		clock:    newClock(lanes.Stood),
-		writer:   w,
-		journal:  newJournal(w),
-		metrics:  newMetrics(p.Metrics, lanes.Load),
-		log:      p.Log,
-		attempts: attempts,
-		cut:      cut,
-		poke:     make(chan struct{}, 1),
+		registry: deps.Registry,
+		limiter:  deps.Limiter,
+		client:   deps.Client,
+		retries:  deps.Retries,
+		storage:  s,
+		journal:  newJournal(s),
+		ranges:   newRangeWriter(s),
+		metrics:  newMetrics(deps.Metrics, deps.Limiter.Load, s.Refused),
+		log:      deps.Log,
 	}
 }
 
-// Deliver takes a delivery over. It does not wait for the attempt: its source is
-// told when the delivery is settled. It may block while JetStream is slow.
-func (d *Deliverer) Deliver(x *Delivery) {
-	d.mu.RLock()
-	defer d.mu.RUnlock()
-	if d.draining {
-		x.Source.Settle(false)
-		return
+// Deliver returns nil when the consequence of the delivery is stored: an attempt
+// was made and recorded, with the next one on the schedule if there is to be one,
+// or it is written down as due later. An error means neither, and the cause of the
+// delivery is to be handed back. When ctx is done, an attempt under way is cut
+// short and the delivery written down as due, uncounted.
+func (d *Deliverer) Deliver(ctx context.Context, x Delivery) error {
+	if err := d.storage.WaitOpen(ctx); err != nil {
+		return err
 	}
-	w, outcome, ended := d.wanted(x)
-	if ended {
-		d.conclude(x, outcome)
-		return
+	webhook, ended, err := d.wanted(ctx, &x)
+	if webhook == nil {
+		return d.settle(&x, result{record: ended, err: err})
 	}
-	if w == nil {
-		x.Source.Settle(false)
-		return
+	turn := d.limiter.Wait(ctx, limiter.Request{
+		Endpoint: webhook.Endpoint, MaxPerSecond: webhook.MaxPerSecond, Bytes: x.Bytes, Background: x.background(),
+	})
+	if !turn.Go() {
+		return d.park(&x, turn.NotBefore, turn.Cause)
 	}
-	x.endpoint = w.Endpoint
-	ask := lane.Ask{Endpoint: x.endpoint, Bytes: x.Bytes, MaxPerSecond: w.MaxPerSecond}
-	switch answer := d.lanes.Offer(ask, x, d.clock.now()); answer.Verdict {
-	case lane.Send:
-		d.running.Add(1)
-		go d.run(x)
-	case lane.Park:
-		d.park(x, answer.At, answer.Why)
-	case lane.Wait:
-		if !answer.At.IsZero() {
-			d.lookSoon()
-		}
+	webhook, ended, err = d.wanted(ctx, &x) // the wait may have been long
+	if webhook == nil {
+		d.limiter.Done(turn, limiter.Result{Ignore: true})
+		return d.settle(&x, result{record: ended, err: err})
 	}
+	sent := d.send(ctx, &x, webhook, d.retries)
+	d.limiter.Done(turn, sent.learned)
+	return d.settle(&x, sent)
 }
 
-// lookSoon has the lanes looked after before the next tick.
-func (d *Deliverer) lookSoon() {
-	select {
-	case d.poke <- struct{}{}:
-	default:
-	}
-}
-
-// enter counts an attempt that no lane knows, unless the process is stopping.
-func (d *Deliverer) enter() bool {
-	d.mu.RLock()
-	defer d.mu.RUnlock()
-	if d.draining {
-		return false
-	}
-	d.running.Add(1)
-	return true
-}
-
-// wanted returns the webhook as it is now, or the outcome of a delivery whose
-// webhook was deleted or disabled meanwhile. It returns neither when the webhook
-// is not known, which proves nothing: the delivery is handed back.
-func (d *Deliverer) wanted(x *Delivery) (_ *registry.Webhook, outcome webhooksv1.Outcome, ended bool) {
-	w, presence := d.registry.Find(d.attempts, x.ProjectID, x.WebhookID)
+// wanted returns the webhook as it is now, or the record of a delivery whose
+// webhook was deleted or disabled meanwhile, or [ErrNotKnown], which proves
+// neither.
+func (d *Deliverer) wanted(ctx context.Context, x *Delivery) (_ *registry.Webhook, ended *webhooksv1.Attempt, _ error) {
+	w, presence := d.registry.Find(ctx, x.ProjectID, x.WebhookID)
 	switch {
 	case presence == registry.Deleted:
-		return nil, webhooksv1.Outcome_OUTCOME_DELETED, true
+		return nil, concluded(x, webhooksv1.Outcome_OUTCOME_DELETED), nil
 	case w == nil:
-		return nil, webhooksv1.Outcome_OUTCOME_UNSPECIFIED, false
+		return nil, nil, ErrNotKnown
 	case !w.Active():
-		return nil, webhooksv1.Outcome_OUTCOME_DISABLED, true
+		return nil, concluded(x, webhooksv1.Outcome_OUTCOME_DISABLED), nil
 	default:
-		return w, webhooksv1.Outcome_OUTCOME_UNSPECIFIED, false
+		return w, nil, nil
 	}
 }
 
-// run makes one attempt after the other for as long as its lane has the next one
-// waiting.
-func (d *Deliverer) run(x *Delivery) {
-	defer d.running.Done()
-	for x != nil {
-		endpoint := x.endpoint
-		result := d.attempt(x)
-		x = nil
-		for _, next := range d.lanes.Done(endpoint, result, d.clock.now()) {
-			if next.Verdict == lane.Send && x == nil {
-				x = next.Delivery
-				continue
-			}
-			d.leave(next)
+// settle stores what became of a turn, and returns when it is stored.
+func (d *Deliverer) settle(x *Delivery, r result) error {
+	switch {
+	case r.err != nil:
+		return r.err
+	case r.record == nil:
+		return d.park(x, r.notBefore, r.cause)
+	case r.record.GetOutcome() == webhooksv1.Outcome_OUTCOME_RETRY:
+		// The schedule first: a crash in between repeats the attempt instead of
+		// forgetting the delivery, and the record of the attempt is never without it.
+		if err := d.schedule(x, r.next); err != nil {
+			return err
 		}
 	}
+	d.report(r.record)
+	return d.journal.Append(r.record)
 }
 
-// leave does with a delivery what its lane says.
-func (d *Deliverer) leave(next lane.Next[*Delivery]) {
-	if next.Verdict == lane.Send {
-		d.running.Add(1)
-		go d.run(next.Delivery)
-		return
+// schedule puts the next attempt on the schedule. The subject is the delivery's
+// own, so writing it again replaces it.
+func (d *Deliverer) schedule(x *Delivery, at time.Time) error {
+	msg, err := scheduled(x.message(x.Attempt+1), at)
+	if err != nil {
+		return err
 	}
-	d.park(next.Delivery, next.At, next.Why)
+	return d.storage.Store(msg)
 }
 
-// Run does what has to be done now and then, until ctx is done.
-func (d *Deliverer) Run(ctx context.Context) error {
-	tick := time.NewTimer(tendEvery)
-	defer tick.Stop()
-	look := time.NewTicker(strainEvery)
-	defer look.Stop()
-	strain := observe.NewStrain()
-	for {
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-look.C:
-			d.follow(strain)
-		case <-d.poke:
-			tick.Reset(tendSoon)
-		case <-tick.C:
-			tick.Reset(d.tend(d.clock.now()))
-		}
+// park writes the delivery down as due later, as it is: it has not used up an
+// attempt. One that has been owed for longer than its retries last ends instead
+// when its receiver is failing: so few attempts are made then that it would never
+// end.
+func (d *Deliverer) park(x *Delivery, notBefore time.Time, cause limiter.Cause) error {
+	if cause == limiter.Broken && time.Since(x.OwedSince) > d.retries.Patience() {
+		return d.settle(x, result{record: concluded(x, webhooksv1.Outcome_OUTCOME_EXHAUSTED)})
 	}
+	d.metrics.parked.WithLabelValues(cause.String()).Inc()
+	return d.ranges.Append(*x, notBefore)
 }
 
-// tend takes out of the lines what may go although no attempt has ended, and what
-// stands where nothing moves any more. It returns when to look again.
-func (d *Deliverer) tend(now time.Time) time.Duration {
-	d.mu.RLock()
-	defer d.mu.RUnlock()
-	if d.draining {
-		return tendEvery // what is in line is being put on the schedule
+// Test makes one attempt that is never repeated, records it, and returns the
+// record: a host's test. It changes nothing about the webhook. It returns [ErrStopping] when the process stops before there is a result.
+func (d *Deliverer) Test(ctx context.Context, x Delivery, w *registry.Webhook) (*webhooksv1.Attempt, error) {
+	if err := d.storage.WaitOpen(ctx); err != nil {
+		return nil, fmt.Errorf("wait until the record can be stored: %w", err)
 	}
-	leaving, again := d.lanes.Tend(now)
-	for _, next := range leaving {
-		d.leave(next)
+	sent := d.send(ctx, &x, w, Retries{Attempts: 1})
+	switch {
+	case sent.err != nil:
+		return nil, sent.err
+	case sent.record == nil:
+		return nil, ErrStopping
+	case sent.record.GetOutcome() == webhooksv1.Outcome_OUTCOME_DELIVERED:
+		d.limiter.Recovered(w.Endpoint) // the host has mended it
 	}
-	if again.IsZero() {
-		return tendEvery
-	}
-	return min(max(again.Sub(now), tendSoon), tendEvery)
+	d.report(sent.record)
+	return sent.record, d.journal.Append(sent.record)
 }
 
-// follow lets no more attempts begin than the processors can follow.
-func (d *Deliverer) follow(strain *observe.Strain) {
-	d.mu.RLock()
-	defer d.mu.RUnlock()
-	if d.draining {
-		return
-	}
-	for _, next := range d.lanes.Strained(strain.PerProcessor(), d.clock.now()) {
-		d.leave(next)
-	}
-}
+// Storing blocks while JetStream refuses what has to be stored, and nothing is to
+// be begun of which no record could be kept. It returns an error when ctx is done
+// before that ends.
+func (d *Deliverer) Storing(ctx context.Context) error { return d.storage.WaitOpen(ctx) }
 
-// Drain ends the deliverer. Deliveries that wait in line are put on the schedule
-// at once, attempts under way may finish within grace and are put there after it,
-// uncounted, and the records of what was done are written before it returns or ctx
-// is done. What the sources still bring is handed back, so it need not wait for
-// them to stop. The schedule and not a hand-back, because the other deliveries of
-// the same event may have been made, and because a broker that stops as well
-// forgets what was handed back until its ack wait is over.
-func (d *Deliverer) Drain(ctx context.Context, grace time.Duration) {
-	defer context.AfterFunc(ctx, d.writer.cancel)() // whatever waits for a slow JetStream ends with ctx
-	d.mu.Lock()
-	d.draining = true
-	d.mu.Unlock()
-	for _, x := range d.lanes.Clear() {
-		d.giveUp(x)
-	}
-	finished := make(chan struct{})
-	go func() {
-		d.running.Wait()
-		close(finished)
-	}()
-	timer := time.NewTimer(grace)
-	defer timer.Stop()
-	select {
-	case <-finished:
-	case <-timer.C:
-		d.log.Info("grace is over, cutting attempts short", zap.Int("attempts", d.lanes.Load().InFlight))
-	case <-ctx.Done():
-	}
-	d.cut(errDraining)
-	<-finished
-	d.journal.close()
-	d.writer.close(ctx)
-}
+// Stop writes down as due what waits in line, and lets nothing begin any more.
+// Attempts under way go on until their context is done.
+func (d *Deliverer) Stop() { d.limiter.Close() }
+
+// Close gives up what JetStream has not stored yet: those calls of Deliver return
+// an error. It is called when all have returned, or may not take longer.
+func (d *Deliverer) Close() { d.storage.Close() }

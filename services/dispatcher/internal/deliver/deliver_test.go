@@ -7,6 +7,8 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
+	"runtime"
+	"strconv"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -23,7 +25,8 @@ import (
 	"github.com/dembrane/webhooks/pkg/natstest"
 	"github.com/dembrane/webhooks/pkg/topology"
 	"github.com/dembrane/webhooks/proto/webhooksv1"
-	"github.com/dembrane/webhooks/services/dispatcher/internal/lane"
+	"github.com/dembrane/webhooks/services/dispatcher/internal/eventbody"
+	"github.com/dembrane/webhooks/services/dispatcher/internal/limiter"
 	"github.com/dembrane/webhooks/services/dispatcher/internal/registry"
 )
 
@@ -37,6 +40,7 @@ type fixture struct {
 	server   *natstest.Server
 	js       jetstream.JetStream
 	attempts atomic.Int32
+	running  sync.WaitGroup
 }
 
 func start(t *testing.T, answer http.HandlerFunc) *fixture {
@@ -56,10 +60,12 @@ func start(t *testing.T, answer http.HandlerFunc) *fixture {
 	t.Cleanup(receiver.Close)
 	client := egress.New(egress.Options{Policy: egress.NewPolicy([]netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")})})
 	t.Cleanup(client.Close)
-	f.Deliverer = New(Parts{
+	limits := limiter.New(limiter.Limits{Concurrency: 4, MaxWait: time.Second, MaxInFlight: 100, MaxWaiting: 100, MaxBytes: 1 << 20}, limiter.Deps{})
+	t.Cleanup(limits.Close)
+	f.Deliverer = New(Deps{
 		Registry: f.registered(receiver.URL), Client: client, JetStream: js, Log: zaptest.NewLogger(t),
 		Metrics: prometheus.NewRegistry(), Retries: Retries{Attempts: 3, First: time.Hour, Multiplier: 1},
-		Lanes: lane.Limits{Concurrency: 4, MaxWait: time.Second, MaxInFlight: 100, MaxWaiting: 100, MaxLine: 100, MaxBytes: 1 << 20},
+		Limiter: limits,
 	})
 	return f
 }
@@ -91,11 +97,18 @@ func (f *fixture) registered(url string) *registry.Registry {
 	return webhooks
 }
 
-func (f *fixture) drain(patience, grace time.Duration) {
-	f.t.Helper()
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(f.t.Context()), patience)
-	defer cancel()
-	f.Drain(ctx, grace)
+// drain ends the deliverer as the process does.
+func (f *fixture) drain() {
+	f.Stop()
+	f.running.Wait()
+	f.Close()
+}
+
+// begin delivers without waiting; the channel tells what became of it.
+func (f *fixture) begin(ctx context.Context, x Delivery) <-chan error {
+	settled := make(chan error, 1)
+	f.running.Go(func() { settled <- f.Deliver(ctx, x) })
+	return settled
 }
 
 // records reads what was written to ATTEMPTS.
@@ -114,48 +127,36 @@ func (f *fixture) records() []*webhooksv1.Attempt {
 	return all
 }
 
-func (f *fixture) scheduled() uint64 {
+func (f *fixture) stored(name string) uint64 {
 	f.t.Helper()
-	stream, err := f.js.Stream(f.t.Context(), topology.StreamDeliveries)
+	stream, err := f.js.Stream(f.t.Context(), name)
 	require.NoError(f.t, err)
 	return stream.CachedInfo().State.Msgs
 }
 
-// source counts how often, and how, it is settled.
-type source struct {
-	body    func(context.Context) ([]byte, error)
-	settled chan bool
-}
-
-func newSource(body func(context.Context) ([]byte, error)) *source {
-	return &source{body: body, settled: make(chan bool, 10)}
+// ranges reads what was written to RANGES.
+func (f *fixture) ranges() []*webhooksv1.Range {
+	f.t.Helper()
+	stream, err := f.js.Stream(f.t.Context(), topology.StreamRanges)
+	require.NoError(f.t, err)
+	var all []*webhooksv1.Range
+	for sequence := uint64(1); sequence <= stream.CachedInfo().State.LastSeq; sequence++ {
+		msg, err := stream.GetMsg(f.t.Context(), sequence)
+		require.NoError(f.t, err)
+		r := &webhooksv1.Range{}
+		require.NoError(f.t, proto.Unmarshal(msg.Data, r))
+		all = append(all, r)
+	}
+	return all
 }
 
 func text(context.Context) ([]byte, error) { return []byte("{}"), nil }
 
-func (s *source) Body(ctx context.Context) ([]byte, error) { return s.body(ctx) }
-
-func (s *source) Settle(durable bool) { s.settled <- durable }
-
-func (s *source) want(t *testing.T, durable bool) {
-	t.Helper()
-	select {
-	case got := <-s.settled:
-		require.Equal(t, durable, got)
-	case <-time.After(patience):
-		require.Fail(t, "never settled")
-	}
-	select {
-	case <-s.settled:
-		require.Fail(t, "settled twice")
-	default:
-	}
-}
-
-func owed(s Source, attempt uint32) *Delivery {
-	return &Delivery{
-		ID: "dlv_1", EventID: "evt_1", EventType: "conversation.started", ProjectID: "p1", WebhookID: "w1",
-		Sequence: 1, Attempt: attempt, Trigger: webhooksv1.Trigger_TRIGGER_EVENT, Source: s,
+func owed(body func(context.Context) ([]byte, error), number int, attempt uint32) Delivery {
+	return Delivery{
+		ID: "dlv_" + strconv.Itoa(number), EventID: "evt_" + strconv.Itoa(number), EventType: "conversation.started",
+		ProjectID: "p1", WebhookID: "w1", Sequence: uint64(number), Attempt: attempt,
+		Trigger: webhooksv1.Trigger_TRIGGER_EVENT, OwedSince: time.Now(), Body: body,
 	}
 }
 
@@ -166,16 +167,12 @@ func answers(status int) http.HandlerFunc {
 func TestCase32APanicCostsOneAttempt(t *testing.T) {
 	f := start(t, answers(200))
 	poison := func(context.Context) ([]byte, error) { panic("poison") }
-	first, last, healthy := newSource(poison), newSource(poison), newSource(text)
 
-	f.Deliver(owed(first, 1))
-	first.want(t, true)
-	f.Deliver(owed(last, 3))
-	last.want(t, true)
-	f.Deliver(owed(healthy, 1))
-	healthy.want(t, true)
+	require.NoError(t, f.Deliver(t.Context(), owed(poison, 1, 1)))
+	require.NoError(t, f.Deliver(t.Context(), owed(poison, 2, 3)))
+	require.NoError(t, f.Deliver(t.Context(), owed(text, 3, 1)))
 
-	f.drain(patience, patience)
+	f.drain()
 	records := f.records()
 	require.Len(t, records, 3)
 	assert.Equal(t, webhooksv1.Outcome_OUTCOME_RETRY, records[0].GetOutcome())
@@ -183,8 +180,8 @@ func TestCase32APanicCostsOneAttempt(t *testing.T) {
 	assert.Equal(t, webhooksv1.Outcome_OUTCOME_EXHAUSTED, records[1].GetOutcome(), "it does not come back for ever")
 	assert.Equal(t, webhooksv1.Reason_REASON_INTERNAL, records[1].GetReason())
 	assert.Equal(t, webhooksv1.Outcome_OUTCOME_DELIVERED, records[2].GetOutcome())
-	assert.EqualValues(t, 1, f.scheduled())
-	assert.Zero(t, f.lanes.Load().InFlight, "no slot is lost")
+	assert.EqualValues(t, 1, f.stored(topology.StreamDeliveries))
+	assert.Zero(t, f.limiter.Load().InFlight, "no place is lost")
 }
 
 func TestAPanicInATestIsItsResult(t *testing.T) {
@@ -192,118 +189,207 @@ func TestAPanicInATestIsItsResult(t *testing.T) {
 	broken := f.client
 	f.client = nil // what a mistake of ours looks like
 
-	record := f.Try(t.Context(), owed(nil, 1), f.registry.Get("w1"), []byte("{}"))
+	record, err := f.Test(t.Context(), owed(text, 1, 1), f.registry.Get("w1"))
 
 	f.client = broken
-	require.NotNil(t, record)
+	require.NoError(t, err)
 	assert.Equal(t, webhooksv1.Reason_REASON_INTERNAL, record.GetReason())
-	f.drain(patience, patience)
-	assert.Nil(t, f.Try(t.Context(), owed(nil, 1), nil, nil), "the process is stopping")
+	f.drain()
+}
+
+func TestATestThatIsCutShortHasNoResult(t *testing.T) {
+	f := start(t, func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() })
+	ctx, cut := context.WithCancel(t.Context())
+	go func() {
+		for f.attempts.Load() == 0 {
+			runtime.Gosched()
+		}
+		cut()
+	}()
+
+	_, err := f.Test(ctx, owed(text, 1, 1), f.registry.Get("w1"))
+
+	require.ErrorIs(t, err, ErrStopping)
+	f.drain()
+	assert.Empty(t, f.records())
 }
 
 func TestAnEventThatCannotBeLoadedIsHandedBackUncounted(t *testing.T) {
 	f := start(t, answers(200))
-	s := newSource(func(context.Context) ([]byte, error) { return nil, errors.New("jetstream is away") })
+	away := errors.New("jetstream is away")
 
-	f.Deliver(owed(s, 1))
+	err := f.Deliver(t.Context(), owed(func(context.Context) ([]byte, error) { return nil, away }, 1, 1))
 
-	s.want(t, false)
-	f.drain(patience, patience)
+	require.ErrorIs(t, err, away)
+	f.drain()
 	assert.Empty(t, f.records())
-	assert.Zero(t, f.scheduled())
-	assert.Zero(t, f.lanes.Load().InFlight)
+	assert.Zero(t, f.stored(topology.StreamDeliveries))
+	assert.Zero(t, f.limiter.Load().InFlight)
+}
+
+func TestABodyWithoutMemoryWaitsUncounted(t *testing.T) {
+	f := start(t, answers(200))
+
+	err := f.Deliver(t.Context(), owed(func(context.Context) ([]byte, error) { return nil, eventbody.ErrNoMemory }, 1, 1))
+
+	require.NoError(t, err)
+	f.drain()
+	assert.Empty(t, f.records())
+	require.Len(t, f.ranges(), 1)
+	assert.EqualValues(t, 1, f.ranges()[0].GetAttempt())
 }
 
 func TestNothingIsSettledBeforeItIsStored(t *testing.T) {
 	f := start(t, answers(500))
 	f.server.Shutdown()
-	s := newSource(text)
 
-	f.Deliver(owed(s, 1))
-	require.Eventually(t, func() bool { return f.attempts.Load() == 1 && f.lanes.Load().InFlight == 0 }, patience, time.Millisecond)
+	settled := f.begin(t.Context(), owed(text, 1, 1))
+	require.Eventually(t, func() bool { return f.attempts.Load() == 1 && f.storage.Refused() == 1 }, patience, time.Millisecond)
 	select {
-	case <-s.settled:
+	case <-settled:
 		require.Fail(t, "settled while nothing could be stored")
 	default:
 	}
 	f.server.Restart()
 
-	s.want(t, true)
-	f.drain(patience, patience)
+	require.NoError(t, <-settled)
+	f.drain()
 	assert.NotEmpty(t, f.records())
-	assert.EqualValues(t, 1, f.scheduled())
+	assert.EqualValues(t, 1, f.stored(topology.StreamDeliveries))
+	assert.EqualValues(t, 1, f.attempts.Load(), "a receiver is not asked again because nothing could be stored")
+}
+
+// While JetStream stores nothing, no attempt begins: its record could not be kept.
+func TestNoAttemptBeginsWhileNothingIsStored(t *testing.T) {
+	f := start(t, answers(200))
+	f.server.Shutdown()
+	first := f.begin(t.Context(), owed(text, 1, 1))
+	require.Eventually(t, func() bool { return f.storage.Refused() == 1 }, patience, time.Millisecond)
+
+	var others []<-chan error
+	for number := range 20 {
+		others = append(others, f.begin(t.Context(), owed(text, 2+number, 1)))
+	}
+	f.server.Restart()
+
+	require.NoError(t, <-first)
+	for _, settled := range others {
+		require.NoError(t, <-settled)
+	}
+	f.drain()
+	assert.EqualValues(t, 21, f.attempts.Load())
+	assert.GreaterOrEqual(t, len(f.records()), 21)
 }
 
 func TestADrainWithoutJetStreamHandsEverythingBack(t *testing.T) {
 	f := start(t, answers(500))
 	f.server.Shutdown()
-	sources := make([]*source, 50)
-	for i := range sources {
-		sources[i] = newSource(text)
-		x := owed(sources[i], 1)
-		f.Deliver(x)
+	ctx, cut := context.WithCancel(t.Context())
+	var all []<-chan error
+	for number := range 50 {
+		all = append(all, f.begin(ctx, owed(text, number+1, 1)))
 	}
 
-	began := time.Now()
-	f.drain(time.Second, 100*time.Millisecond)
+	f.Stop()
+	cut()
+	f.Close()
 
-	assert.Less(t, time.Since(began), 5*time.Second)
-	for _, s := range sources {
-		s.want(t, false)
+	for _, settled := range all {
+		require.Error(t, <-settled)
 	}
-	late := newSource(text)
-	f.Deliver(owed(late, 1))
-	late.want(t, false)
+	require.Error(t, f.Deliver(t.Context(), owed(text, 99, 1)), "nothing begins any more")
 }
 
-func TestADrainCutsAttemptsShortAfterTheGrace(t *testing.T) {
+func TestAStopCutsAttemptsShortAfterTheGrace(t *testing.T) {
 	f := start(t, func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() })
-	sources := make([]*source, 10) // two under way, eight in line
-	for i := range sources {
-		sources[i] = newSource(text)
-		f.Deliver(owed(sources[i], 1))
+	ctx, cut := context.WithCancel(t.Context())
+	var all []<-chan error
+	for number := range 10 { // two under way, eight in line
+		all = append(all, f.begin(ctx, owed(text, number+1, 1)))
 	}
-	require.Eventually(t, func() bool { return f.attempts.Load() == 2 }, patience, time.Millisecond)
+	require.Eventually(t, func() bool { return f.attempts.Load() == 2 && f.limiter.Load().Waiting == 8 }, patience, time.Millisecond)
 
-	f.drain(patience, 50*time.Millisecond)
+	f.Stop()
+	cut()
 
-	for _, s := range sources {
-		s.want(t, true)
+	for _, settled := range all {
+		require.NoError(t, <-settled)
 	}
+	f.drain()
 	assert.Empty(t, f.records(), "none has used up an attempt")
 	assert.EqualValues(t, 2, f.attempts.Load())
-	assert.EqualValues(t, 1, f.scheduled(), "all of them, of which each replaces the one before: they are one delivery")
+	parked := map[string]bool{}
+	for _, r := range f.ranges() {
+		assert.EqualValues(t, 1, r.GetAttempt())
+		for _, id := range r.GetEventIds() {
+			parked[id] = true
+		}
+	}
+	assert.Len(t, parked, 10)
 }
 
 // Response headers once were not counted, so that a few receivers could make a
 // batch larger than any message may be.
 func TestBatchesStayFarBelowTheLargestMessage(t *testing.T) {
 	f := start(t, answers(200))
-	results := make(chan error, 300)
+	var all sync.WaitGroup
 	for range 300 {
 		record := &webhooksv1.Attempt{Id: "a", Response: &webhooksv1.Response{Body: make([]byte, 16<<10)}}
 		for range maxRecordedHeaders {
 			record.Response.Headers = append(record.Response.Headers, &webhooksv1.Header{Name: "X", Value: string(make([]byte, maxRecordedValue))})
 		}
-		f.journal.add(record, func(err error) { results <- err })
+		all.Go(func() { assert.NoError(t, f.journal.Append(record)) })
 	}
-	for range 300 {
-		require.NoError(t, <-results)
-	}
-	f.drain(patience, patience)
+	all.Wait()
+	f.drain()
 	assert.Len(t, f.records(), 300)
 	stream, err := f.js.Stream(t.Context(), topology.StreamAttempts)
 	require.NoError(t, err)
 	assert.Less(t, stream.CachedInfo().State.Bytes/stream.CachedInfo().State.Msgs, uint64(1<<20))
 }
 
-func TestARecordThatCannotBeEncodedTakesNoOtherWithIt(t *testing.T) {
+// One record that cannot be encoded would take its whole batch with it, and come
+// back for ever: so there is none, whatever a receiver answers.
+func TestARecordOfAnythingCanBeEncoded(t *testing.T) {
+	const noText = "\xff\x00\xed\xa0\x80"
+	record := newRecord(&Delivery{ID: "dlv_1"}, verdict{detail: noText}, time.Now())
+	describeExchange(record, &registry.Webhook{URLText: "https://example.org/" + noText}, exchange{answer: egress.Result{
+		StatusCode: 200, Header: http.Header{noText: {noText}}, Body: []byte(noText),
+	}})
+	_, err := proto.Marshal(&webhooksv1.AttemptBatch{Attempts: []*webhooksv1.Attempt{record}})
+	require.NoError(t, err)
+}
+
+// What is parked at about the same time is one message, and nothing of it is lost.
+func TestWhatIsParkedTogetherIsOneRange(t *testing.T) {
 	f := start(t, answers(200))
-	results := make(chan error, 2)
-	f.journal.add(&webhooksv1.Attempt{Id: "\xff"}, func(err error) { results <- err })
-	require.Error(t, <-results)
-	f.journal.add(&webhooksv1.Attempt{Id: "a"}, func(err error) { results <- err })
-	require.NoError(t, <-results)
-	f.drain(patience, patience)
-	assert.Len(t, f.records(), 1)
+	later := time.Now().Add(time.Hour)
+	var all sync.WaitGroup
+	for number := range 1000 {
+		x := owed(text, number+1, 1)
+		if number%3 == 0 {
+			x.EventType = "report.generated"
+		}
+		all.Go(func() { assert.NoError(t, f.Deliverer.ranges.Append(x, later.Add(time.Duration(number)*time.Second))) })
+	}
+	all.Wait()
+	f.drain()
+	ranges := f.ranges()
+	assert.LessOrEqual(t, len(ranges), 8, "few messages")
+	seen := map[uint64]string{}
+	for _, r := range ranges {
+		sequence := uint64(0)
+		for i, step := range r.GetSequenceSteps() {
+			sequence += step
+			assert.Equal(t, "evt_"+strconv.FormatUint(sequence, 10), r.GetEventIds()[i])
+			kind := r.GetEventTypes()[0]
+			if len(r.GetEventTypeIndex()) > 0 {
+				kind = r.GetEventTypes()[r.GetEventTypeIndex()[i]]
+			}
+			seen[sequence] = kind
+		}
+	}
+	require.Len(t, seen, 1000)
+	assert.Equal(t, "report.generated", seen[1])
+	assert.Equal(t, "conversation.started", seen[2])
 }

@@ -1,40 +1,26 @@
-// Package deliver takes a delivery to its end: it asks the lane, makes the
-// attempt, judges the answer, and settles. intake and due are the two ways in.
+// Package deliver takes a delivery to its end: it asks the limiter for a turn,
+// makes the attempt, judges the answer, and settles.
 //
-//	Deliver ─▶ lane ─▶ attempt ─▶ judge ─▶ settle
-//	             └── park ──────────────────┘
+//	Deliver ─▶ limiter ─▶ send ─▶ judge ─▶ settle ─▶ (stored)
+//	              └─ not now ─▶ park ──────────────────┘
 //
-// Settling is what keeps the promise: a source is told that its delivery is
-// durable only when JetStream has stored the record of the attempt and, if there
-// is to be another, the schedule of it.
+// [Deliverer.Deliver] is one blocking call: it returns when what became of the
+// delivery is stored in JetStream, and only then may its cause be acknowledged.
+// Intake and due are the two ways in.
 package deliver
 
 import (
 	"context"
-	"errors"
+	"fmt"
 	"time"
 
+	"github.com/nats-io/nats.go"
+	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
+	"github.com/dembrane/webhooks/pkg/topology"
 	"github.com/dembrane/webhooks/proto/webhooksv1"
 )
-
-// ErrExpired is returned by a [Source] whose event is no longer retained.
-var ErrExpired = errors.New("the event is no longer retained")
-
-// ErrBusy is returned by a [Source] that has no memory for the body now.
-var ErrBusy = errors.New("no memory is free for the body")
-
-// Source is where a delivery came from: a message that is acknowledged when the
-// delivery is settled.
-type Source interface {
-	// Body returns the canonical body, or ErrExpired or ErrBusy. Any other error is
-	// a fault of ours: the delivery is handed back.
-	Body(ctx context.Context) ([]byte, error)
-	// Settle is called exactly once for each delivery. With durable, its
-	// consequence is stored; without, the delivery is handed back, uncounted.
-	Settle(durable bool)
-}
 
 // Delivery is one event owed to one webhook, at its next attempt.
 type Delivery struct {
@@ -50,25 +36,47 @@ type Delivery struct {
 	Trigger webhooksv1.Trigger
 	// OwedSince is when the event was taken in, or a host asked for it again.
 	OwedSince time.Time
-	// Bytes is what it holds in memory while it waits.
-	Bytes  int64
-	Source Source
-
-	// endpoint names the lane it goes through.
-	endpoint string
+	// ReplayID names the replay that it belongs to; empty for any other.
+	ReplayID string
+	// Bytes is what it holds in memory while it waits for its turn.
+	Bytes int64
+	// Body returns the canonical body, [topology.ErrEventGone] or
+	// [eventbody.ErrNoMemory]. Any other error means that there is none to be had now,
+	// or ever, and Deliver returns it. It is called when it
+	// is the delivery's turn, so what may not go now is neither decoded nor rendered.
+	Body func(ctx context.Context) ([]byte, error)
 }
 
 // message is the delivery as it waits on DELIVERIES for the given attempt.
-func (d *Delivery) message(attempt uint32) *webhooksv1.Delivery {
+func (x *Delivery) message(attempt uint32) *webhooksv1.Delivery {
 	return &webhooksv1.Delivery{
-		Id:            d.ID,
-		EventId:       d.EventID,
-		EventType:     d.EventType,
-		ProjectId:     d.ProjectID,
-		WebhookId:     d.WebhookID,
-		EventSequence: d.Sequence,
+		Id:            x.ID,
+		EventId:       x.EventID,
+		EventType:     x.EventType,
+		ProjectId:     x.ProjectID,
+		WebhookId:     x.WebhookID,
+		EventSequence: x.Sequence,
 		Attempt:       attempt,
-		Trigger:       d.Trigger,
-		OwedSince:     timestamppb.New(d.OwedSince),
+		Trigger:       x.Trigger,
+		OwedSince:     timestamppb.New(x.OwedSince),
+		ReplayId:      x.ReplayID,
 	}
+}
+
+// background reports whether live deliveries of the same endpoint go first.
+func (x *Delivery) background() bool {
+	return x.Trigger == webhooksv1.Trigger_TRIGGER_REPLAY
+}
+
+// scheduled is the delivery as a message that JetStream moves to the webhook's
+// deliveries when it is due.
+func scheduled(x *webhooksv1.Delivery, at time.Time) (*nats.Msg, error) {
+	data, err := proto.Marshal(x)
+	if err != nil {
+		return nil, fmt.Errorf("encode delivery %s: %w", x.GetId(), err)
+	}
+	msg := nats.NewMsg(topology.SubjectScheduled(x.GetWebhookId(), x.GetId()))
+	msg.Data = data
+	scheduleAt(msg, at, topology.SubjectDelivery(x.GetWebhookId()))
+	return msg, nil
 }

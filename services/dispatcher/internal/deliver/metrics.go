@@ -7,7 +7,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promauto"
 
 	"github.com/dembrane/webhooks/proto/webhooksv1"
-	"github.com/dembrane/webhooks/services/dispatcher/internal/lane"
+	"github.com/dembrane/webhooks/services/dispatcher/internal/limiter"
 )
 
 type metrics struct {
@@ -16,39 +16,39 @@ type metrics struct {
 	parked   *prometheus.CounterVec
 }
 
-func newMetrics(r prometheus.Registerer, load func() lane.Load) *metrics {
+func newMetrics(r prometheus.Registerer, load func() limiter.Load, refused func() int) *metrics {
 	with := promauto.With(r)
 	for _, gauge := range []struct {
 		name, help string
-		of         func(lane.Load) int
+		of         func() int
 	}{
 		{
 			"webhooks_attempts_in_flight",
-			"Attempts under way. Near MAX_IN_FLIGHT, deliveries are put on the schedule instead: add replicas.",
-			func(l lane.Load) int { return l.InFlight },
-		},
-		{
-			"webhooks_attempts_in_flight_limit",
-			"Attempts that may be under way: MAX_IN_FLIGHT, or fewer since the processors could not follow. Near webhooks_attempts_in_flight and below MAX_IN_FLIGHT for long: more CPU or replicas.",
-			func(l lane.Load) int { return l.Allowed },
+			"Attempts under way. Near MAX_IN_FLIGHT, deliveries are parked instead: add dispatchers.",
+			func() int { return load().InFlight },
 		},
 		{
 			"webhooks_deliveries_waiting",
-			"Deliveries that wait in memory for their turn at their endpoint, for about LANE_MAX_WAIT at most. Lasting thousands mean more is published than delivered: look at CPU, add replicas.",
-			func(l lane.Load) int { return l.Waiting },
+			"Deliveries that wait in memory for their turn at their endpoint, for about LANE_MAX_WAIT at most. Lasting thousands mean more is published than delivered: look at CPU, add dispatchers.",
+			func() int { return load().Waiting },
 		},
 		{
-			"webhooks_lanes",
+			"webhooks_endpoints",
 			"Endpoints of which something is known: busy in the last half minute, paused or failing.",
-			func(l lane.Load) int { return l.Lanes },
+			func() int { return load().Endpoints },
 		},
 		{
-			"webhooks_lanes_broken",
+			"webhooks_endpoints_broken",
 			"Endpoints whose attempts fail one after the other, so that only one now and then is made. Many at once: look for a fault on our side (DNS, egress network).",
-			func(l lane.Load) int { return l.Broken },
+			func() int { return load().Broken },
+		},
+		{
+			"webhooks_messages_refused",
+			"Messages that JetStream refuses to store and that are tried again. While there is one, no attempt begins: look at the disk, the limits and the leaders of the streams.",
+			refused,
 		},
 	} {
-		with.NewGaugeFunc(prometheus.GaugeOpts{Name: gauge.name, Help: gauge.help}, func() float64 { return float64(gauge.of(load())) })
+		with.NewGaugeFunc(prometheus.GaugeOpts{Name: gauge.name, Help: gauge.help}, func() float64 { return float64(gauge.of()) })
 	}
 	return &metrics{
 		attempts: with.NewCounterVec(prometheus.CounterOpts{
@@ -62,7 +62,7 @@ func newMetrics(r prometheus.Registerer, load func() lane.Load) *metrics {
 		}, []string{"outcome"}),
 		parked: with.NewCounterVec(prometheus.CounterOpts{
 			Name: "webhooks_deliveries_parked_total",
-			Help: "Deliveries put on the schedule because it was not their turn yet, by cause; none has used up an attempt. All causes but stopping are a receiver's.",
+			Help: "Deliveries written down as due later because it was not their turn yet, by cause; none has used up an attempt. All causes but stopping are a receiver's.",
 		}, []string{"cause"}),
 	}
 }

@@ -7,9 +7,12 @@ import (
 	"time"
 
 	"github.com/oklog/ulid/v2"
+	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"github.com/dembrane/webhooks/pkg/egress"
+	"github.com/dembrane/webhooks/pkg/observe"
 	"github.com/dembrane/webhooks/proto/webhooksv1"
 	"github.com/dembrane/webhooks/services/dispatcher/internal/registry"
 )
@@ -33,6 +36,7 @@ func newRecord(x *Delivery, v verdict, started time.Time) *webhooksv1.Attempt {
 		Number:        x.Attempt,
 		Trigger:       x.Trigger,
 		StartedAt:     timestamppb.New(started),
+		ReplayId:      x.ReplayID,
 		Outcome:       v.outcome,
 		Reason:        v.reason,
 		// A receiver's words may be part of it, and one byte that is no text
@@ -55,7 +59,7 @@ type exchange struct {
 // describeExchange adds what was sent and what came back.
 func describeExchange(record *webhooksv1.Attempt, w *registry.Webhook, x exchange) {
 	record.WebhookRevision = w.Revision
-	record.Request = &webhooksv1.Request{Url: w.URLText, BodyBytes: int64(x.bodyBytes)}
+	record.Request = &webhooksv1.Request{Url: strings.ToValidUTF8(w.URLText, "?"), BodyBytes: int64(x.bodyBytes)}
 	record.DurationUs = x.took.Microseconds()
 	record.StatusCode = uint32(x.answer.StatusCode) //nolint:gosec // a status has three digits
 	record.Response = response(x.answer)
@@ -84,4 +88,57 @@ func response(answer egress.Result) *webhooksv1.Response {
 		}
 	}
 	return r
+}
+
+// concluded is the record of a delivery to which nothing is sent any more.
+func concluded(x *Delivery, outcome webhooksv1.Outcome) *webhooksv1.Attempt {
+	detail := map[webhooksv1.Outcome]string{
+		webhooksv1.Outcome_OUTCOME_DELETED:   "The webhook was deleted before this could be sent.",
+		webhooksv1.Outcome_OUTCOME_DISABLED:  "The webhook was disabled before this could be sent.",
+		webhooksv1.Outcome_OUTCOME_EXPIRED:   "The event is older than events are kept, so it can no longer be sent.",
+		webhooksv1.Outcome_OUTCOME_EXHAUSTED: "The receiver has been failing for so long that this was not tried any more. Send it again when the receiver works.",
+	}[outcome]
+	v := verdict{outcome: outcome, detail: detail}
+	if outcome == webhooksv1.Outcome_OUTCOME_EXHAUSTED {
+		v.reason = webhooksv1.Reason_REASON_RECEIVER_FAILING
+	}
+	return newRecord(x, v, time.Now())
+}
+
+// report is the one log line and the metrics of an attempt.
+func (d *Deliverer) report(r *webhooksv1.Attempt) {
+	d.metrics.attempt(r)
+	d.log.Info("attempt", zap.Inline((*attemptLine)(r)))
+}
+
+// attemptLine is an attempt as the log writes it.
+type attemptLine webhooksv1.Attempt
+
+// MarshalLogObject implements [zapcore.ObjectMarshaler].
+func (l *attemptLine) MarshalLogObject(line zapcore.ObjectEncoder) error {
+	r := (*webhooksv1.Attempt)(l)
+	line.AddString(observe.KeyEvent, r.GetEventId())
+	line.AddString(observe.KeyDelivery, r.GetDeliveryId())
+	line.AddString(observe.KeyWebhook, r.GetWebhookId())
+	line.AddString(observe.KeyProject, r.GetProjectId())
+	line.AddUint32(observe.KeyAttempt, r.GetNumber())
+	line.AddString(observe.KeyTrigger, r.GetTrigger().Label())
+	line.AddString(observe.KeyOutcome, r.GetOutcome().Label())
+	line.AddString(observe.KeyReason, r.GetReason().Label())
+	line.AddUint32(observe.KeyStatusCode, r.GetStatusCode())
+	line.AddFloat64(observe.KeyDurationMS, float64(r.GetDurationUs())/1000)
+	if r.GetNextAttemptAt() != nil {
+		line.AddTime(observe.KeyNextAt, r.GetNextAttemptAt().AsTime())
+	}
+	return nil
+}
+
+func names(x *Delivery) []zap.Field {
+	return []zap.Field{
+		zap.String(observe.KeyEvent, x.EventID),
+		zap.String(observe.KeyDelivery, x.ID),
+		zap.String(observe.KeyWebhook, x.WebhookID),
+		zap.String(observe.KeyProject, x.ProjectID),
+		zap.Uint32(observe.KeyAttempt, x.Attempt),
+	}
 }

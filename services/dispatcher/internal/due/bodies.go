@@ -2,12 +2,14 @@ package due
 
 import (
 	"context"
-	"strconv"
+	"errors"
+	"fmt"
 	"sync"
 	"time"
 
 	"github.com/hashicorp/golang-lru/v2/simplelru"
-	"golang.org/x/sync/singleflight"
+
+	"github.com/dembrane/webhooks/services/dispatcher/internal/eventbody"
 )
 
 // keepFor is how long a body is used again. It is short, because an event that is
@@ -18,68 +20,109 @@ const keepFor = 5 * time.Second
 // maxBodies bounds the cache in bodies, besides its bound in bytes.
 const maxBodies = 1 << 16
 
-// body is the canonical body of an event, which is never changed.
-type body struct {
-	eventID string
-	bytes   []byte
-	read    time.Time
-}
-
-// bodies reads events back and renders them, once for all their deliveries that
-// are due at about the same time.
+// bodies is a cache of bodies that were read back, so that all deliveries of an
+// event that are due at about the same time need it read and rendered once.
 type bodies struct {
-	read    func(ctx context.Context, sequence uint64) (body, error)
-	flights singleflight.Group
-
-	mu       sync.Mutex
-	recent   *simplelru.LRU[uint64, body]
-	bytes    int64
+	read     func(ctx context.Context, project string, sequence uint64) (*eventbody.Body, error)
 	maxBytes int64
+
+	mu     sync.Mutex
+	recent *simplelru.LRU[uint64, *cached]
+	bytes  int64 // of those in recent
 }
 
-func newBodies(maxBytes int64, read func(context.Context, uint64) (body, error)) (*bodies, error) {
+// cached is a body that is being read, in use, in the cache, or all of it.
+type cached struct {
+	began time.Time
+	ready chan struct{} // closed when body and err are set
+	body  *eventbody.Body
+	err   error
+	refs  int // one for each user and one for the cache; guarded by bodies.mu
+}
+
+func newBodies(maxBytes int64, read func(context.Context, string, uint64) (*eventbody.Body, error)) (*bodies, error) {
 	b := &bodies{read: read, maxBytes: maxBytes}
-	recent, err := simplelru.NewLRU(maxBodies, func(_ uint64, gone body) { b.bytes -= int64(len(gone.bytes)) })
-	if err != nil {
-		return nil, err
-	}
-	b.recent = recent
-	return b, nil
-}
-
-// get returns the body of the event at a sequence, or why there is none.
-func (b *bodies) get(ctx context.Context, sequence uint64) (body, error) {
-	if found, ok := b.lookUp(sequence); ok {
-		return found, nil
-	}
-	read, err, _ := b.flights.Do(strconv.FormatUint(sequence, 10), func() (any, error) {
-		fresh, err := b.read(ctx, sequence)
-		if err == nil {
-			b.keep(sequence, fresh)
-		}
-		return fresh, err
+	var err error
+	b.recent, err = simplelru.NewLRU(maxBodies, func(_ uint64, gone *cached) {
+		b.bytes -= gone.size()
+		b.unref(gone)
 	})
-	if err != nil {
-		return body{}, err
+	return b, err
+}
+
+func (c *cached) size() int64 {
+	if c.body == nil {
+		return 0
 	}
-	found, _ := read.(body) // it is nothing else
-	return found, nil
+	return int64(len(c.body.Bytes))
 }
 
-func (b *bodies) lookUp(sequence uint64) (body, bool) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	found, ok := b.recent.Get(sequence)
-	return found, ok && time.Since(found.read) < keepFor
+// get returns the body of the event at a sequence, or why there is none. Whoever
+// gets one calls put when it is not used any more.
+func (b *bodies) get(ctx context.Context, project string, sequence uint64) (_ *eventbody.Body, put func(), _ error) {
+	for {
+		c, first := b.join(sequence)
+		if first {
+			c.body, c.err = b.read(ctx, project, sequence)
+			b.done(sequence, c)
+		}
+		select {
+		case <-c.ready:
+		case <-ctx.Done():
+			b.put(c)
+			return nil, nil, fmt.Errorf("wait for the event: %w", context.Cause(ctx))
+		}
+		if c.err == nil {
+			return c.body, sync.OnceFunc(func() { b.put(c) }), nil
+		}
+		b.put(c)
+		if ctx.Err() != nil || !errors.Is(c.err, context.Canceled) {
+			return nil, nil, c.err
+		}
+		// Whoever read it was cut off; this caller was not.
+	}
 }
 
-func (b *bodies) keep(sequence uint64, fresh body) {
+// join returns the body in the cache, or a new one that its first user reads.
+func (b *bodies) join(sequence uint64) (c *cached, first bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.recent.Remove(sequence) // an overwritten one would not be subtracted
-	b.recent.Add(sequence, fresh)
-	b.bytes += int64(len(fresh.bytes))
-	for b.bytes > b.maxBytes {
-		b.recent.RemoveOldest()
+	c, ok := b.recent.Get(sequence)
+	if !ok || time.Since(c.began) >= keepFor {
+		first = true
+		b.recent.Remove(sequence) // an overwritten one would not be given back
+		c = &cached{began: time.Now(), ready: make(chan struct{}), refs: 1}
+		b.recent.Add(sequence, c)
+	}
+	c.refs++
+	return c, first
+}
+
+// done lets everybody use what was read, and keeps the cache within its bounds.
+func (b *bodies) done(sequence uint64, c *cached) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if kept, ok := b.recent.Peek(sequence); ok && kept == c {
+		if c.err != nil {
+			b.recent.Remove(sequence)
+		}
+		b.bytes += c.size()
+		for b.bytes > b.maxBytes {
+			b.recent.RemoveOldest()
+		}
+	}
+	close(c.ready)
+}
+
+func (b *bodies) put(c *cached) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.unref(c)
+}
+
+func (b *bodies) unref(c *cached) {
+	c.refs--
+	if c.refs == 0 && c.body != nil {
+		c.body.Release()
 	}
 }

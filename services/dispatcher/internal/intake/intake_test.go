@@ -2,7 +2,7 @@ package intake
 
 import (
 	"context"
-	"sync"
+	"errors"
 	"testing"
 	"time"
 
@@ -20,35 +20,59 @@ import (
 	"github.com/dembrane/webhooks/pkg/payload"
 	"github.com/dembrane/webhooks/pkg/topology"
 	"github.com/dembrane/webhooks/proto/webhooksv1"
+	"github.com/dembrane/webhooks/services/dispatcher/internal/eventbody"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-func TestTheLastDeliverySettlesTheEvent(t *testing.T) {
-	const deliveries = 50
-	for _, failing := range []int{0, 1, deliveries} {
-		ends := make(chan bool, deliveries)
-		shared := newTaken([]byte("{}"), deliveries, func(durable bool) { ends <- durable })
-		for range deliveries - 1 - min(failing, deliveries-1) {
-			shared.Settle(true)
-		}
-		var all sync.WaitGroup
-		for range min(failing, deliveries-1) {
-			all.Go(func() { shared.Settle(false) })
-		}
-		all.Wait()
-		require.Empty(t, ends, "settled before its last delivery")
-
-		shared.Settle(failing < deliveries)
-
-		assert.Equal(t, failing == 0, <-ends, "%d of %d not durable", failing, deliveries)
-		assert.Empty(t, ends, "settled twice")
-	}
+func sample(t *testing.T) eventbody.Message {
+	t.Helper()
+	e := payload.Sample(event.ConversationStarted, &webhooksv1.Project{Id: "p1"}, "evt_1", time.Now())
+	data, err := event.Encode(event.JSON, e)
+	require.NoError(t, err)
+	return eventbody.Message{Subject: "dembrane.events.0.p1.conversation.started", Header: nats.Header{}, Data: data}
 }
 
-// An event that makes us panic comes back with every redelivery: it has to leave
-// the stream, with the reason.
-func TestCase32AnEventThatPanicsIsRejected(t *testing.T) {
+func TestWhatAnEventIsIsKnownWithoutDecodingIt(t *testing.T) {
+	m := sample(t)
+	m.Header.Set(nats.MsgIdHdr, "evt_1")
+	m.Data = []byte("whatever")
+	e := &taken{message: m}
+	require.NoError(t, e.identify())
+	assert.Equal(t, []string{"p1", "conversation.started", "evt_1"}, []string{e.project, e.eventType, e.id})
+
+	e = &taken{message: sample(t)} // its publisher set no id
+	require.NoError(t, e.identify())
+	assert.Equal(t, []string{"p1", "conversation.started", "evt_1"}, []string{e.project, e.eventType, e.id})
+
+	m.Header.Set(nats.MsgIdHdr, "an id.with a dot")
+	unusable, ok := errors.AsType[*eventbody.UnusableError]((&taken{message: m}).identify())
+	require.True(t, ok)
+	assert.NotEmpty(t, unusable.Reason)
+}
+
+// The body is rendered once, for as many webhooks as there are, and its memory
+// comes back.
+func TestABodyIsRenderedOnce(t *testing.T) {
+	const memory = 1 << 20
+	renderer := eventbody.NewRenderer(payload.Renderer{AdminBaseURL: "https://dashboard.example.org"}, memory)
+	e := &taken{message: sample(t), renderer: renderer}
+	first, err := e.body(t.Context())
+	require.NoError(t, err)
+	again, err := e.body(t.Context())
+	require.NoError(t, err)
+	assert.Same(t, &first[0], &again[0])
+	e.release()
+	release, ok := renderer.Hold(memory)
+	require.True(t, ok)
+	_, err = (&taken{message: sample(t), renderer: renderer}).body(t.Context())
+	require.ErrorIs(t, err, eventbody.ErrNoMemory)
+	release()
+}
+
+// An event that cannot be used leaves the stream with the reason, once, however
+// often it comes.
+func TestAnUnusableEventIsRejectedOnce(t *testing.T) {
 	js, err := jetstream.New(natstest.Start(t).Connect(t))
 	require.NoError(t, err)
 	require.NoError(t, topology.Ensure(t.Context(), js, topology.Settings{
@@ -56,29 +80,32 @@ func TestCase32AnEventThatPanicsIsRejected(t *testing.T) {
 	}))
 	consumer, err := js.CreateOrUpdateConsumer(t.Context(), topology.StreamEvents, jetstream.ConsumerConfig{Durable: "all"})
 	require.NoError(t, err)
-	e := payload.Sample(event.ConversationStarted, &webhooksv1.Project{Id: "p1"}, "evt_1", time.Now())
-	data, err := event.Encode(event.JSON, e)
-	require.NoError(t, err)
-	_, err = js.PublishMsg(t.Context(), &nats.Msg{Subject: topology.SubjectEvent("p1", e.GetType()), Data: data})
+	_, err = js.PublishMsg(t.Context(), &nats.Msg{Subject: topology.SubjectEvent("p1", event.ConversationStarted), Data: []byte("[]")})
 	require.NoError(t, err)
 	msg, err := consumer.Next()
 	require.NoError(t, err)
-	broken := New(Parts{ // no registry: what a mistake of ours looks like
-		JetStream: js, MaxBytes: 1 << 20, Log: zaptest.NewLogger(t), Metrics: prometheus.NewRegistry(),
-	})
+	i := New(Deps{Rejecter: eventbody.NewRejecter(js, zaptest.NewLogger(t), prometheus.NewRegistry()), Metrics: prometheus.NewRegistry()})
 
-	broken.take(t.Context(), msg)
+	require.NoError(t, i.Handle(t.Context(), msg))
+	require.NoError(t, i.Handle(t.Context(), msg))
 
 	rejected, err := js.Stream(t.Context(), topology.StreamRejected)
 	require.NoError(t, err)
+	assert.EqualValues(t, 1, rejected.CachedInfo().State.Msgs)
 	stored, err := rejected.GetMsg(t.Context(), 1)
 	require.NoError(t, err)
 	var rejection webhooksv1.Rejection
 	require.NoError(t, protojson.Unmarshal(stored.Data, &rejection))
-	assert.Contains(t, rejection.GetReason(), "panic")
+	assert.NotEmpty(t, rejection.GetReason())
 	assert.EqualValues(t, 1, rejection.GetEventSequence())
-	require.Eventually(t, func() bool {
-		info, err := consumer.Info(context.WithoutCancel(t.Context()))
-		return err == nil && info.NumAckPending == 0
-	}, 20*time.Second, time.Millisecond, "it does not come back")
+}
+
+func TestAnEventIsHandedBackWhenItsRejectionCannotBeStored(t *testing.T) {
+	server := natstest.Start(t, natstest.Embedded())
+	js, err := jetstream.New(server.Connect(t)) // without the stream REJECTED
+	require.NoError(t, err)
+	rejecter := eventbody.NewRejecter(js, zaptest.NewLogger(t), prometheus.NewRegistry())
+	ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+	defer cancel()
+	require.Error(t, rejecter.Reject(ctx, "dembrane.events.0.p1.conversation.started", 1, &eventbody.UnusableError{Reason: "x"}))
 }

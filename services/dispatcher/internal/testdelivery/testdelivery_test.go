@@ -1,4 +1,4 @@
-package trial_test
+package testdelivery_test
 
 import (
 	"context"
@@ -19,18 +19,18 @@ import (
 	"github.com/dembrane/webhooks/proto/webhooksv1"
 	"github.com/dembrane/webhooks/services/dispatcher/internal/deliver"
 	"github.com/dembrane/webhooks/services/dispatcher/internal/registry"
-	"github.com/dembrane/webhooks/services/dispatcher/internal/trial"
+	"github.com/dembrane/webhooks/services/dispatcher/internal/testdelivery"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 const patience = 20 * time.Second
 
-// asking runs a trial until the test ends and returns how to ask it.
-func asking(t *testing.T, try trial.Try) func(data []byte) *nats.Msg {
+// asking runs the service until the test ends and returns how to ask it.
+func asking(t *testing.T, try testdelivery.Test) func(data []byte) *nats.Msg {
 	t.Helper()
 	server := natstest.Start(t, natstest.Embedded())
-	tests := trial.New(try, nil, payload.Renderer{}, zaptest.NewLogger(t))
+	tests := testdelivery.New(try, nil, payload.Renderer{}, zaptest.NewLogger(t))
 	ctx, cancel := context.WithCancel(t.Context())
 	ended := make(chan error, 1)
 	nc := server.Connect(t)
@@ -62,7 +62,9 @@ func request(t *testing.T) []byte {
 
 func TestAnAttemptIsAnswered(t *testing.T) {
 	made := &webhooksv1.Attempt{WebhookId: "w1", StatusCode: 204}
-	ask := asking(t, func(context.Context, *deliver.Delivery, *registry.Webhook, []byte) *webhooksv1.Attempt { return made })
+	ask := asking(t, func(context.Context, deliver.Delivery, *registry.Webhook) (*webhooksv1.Attempt, error) {
+		return made, nil
+	})
 	reply := ask(request(t))
 	require.Empty(t, reply.Header.Get(micro.ErrorCodeHeader), reply.Header)
 	var got webhooksv1.TestReply
@@ -71,7 +73,9 @@ func TestAnAttemptIsAnswered(t *testing.T) {
 }
 
 func TestWhatCannotBeTriedIsRefusedWithWhatToDo(t *testing.T) {
-	stopping := func(context.Context, *deliver.Delivery, *registry.Webhook, []byte) *webhooksv1.Attempt { return nil }
+	stopping := func(context.Context, deliver.Delivery, *registry.Webhook) (*webhooksv1.Attempt, error) {
+		return nil, deliver.ErrStopping
+	}
 	ask := asking(t, stopping)
 	for _, row := range []struct {
 		given     []byte
@@ -90,10 +94,10 @@ func TestWhatCannotBeTriedIsRefusedWithWhatToDo(t *testing.T) {
 func TestOneTooManyIsToldToComeAgain(t *testing.T) {
 	const most = 64
 	begun, goOn := make(chan struct{}, most), make(chan struct{})
-	ask := asking(t, func(context.Context, *deliver.Delivery, *registry.Webhook, []byte) *webhooksv1.Attempt {
+	ask := asking(t, func(context.Context, deliver.Delivery, *registry.Webhook) (*webhooksv1.Attempt, error) {
 		begun <- struct{}{}
 		<-goOn
-		return &webhooksv1.Attempt{}
+		return &webhooksv1.Attempt{}, nil
 	})
 	data := request(t)
 	ask([]byte("\xff")) // it listens

@@ -1,7 +1,7 @@
-// Package trial makes test deliveries: one attempt, now, for a host who waits for
+// Package testdelivery makes test deliveries: one attempt, now, for a host who waits for
 // its result. It is a NATS micro service, so it is discoverable and has stats,
 // and any replica may answer.
-package trial
+package testdelivery
 
 import (
 	"context"
@@ -42,13 +42,12 @@ const (
 	codeInternal   = "500"
 )
 
-// Try makes one attempt and returns its record, or nil when the process is
-// stopping.
-type Try func(ctx context.Context, x *deliver.Delivery, w *registry.Webhook, body []byte) *webhooksv1.Attempt
+// Test makes one attempt and returns its record, or [deliver.ErrStopping].
+type Test func(ctx context.Context, x deliver.Delivery, w *registry.Webhook) (*webhooksv1.Attempt, error)
 
-// Trial answers requests for test deliveries.
-type Trial struct {
-	try      Try
+// Service answers requests for test deliveries.
+type Service struct {
+	test     Test
 	box      *secret.Box
 	renderer payload.Renderer
 	log      *zap.Logger
@@ -57,27 +56,27 @@ type Trial struct {
 	running sync.WaitGroup
 }
 
-// New returns a trial that is not listening yet.
-func New(try Try, box *secret.Box, renderer payload.Renderer, log *zap.Logger) *Trial {
-	return &Trial{try: try, box: box, renderer: renderer, log: log, slots: make(chan struct{}, maxTests)}
+// New returns a service that is not listening yet.
+func New(test Test, box *secret.Box, renderer payload.Renderer, log *zap.Logger) *Service {
+	return &Service{test: test, box: box, renderer: renderer, log: log, slots: make(chan struct{}, maxTests)}
 }
 
-// Run listens until ctx is done. Tests under way go on: see [Trial.Wait].
-func (t *Trial) Run(ctx context.Context, nc *nats.Conn, build string) error {
+// Run listens until ctx is done. Tests under way go on: see [Service.Wait].
+func (s *Service) Run(ctx context.Context, nc *nats.Conn, build string) error {
 	service, err := micro.AddService(nc, micro.Config{
 		Name:        "dispatcher",
 		Version:     contractVersion,
 		Metadata:    map[string]string{"build": build},
 		Description: "Makes test deliveries.",
 		ErrorHandler: func(_ micro.Service, err *micro.NATSError) {
-			t.log.Warn("test service reported an error", zap.String("subject", err.Subject), zap.String("error", err.Description))
+			s.log.Warn("test service reported an error", zap.String("subject", err.Subject), zap.String("error", err.Description))
 		},
 	})
 	if err != nil {
 		return fmt.Errorf("start test service: %w", err)
 	}
 	attempts := context.WithoutCancel(ctx) // a test that was begun is answered
-	err = service.AddEndpoint("test", micro.HandlerFunc(func(r micro.Request) { t.handle(attempts, nc, r) }),
+	err = service.AddEndpoint("test", micro.HandlerFunc(func(r micro.Request) { s.handle(attempts, nc, r) }),
 		micro.WithEndpointSubject(topology.SubjectTest))
 	if err != nil {
 		return errors.Join(fmt.Errorf("start test endpoint: %w", err), service.Stop())
@@ -85,43 +84,43 @@ func (t *Trial) Run(ctx context.Context, nc *nats.Conn, build string) error {
 	<-ctx.Done()
 	err = service.Stop()
 	if err != nil && !errors.Is(err, nats.ErrConnectionClosed) {
-		t.log.Warn("test service not stopped cleanly", zap.Error(err))
+		s.log.Warn("test service not stopped cleanly", zap.Error(err))
 	}
 	return nil
 }
 
 // Wait returns when every test has been answered.
-func (t *Trial) Wait() { t.running.Wait() }
+func (s *Service) Wait() { s.running.Wait() }
 
 // handle refuses at once what it can. micro reads what a request was answered with
 // as soon as this returns, so that nothing may use r after that.
-func (t *Trial) handle(ctx context.Context, nc *nats.Conn, r micro.Request) {
+func (s *Service) handle(ctx context.Context, nc *nats.Conn, r micro.Request) {
 	request := &webhooksv1.TestRequest{}
 	if err := proto.Unmarshal(r.Data(), request); err != nil || request.GetRegistration().GetId() == "" {
-		t.refuse(r, codeUnreadable, "the request is no TestRequest")
+		s.refuse(r, codeUnreadable, "the request is no TestRequest")
 		return
 	}
 	select {
-	case t.slots <- struct{}{}:
+	case s.slots <- struct{}{}:
 	default:
-		t.refuse(r, codeBusy, "too many tests at once, try again")
+		s.refuse(r, codeBusy, "too many tests at once, try again")
 		return
 	}
 	reply := nats.NewMsg(r.Reply())
-	t.running.Go(func() {
-		defer func() { <-t.slots }()
-		t.answer(ctx, request, reply)
+	s.running.Go(func() {
+		defer func() { <-s.slots }()
+		s.answer(ctx, request, reply)
 		if err := nc.PublishMsg(reply); err != nil {
-			t.log.Warn("test not answered", zap.String(observe.KeyWebhook, request.GetRegistration().GetId()), zap.Error(err))
+			s.log.Warn("test not answered", zap.String(observe.KeyWebhook, request.GetRegistration().GetId()), zap.Error(err))
 		}
 	})
 }
 
 // answer makes the attempt and completes the reply.
-func (t *Trial) answer(ctx context.Context, request *webhooksv1.TestRequest, reply *nats.Msg) {
-	w := registry.New(request.GetRegistration(), t.box)
+func (s *Service) answer(ctx context.Context, request *webhooksv1.TestRequest, reply *nats.Msg) {
+	w := registry.New(request.GetRegistration(), s.box)
 	e := payload.Sample(event.Test, project(request), "evt_"+ulid.Make().String(), time.Now())
-	attempt := t.try(ctx, &deliver.Delivery{
+	attempt, err := s.test(ctx, deliver.Delivery{
 		ID:        webhook.DeliveryID(e.GetId(), w.ID),
 		EventID:   e.GetId(),
 		EventType: event.Test,
@@ -129,9 +128,15 @@ func (t *Trial) answer(ctx context.Context, request *webhooksv1.TestRequest, rep
 		WebhookID: w.ID,
 		Attempt:   1,
 		Trigger:   webhooksv1.Trigger_TRIGGER_TEST,
-	}, w, t.renderer.Append(nil, e))
-	if attempt == nil {
+		Body:      func(context.Context) ([]byte, error) { return s.renderer.Append(nil, e), nil },
+	}, w)
+	switch {
+	case errors.Is(err, deliver.ErrStopping):
 		failed(reply, codeBusy, "the dispatcher is stopping, try again")
+		return
+	case err != nil:
+		s.log.Warn("test not made", zap.String(observe.KeyWebhook, w.ID), zap.Error(err))
+		failed(reply, codeBusy, "the result cannot be stored at the moment, try again")
 		return
 	}
 	data, err := proto.Marshal(&webhooksv1.TestReply{Attempt: attempt})
@@ -142,9 +147,9 @@ func (t *Trial) answer(ctx context.Context, request *webhooksv1.TestRequest, rep
 	reply.Data = data
 }
 
-func (t *Trial) refuse(r micro.Request, code, description string) {
+func (s *Service) refuse(r micro.Request, code, description string) {
 	if err := r.Error(code, description, nil); err != nil {
-		t.log.Warn("test not refused", zap.Error(err))
+		s.log.Warn("test not refused", zap.Error(err))
 	}
 }
 

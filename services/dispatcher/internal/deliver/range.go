@@ -1,0 +1,129 @@
+package deliver
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+	"github.com/oklog/ulid/v2"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	"github.com/dembrane/webhooks/pkg/topology"
+	"github.com/dembrane/webhooks/proto/webhooksv1"
+)
+
+// A range is written when it has so many deliveries or is so old, whichever comes
+// first. A crash repeats at most one range per webhook, so it is not larger.
+const (
+	rangeDeliveries = 256
+	rangeAge        = 20 * time.Millisecond
+)
+
+// dueNow is how soon a range must be due to be written as due at once: a schedule
+// costs JetStream a second message.
+const dueNow = 100 * time.Millisecond
+
+// rangeWriter writes down what may not go now: the deliveries of one webhook that
+// are parked at about the same time become one message.
+type rangeWriter struct {
+	storage *storage
+	batches batches[rangeKey, parked]
+}
+
+// rangeKey is what all deliveries of a range have in common.
+type rangeKey struct {
+	projectID, webhookID, replayID string
+	attempt                        uint32
+	trigger                        webhooksv1.Trigger
+}
+
+// parked is a delivery that may not go before a time.
+type parked struct {
+	Delivery
+	notBefore time.Time
+}
+
+func newRangeWriter(s *storage) *rangeWriter {
+	w := &rangeWriter{storage: s}
+	w.batches = batches[rangeKey, parked]{
+		maxItems: rangeDeliveries, maxBytes: journalBytes, maxAge: rangeAge, write: w.write,
+	}
+	return w
+}
+
+// Append returns when the delivery is stored as due at about this time, or with
+// the error that says it is not.
+func (w *rangeWriter) Append(x Delivery, notBefore time.Time) error {
+	key := rangeKey{
+		projectID: x.ProjectID, webhookID: x.WebhookID, replayID: x.ReplayID, attempt: x.Attempt, trigger: x.Trigger,
+	}
+	x.Body = nil // a body that waits for its range to be stored is held by nobody
+	return w.batches.Add(key, parked{x, notBefore}, len(x.EventID)+8)
+}
+
+func (w *rangeWriter) write(key rangeKey, list []parked) error {
+	slices.SortFunc(list, func(a, b parked) int { return cmp.Compare(a.Sequence, b.Sequence) })
+	at, owedSince := list[0].notBefore, list[0].OwedSince
+	r := &webhooksv1.Range{
+		Id: ulid.Make().String(), ProjectId: key.projectID, WebhookId: key.webhookID, ReplayId: key.replayID,
+		Attempt: key.attempt, Trigger: key.trigger,
+	}
+	last := uint64(0)
+	for i := range list {
+		at, owedSince = earlier(at, list[i].notBefore), earlier(owedSince, list[i].OwedSince)
+		r.SequenceSteps = append(r.SequenceSteps, list[i].Sequence-last)
+		r.EventIds = append(r.EventIds, list[i].EventID)
+		last = list[i].Sequence
+		index := slices.Index(r.GetEventTypes(), list[i].EventType)
+		if index < 0 {
+			index = len(r.GetEventTypes())
+			r.EventTypes = append(r.EventTypes, list[i].EventType)
+		}
+		r.EventTypeIndex = append(r.EventTypeIndex, uint32(index)) //nolint:gosec // a few types
+	}
+	if len(r.GetEventTypes()) == 1 {
+		r.EventTypeIndex = nil
+	}
+	r.OwedSince = timestamppb.New(owedSince)
+	return w.store(r, at)
+}
+
+// Postpone stores a range that was due as due later by so much.
+func (d *Deliverer) Postpone(r *webhooksv1.Range, by time.Duration) error {
+	r.Id = ulid.Make().String()
+	return d.ranges.store(r, time.Now().Add(by))
+}
+
+func (w *rangeWriter) store(r *webhooksv1.Range, at time.Time) error {
+	data, err := proto.Marshal(r)
+	if err != nil {
+		return fmt.Errorf("encode range: %w", err)
+	}
+	msg := nats.NewMsg(topology.SubjectRange(r.GetWebhookId()))
+	msg.Data = data
+	if time.Until(at) > dueNow {
+		msg.Subject = topology.SubjectScheduledRange(r.GetWebhookId(), r.GetId())
+		scheduleAt(msg, at, topology.SubjectRange(r.GetWebhookId()))
+	}
+	return w.storage.Store(msg)
+}
+
+// scheduleAt makes JetStream publish the message again on the target when it is
+// due (message schedules, nats-server 2.12).
+func scheduleAt(msg *nats.Msg, at time.Time, target string) {
+	// The library's option cuts the fraction of the second off, which would be
+	// earlier than asked.
+	msg.Header.Set(jetstream.ScheduleHeader, "@at "+at.UTC().Format(time.RFC3339Nano))
+	msg.Header.Set(jetstream.ScheduleTargetHeader, target)
+}
+
+func earlier(a, b time.Time) time.Time {
+	if b.Before(a) {
+		return b
+	}
+	return a
+}

@@ -1,0 +1,237 @@
+package due
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"sync"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+	"google.golang.org/protobuf/proto"
+
+	"github.com/dembrane/webhooks/pkg/event"
+	"github.com/dembrane/webhooks/pkg/topology"
+	"github.com/dembrane/webhooks/pkg/webhook"
+	"github.com/dembrane/webhooks/proto/webhooksv1"
+	"github.com/dembrane/webhooks/services/dispatcher/internal/deliver"
+	"github.com/dembrane/webhooks/services/dispatcher/internal/eventbody"
+)
+
+const (
+	// maxRangeEvents is how many deliveries a range may have. Ours have 256; what is
+	// larger was not written by this system.
+	maxRangeEvents = 4096
+	// pageEvents is how many events of a range are read back together.
+	pageEvents = 64
+	// rangesPerWebhook is how many ranges of one webhook are worked on at once. One
+	// more waits on the schedule for postponeFor.
+	rangesPerWebhook = 3
+	postponeFor      = time.Second
+)
+
+// HandleRange delivers what one message of RANGES owes and returns nil when the
+// message may be acknowledged: every delivery in it is stored, possibly as part of
+// a new range. An error means that all of it is to be handed back.
+func (d *Due) HandleRange(ctx context.Context, msg jetstream.Msg) error {
+	r := &webhooksv1.Range{}
+	if err := proto.Unmarshal(msg.Data(), r); err != nil || !usable(r) {
+		d.drop(msg, err)
+		return nil
+	}
+	if !d.places.take(r.GetWebhookId()) {
+		return d.Postpone(r, postponeFor+rand.N(postponeFor)) //nolint:gosec // spreads load, keeps no secret
+	}
+	defer d.places.leave(r.GetWebhookId())
+	list := deliveries(r)
+	var p *page
+	var all sync.WaitGroup
+	failed := make([]error, len(list))
+	for i, x := range list {
+		if i%pageEvents == 0 {
+			p = newPage(d, list[i:min(i+pageEvents, len(list))])
+			defer p.release()
+		}
+		of := p
+		all.Go(func() { failed[i] = d.fromRange(ctx, x, of) })
+	}
+	all.Wait()
+	return errors.Join(failed...)
+}
+
+// fromRange makes one delivery of a range, whose event is on this page.
+func (d *Due) fromRange(ctx context.Context, x deliver.Delivery, p *page) error {
+	release := func() {}
+	defer func() { release() }()
+	x.Body = func(ctx context.Context) ([]byte, error) {
+		body, err := p.body(ctx, x.Sequence)
+		if err != nil {
+			return nil, err
+		}
+		release = body.Release
+		return ofEvent(body, x.EventID)
+	}
+	return d.settled(ctx, &x, d.Deliver(ctx, x))
+}
+
+// page is a part of a range whose events are read back together, once the first
+// of them may go.
+type page struct {
+	due       *Due
+	project   string
+	sequences []uint64
+
+	once     sync.Once
+	mu       sync.Mutex
+	messages map[uint64]*heldMessage
+	err      error // why those that are not among the messages were not read
+}
+
+func newPage(d *Due, list []deliver.Delivery) *page {
+	p := &page{due: d, project: list[0].ProjectID, messages: map[uint64]*heldMessage{}}
+	for i := range list {
+		p.sequences = append(p.sequences, list[i].Sequence)
+	}
+	return p
+}
+
+// heldMessage is an event that was read back, and the memory that it takes.
+type heldMessage struct {
+	message eventbody.Message
+	err     error
+	release func()
+}
+
+// body renders the event of one delivery.
+func (p *page) body(ctx context.Context, sequence uint64) (*eventbody.Body, error) {
+	p.once.Do(func() { p.read(ctx) })
+	p.mu.Lock()
+	m := p.messages[sequence]
+	delete(p.messages, sequence)
+	p.mu.Unlock()
+	switch {
+	case m == nil:
+		return nil, p.err
+	case m.err != nil:
+		return nil, m.err
+	}
+	defer m.release()
+	return p.due.Renderer.Render(m.message)
+}
+
+// read reads the events back, as far as there is memory for them.
+func (p *page) read(ctx context.Context) {
+	p.err = eventbody.ErrNoMemory // for those that are not reached
+	if err := p.due.reads.Acquire(ctx, 1); err != nil {
+		p.err = fmt.Errorf("wait to read events: %w", err)
+		return
+	}
+	defer p.due.reads.Release(1)
+	err := p.due.Events.Read(ctx, p.project, p.sequences, func(sequence uint64, msg *jetstream.RawStreamMsg, err error) bool {
+		m := &heldMessage{err: err, release: func() {}}
+		if err == nil {
+			var ok bool
+			if m.release, ok = p.due.Renderer.Hold(len(msg.Data)); !ok {
+				return false
+			}
+			m.message = eventbody.Message{Subject: msg.Subject, Header: msg.Header, Data: msg.Data}
+		}
+		p.mu.Lock()
+		p.messages[sequence] = m
+		p.mu.Unlock()
+		return true
+	})
+	if err != nil {
+		p.err = fmt.Errorf("read events: %w", err)
+	}
+}
+
+// release gives back what was read and not used.
+func (p *page) release() {
+	for _, m := range p.messages {
+		m.release()
+	}
+}
+
+// usable reports whether a range says what it has to.
+func usable(r *webhooksv1.Range) bool {
+	count := len(r.GetSequenceSteps())
+	types := len(r.GetEventTypes())
+	if count == 0 || count > maxRangeEvents || len(r.GetEventIds()) != count || types == 0 || r.GetAttempt() == 0 ||
+		!event.ValidID(r.GetId()) || !event.ValidID(r.GetWebhookId()) || !event.ValidID(r.GetProjectId()) {
+		return false
+	}
+	if len(r.GetEventTypeIndex()) == 0 {
+		return types == 1
+	}
+	for _, index := range r.GetEventTypeIndex() {
+		if int(index) >= types {
+			return false
+		}
+	}
+	return len(r.GetEventTypeIndex()) == count
+}
+
+// deliveries are what a usable range owes.
+func deliveries(r *webhooksv1.Range) []deliver.Delivery {
+	since := time.Now()
+	if r.GetOwedSince().IsValid() {
+		since = r.GetOwedSince().AsTime()
+	}
+	list := make([]deliver.Delivery, len(r.GetEventIds()))
+	sequence := uint64(0)
+	for i, id := range r.GetEventIds() {
+		sequence += r.GetSequenceSteps()[i]
+		eventType := r.GetEventTypes()[0]
+		if len(r.GetEventTypeIndex()) > 0 {
+			eventType = r.GetEventTypes()[r.GetEventTypeIndex()[i]]
+		}
+		list[i] = deliver.Delivery{
+			ID:        webhook.DeliveryID(id, r.GetWebhookId()),
+			EventID:   id,
+			EventType: eventType,
+			ProjectID: r.GetProjectId(),
+			WebhookID: r.GetWebhookId(),
+			Sequence:  sequence,
+			Attempt:   r.GetAttempt(),
+			Trigger:   r.GetTrigger(),
+			OwedSince: since,
+			ReplayID:  r.GetReplayId(),
+		}
+	}
+	return list
+}
+
+// ofEvent returns a body's bytes if it is this event's. The stream may have been
+// made again since the sequence was written down; then the event is gone.
+func ofEvent(body *eventbody.Body, eventID string) ([]byte, error) {
+	if body.EventID != eventID {
+		return nil, fmt.Errorf("found event %s instead of %s: %w", body.EventID, eventID, topology.ErrEventGone)
+	}
+	return body.Bytes, nil
+}
+
+// places bounds the ranges of each webhook that are worked on at once.
+type places struct {
+	mu    sync.Mutex
+	taken map[string]int
+}
+
+func (p *places) take(webhookID string) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.taken[webhookID] >= rangesPerWebhook {
+		return false
+	}
+	p.taken[webhookID]++
+	return true
+}
+
+func (p *places) leave(webhookID string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.taken[webhookID]--; p.taken[webhookID] == 0 {
+		delete(p.taken, webhookID)
+	}
+}
