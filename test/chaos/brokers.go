@@ -31,7 +31,7 @@ type consumption struct{ stream, consumer string }
 
 // consumptions are those of the dispatchers.
 func consumptions() []consumption {
-	all := []consumption{{topology.StreamDeliveries, topology.ConsumerDue}}
+	all := []consumption{{topology.StreamDeliveries, topology.ConsumerDue}, {topology.StreamRanges, topology.ConsumerRanges}}
 	for _, part := range topology.Intake(topology.Consumption{}) {
 		all = append(all, consumption{topology.StreamEvents, part.Durable})
 	}

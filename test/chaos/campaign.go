@@ -221,7 +221,7 @@ func (c *campaign) settled(ctx context.Context, s *stack) (map[string]string, er
 				return fmt.Errorf("%d messages of %s are not settled", left, one.consumer)
 			}
 		}
-		for _, name := range []string{topology.StreamDeliveries, topology.StreamAttempts} {
+		for _, name := range []string{topology.StreamDeliveries, topology.StreamRanges, topology.StreamAttempts} {
 			info, err := s.stream(patient, name)
 			if err != nil {
 				return err

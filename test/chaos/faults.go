@@ -207,7 +207,7 @@ func killBroker(ctx context.Context, x *strike) error {
 }
 
 func killLeader(ctx context.Context, x *strike) error {
-	led := []string{topology.StreamEvents, topology.StreamDeliveries, topology.StreamAttempts, bucketStream}
+	led := []string{topology.StreamEvents, topology.StreamDeliveries, topology.StreamRanges, topology.StreamAttempts, bucketStream}
 	stream := led[x.random.IntN(len(led))]
 	leader, err := x.leader(ctx, stream)
 	if err != nil {

@@ -169,7 +169,7 @@ func TestAFolderHasOneStandaloneAtATime(t *testing.T) {
 // it was killed. It is half a minute otherwise, longer than any attempt lasts.
 func (s *system) impatient(t *testing.T) {
 	t.Helper()
-	consumers := map[string]string{topology.ConsumerDue: topology.StreamDeliveries}
+	consumers := map[string]string{topology.ConsumerDue: topology.StreamDeliveries, topology.ConsumerRanges: topology.StreamRanges}
 	for _, part := range topology.Intake(topology.Consumption{}) {
 		consumers[part.Durable] = topology.StreamEvents
 	}

@@ -177,9 +177,12 @@ func (s *system) paced(t *testing.T, until func() bool, projects ...string) []ma
 // unsettled is how many messages are owed, taken or not.
 func (s *system) unsettled(t *testing.T) int {
 	t.Helper()
-	deliveries, err := s.streams.Stream(t.Context(), topology.StreamDeliveries)
-	require.NoError(t, err)
-	total := int(deliveries.CachedInfo().State.Msgs)
+	total := 0
+	for _, name := range []string{topology.StreamDeliveries, topology.StreamRanges} {
+		later, err := s.streams.Stream(t.Context(), name)
+		require.NoError(t, err)
+		total += int(later.CachedInfo().State.Msgs)
+	}
 	for _, part := range topology.Intake(topology.Consumption{}) {
 		consumer, err := s.streams.Consumer(t.Context(), topology.StreamEvents, part.Durable)
 		require.NoError(t, err)

@@ -34,9 +34,9 @@ func TestCase33EndpointsThatHangDelayNobodyElse(t *testing.T) {
 		}
 	}
 	began := time.Now()
-	lanes, waiting, underWay := 0.0, 0.0, 0.0
+	endpoints, waiting, underWay := 0.0, 0.0, 0.0
 	published := s.paced(t, func() bool {
-		lanes = max(lanes, s.metric(t, "webhooks_lanes"))
+		endpoints = max(endpoints, s.metric(t, "webhooks_endpoints"))
 		waiting = max(waiting, s.metric(t, "webhooks_deliveries_waiting"))
 		underWay = max(underWay, s.metric(t, "webhooks_attempts_in_flight"))
 		return time.Since(began) > timeout+time.Second/2
@@ -47,7 +47,7 @@ func TestCase33EndpointsThatHangDelayNobodyElse(t *testing.T) {
 	assert.GreaterOrEqual(t, broken.count(), projects*webhooks, "all of them hang")
 	assert.LessOrEqual(t, broken.atOnce(), inFlight)
 	assert.LessOrEqual(t, underWay, float64(inFlight))
-	assert.LessOrEqual(t, lanes, float64(projects*webhooks+2), "one each, the healthy one's and the probe's")
+	assert.LessOrEqual(t, endpoints, float64(projects*webhooks+2), "one each, the healthy one's and the probe's")
 	assert.LessOrEqual(t, waiting, float64(hanging))
 	eventually(t, "what hangs does not wait in memory", func() bool { return s.metric(t, "webhooks_deliveries_waiting") == 0 })
 	assert.Positive(t, s.metric(t, "webhooks_deliveries_parked_total"), "but on the schedule")
