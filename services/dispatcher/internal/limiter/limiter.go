@@ -135,13 +135,13 @@ func (l *Limiter) ask(r Request) (Turn, *waiter) {
 		return e.turnAway(r, notBefore, Busy), nil
 	case e.next(r) && e.room(now) && l.share.attempt(e.holding):
 		l.share.add(&e.holding, holding{bytes: r.Bytes})
-		return l.grant(e, r, now, now), nil
+		return l.grant(e, r, now), nil
 	case !e.breaker.closed():
 		return e.turnAway(r, notBefore, Broken), nil // another one is probing
 	case wait > l.limits.MaxWait || e.hangs(l.clock.resumed, now, l.limits.MaxWait) || !l.share.place(e.holding):
 		return e.turnAway(r, notBefore, e.busy()), nil
 	}
-	w := &waiter{endpoint: e, request: r, asked: now, turn: make(chan Turn, 1)}
+	w := &waiter{endpoint: e, request: r, turn: make(chan Turn, 1)}
 	e.lineOf(r).join(w)
 	l.share.add(&e.holding, holding{waiting: 1, bytes: r.Bytes})
 	l.call(e, now)
@@ -165,10 +165,10 @@ func (l *Limiter) known(name string) *endpoint {
 	return e
 }
 
-// grant lets a delivery go that has asked at the given time.
-func (l *Limiter) grant(e *endpoint, r Request, asked, now time.Time) Turn {
+// grant lets a delivery go.
+func (l *Limiter) grant(e *endpoint, r Request, now time.Time) Turn {
 	e.concurrency.begin(e.holding.inFlight, now)
-	e.rate.begin(asked, now)
+	e.rate.begin(now)
 	l.share.add(&e.holding, holding{inFlight: 1})
 	return Turn{endpoint: e, bytes: r.Bytes, began: now}
 }
@@ -253,7 +253,7 @@ func (l *Limiter) release(e *endpoint, now time.Time) {
 		}
 		l.leave(w)
 		l.share.add(&e.holding, holding{bytes: w.request.Bytes})
-		w.turn <- l.grant(e, w.request, w.asked, now)
+		w.turn <- l.grant(e, w.request, now)
 	}
 	l.call(e, now)
 }
@@ -276,9 +276,12 @@ func (l *Limiter) wake(e *endpoint) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	e.waking = false
-	if !l.closed {
-		l.release(e, l.clock.now())
+	if l.closed {
+		return
 	}
+	e.rate.woken = true
+	l.release(e, l.clock.now())
+	e.rate.woken = false
 }
 
 // Close takes everybody out of line, at once, and ends what runs here. Attempts

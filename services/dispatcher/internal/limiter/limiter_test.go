@@ -250,16 +250,16 @@ func TestABacklogComesBackAtTheEndpointsPace(t *testing.T) {
 		started := time.Now()
 		for range 100 {
 			w.all.Go(func() {
-				turn := w.deliver(Request{Endpoint: "a", MaxPerSecond: 10})
+				turn := w.deliver(Request{Endpoint: "a", MaxPerSecond: 5})
 				for !turn.Go() {
 					pass(time.Until(turn.NotBefore))
-					turn = w.deliver(Request{Endpoint: "a", MaxPerSecond: 10})
+					turn = w.deliver(Request{Endpoint: "a", MaxPerSecond: 5})
 				}
 			})
 		}
 		w.all.Wait()
-		assert.InDelta(t, 10, time.Since(started).Seconds(), 0.5)
-		assert.Len(t, w.away, 79, "each once: two seconds' worth could wait")
+		assert.InDelta(t, 20, time.Since(started).Seconds(), 0.5)
+		assert.Len(t, w.away, 89, "each once: two seconds' worth could wait")
 	})
 }
 
@@ -305,10 +305,15 @@ func TestWhatAnotherDispatcherSays(t *testing.T) {
 		assert.False(t, turn.NotBefore.Before(until), "who found out probes first")
 		w.Pause("b", time.Time{}, 0)
 		assert.True(t, w.deliver(Request{Endpoint: "b"}).Go())
+		w.Pause("b", time.Now().Add(time.Minute), Broken)
+		pass(66 * time.Second)
+		before, _ := w.seen("b")
+		w.start(10, Request{Endpoint: "b"})
+		w.assertSeen(before+1, "b")
 		w.Pause("c", time.Now().Add(-time.Second), Paused)
 		assert.True(t, w.deliver(Request{Endpoint: "c"}).Go())
 		w.all.Wait()
-		assert.Empty(t, w.hints, "what was heard is not told")
+		assert.Equal(t, []Hint{{Endpoint: "b"}}, w.hints, "what was heard is not told, what was found out is")
 	})
 }
 
@@ -322,6 +327,7 @@ func TestAReceiverThatIsMendedIsBelieved(t *testing.T) {
 		w.Recovered("a")
 		require.Len(t, w.hints, 2)
 		assert.Equal(t, Hint{Endpoint: "a"}, w.hints[1])
+		assert.True(t, w.endpoints["a"].live.slot.IsZero(), "nor do others have to wait for those that were turned away")
 		assert.True(t, w.deliver(Request{Endpoint: "a"}).Go())
 	})
 }
@@ -363,11 +369,17 @@ func TestWhatWasLearnedIsKeptForAWhile(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, testLimits(), answersIn(time.Millisecond))
 		w.deliver(Request{Endpoint: "a"})
+		w.deliver(Request{Endpoint: "rare", MaxPerSecond: 0.01})
 		w.Pause("paused", time.Now().Add(time.Hour), Paused)
-		pass(rememberFor - time.Second)
-		require.Equal(t, 2, w.Load().Endpoints)
+		w.Pause("backlog", time.Now().Add(time.Second), Paused)
+		for range 400 { // ten a second
+			w.Wait(t.Context(), Request{Endpoint: "backlog"})
+		}
+		pass(29 * time.Second)
+		require.Equal(t, 4, w.Load().Endpoints)
 		pass(10 * time.Second)
-		require.Equal(t, 1, w.Load().Endpoints)
+		require.Equal(t, 3, w.Load().Endpoints)
+		require.False(t, w.deliver(Request{Endpoint: "rare", MaxPerSecond: 0.01}).Go())
 		pass(time.Hour)
 		assert.Zero(t, w.Load().Endpoints)
 	})

@@ -14,7 +14,6 @@ type line struct {
 type waiter struct {
 	endpoint *endpoint
 	request  Request
-	asked    time.Time
 	turn     chan Turn // has room for the one answer
 	left     bool
 }

@@ -140,3 +140,19 @@ func TestNobodyWaitsForLong(t *testing.T) {
 		w.all.Wait()
 	})
 }
+
+// The times follow each other as attempts do.
+func TestTurnsAreAtTheEndpointsPace(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, testLimits(), answersIn(20*time.Millisecond))
+		w.start(1000, Request{Endpoint: "a"})
+		w.all.Wait()
+		until := time.Now().Add(time.Minute)
+		w.Pause("a", until, Paused)
+		var last time.Time
+		for range 1000 {
+			last = w.Wait(t.Context(), Request{Endpoint: "a"}).NotBefore
+		}
+		assert.InDelta(t, 1000*0.020/32, last.Sub(until).Seconds(), 0.1)
+	})
+}

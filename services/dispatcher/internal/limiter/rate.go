@@ -7,6 +7,7 @@ import "time"
 type rate struct {
 	interval   time.Duration // between two attempts; 0 for no limit
 	next       time.Time     // when the next attempt may begin
+	woken      bool          // by the timer for next, just now
 	pauseUntil time.Time     // nothing begins before
 }
 
@@ -40,17 +41,17 @@ func (r *rate) paused(now time.Time) bool { return now.Before(r.pauseUntil) }
 // blocked reports whether it is too early for another attempt.
 func (r *rate) blocked(now time.Time) bool { return now.Before(r.next) }
 
-// begin counts an attempt of a delivery that asked at the given time. One that has
-// waited for its time and goes a little late because a timer was late does not make
+// begin counts an attempt. One that a timer has let go a little late does not make
 // those after it late as well: on average the rate is exact.
-func (r *rate) begin(asked, now time.Time) {
+func (r *rate) begin(now time.Time) {
 	if r.interval == 0 {
 		return
 	}
 	from := now
-	if asked.Before(r.next) && now.Sub(r.next) < r.interval {
+	if r.woken && now.Sub(r.next) < r.interval {
 		from = r.next
 	}
+	r.woken = false
 	r.next = from.Add(r.interval)
 }
 
