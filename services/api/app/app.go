@@ -236,6 +236,7 @@ func (a *App) run(ctx context.Context) error {
 	group, stop := errgroup.WithContext(ctx)
 	group.Go(func() error { return a.identity.Run(stop) })
 	group.Go(func() error { return a.setUp(stop, webhooks, js) })
+	group.Go(func() error { return a.buildIndexes(stop, webhooks) })
 	group.Go(func() error {
 		select {
 		case <-a.ready: // they need the store and the streams
@@ -266,12 +267,14 @@ func (a *App) setUp(ctx context.Context, webhooks *store.Store, js jetstream.Jet
 	both, ctx := errgroup.WithContext(ctx)
 	both.Go(func() error {
 		return a.insist(ctx, "store", &a.prepared, func(ctx context.Context) error {
-			return webhooks.Prepare(ctx, a.config.AttemptsMaxAge)
+			return webhooks.Prepare(ctx)
 		})
 	})
 	both.Go(func() error {
 		return a.insist(ctx, "streams", &a.projectable, func(ctx context.Context) error {
-			return topology.Ensure(ctx, js, a.config.Streams())
+			bounded, cancel := context.WithTimeout(ctx, setUpTimeout)
+			defer cancel()
+			return topology.Ensure(bounded, js, a.config.Streams())
 		})
 	})
 	if err := both.Wait(); err != nil {
@@ -284,16 +287,19 @@ func (a *App) setUp(ctx context.Context, webhooks *store.Store, js jetstream.Jet
 	return nil
 }
 
+// buildIndexes takes as long as the database does: nothing waits for them.
+func (a *App) buildIndexes(ctx context.Context, webhooks *store.Store) error {
+	return a.insist(ctx, "indexes", new(atomic.Bool), func(ctx context.Context) error {
+		return webhooks.BuildIndexes(ctx, a.config.AttemptsMaxAge)
+	})
+}
+
 // insist tries until it succeeds or ctx is done.
 func (a *App) insist(ctx context.Context, what string, done *atomic.Bool, attempt func(context.Context) error) error {
 	pace := retry.Pace{First: 100 * time.Millisecond, Longest: 5 * time.Second}
 	err := retry.Until(ctx, pace, func(err error, _ time.Duration) {
 		a.log.Warn(what+" not set up, trying again", zap.Error(err))
-	}, func(ctx context.Context) error {
-		ctx, cancel := context.WithTimeout(ctx, setUpTimeout)
-		defer cancel()
-		return attempt(ctx)
-	})
+	}, attempt)
 	if err != nil && ctx.Err() == nil {
 		return fmt.Errorf("set up %s: %w", what, err)
 	}

@@ -35,7 +35,7 @@ func newSafe(t *testing.T) *safe {
 	s, err := store.Open(t.Context(), c.MongoDBURI, c.MongoDBDatabase, zap.NewNop())
 	require.NoError(t, err)
 	t.Cleanup(func() { assert.NoError(t, s.Close(context.Background())) })
-	require.NoError(t, s.Prepare(t.Context(), time.Hour))
+	require.NoError(t, s.Prepare(t.Context()))
 	return &safe{t: t, config: c, store: s}
 }
 

@@ -48,7 +48,7 @@ func newWorld(t *testing.T) *world {
 	s, err := store.Open(t.Context(), mongo.URI(), mongo.Database(), zap.NewNop())
 	require.NoError(t, err)
 	t.Cleanup(func() { assert.NoError(t, s.Close(context.Background())) })
-	require.NoError(t, s.Prepare(t.Context(), time.Hour))
+	require.NoError(t, s.Prepare(t.Context()))
 	server := natstest.Start(t, natstest.Embedded())
 	js, err := jetstream.New(server.Connect(t))
 	require.NoError(t, err)

@@ -44,7 +44,7 @@ func newWorld(t *testing.T) *world {
 	s, err := store.Open(t.Context(), mongo.URI(), mongo.Database(), zap.NewNop())
 	require.NoError(t, err)
 	t.Cleanup(func() { assert.NoError(t, s.Close(context.Background())) })
-	require.NoError(t, s.Prepare(t.Context(), time.Hour))
+	require.NoError(t, s.Prepare(t.Context()))
 	return &world{t: t, store: s, nc: natstest.Start(t, natstest.Embedded()).Connect(t)}
 }
 

@@ -111,7 +111,7 @@ func newAPIWith(t *testing.T, change func(*httpapi.Deps), limits func(*http.Serv
 	s, err := store.Open(t.Context(), mongo.URI(), mongo.Database(), zap.NewNop())
 	require.NoError(t, err)
 	t.Cleanup(func() { assert.NoError(t, s.Close(context.Background())) })
-	require.NoError(t, s.Prepare(t.Context(), time.Hour))
+	require.NoError(t, s.Prepare(t.Context()))
 	keyset, err := secret.NewKeyset()
 	require.NoError(t, err)
 	box, err := secret.OpenKeyset(keyset)

@@ -3,6 +3,9 @@ package store
 import (
 	"context"
 	"errors"
+	"fmt"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/oklog/ulid/v2"
@@ -13,6 +16,9 @@ import (
 
 	"github.com/dembrane/webhooks/proto/webhooksv1"
 )
+
+// largestDocument is what MongoDB takes.
+const largestDocument = 16 << 20
 
 // attempt is a document of the delivery log. It is written once.
 type attempt struct {
@@ -71,37 +77,83 @@ type RefusedAttempt struct {
 
 // InsertAttempts adds attempts to the delivery log; those that are there already
 // stay as they are. An error means that some may be missing: hand in all again.
+// Only what can never be written is refused.
 func (s *Store) InsertAttempts(ctx context.Context, attempts []*webhooksv1.Attempt) (Recorded, error) {
-	if len(attempts) == 0 {
-		return Recorded{}, nil
+	var recorded Recorded
+	var documents []any
+	var ids []string
+	// All writers take the same order, so that they cannot wait for each other in
+	// a circle.
+	sorted := slices.SortedFunc(slices.Values(attempts), func(a, b *webhooksv1.Attempt) int {
+		return strings.Compare(a.GetId(), b.GetId())
+	})
+	for _, a := range sorted {
+		encoded, err := bson.Marshal(document(a))
+		if err == nil && len(encoded) > largestDocument {
+			err = fmt.Errorf("%d bytes are more than a document can have", len(encoded))
+		}
+		if err != nil {
+			recorded.Refused = append(recorded.Refused, RefusedAttempt{ID: a.GetId(), Reason: err.Error()})
+			continue
+		}
+		documents, ids = append(documents, bson.Raw(encoded)), append(ids, a.GetId())
 	}
-	documents := make([]any, len(attempts))
-	for i, a := range attempts {
-		documents[i] = document(a)
+	if len(documents) == 0 {
+		return recorded, nil
 	}
 	ctx, cancel := context.WithTimeoutCause(ctx, 4*callTimeout, errors.New("mongodb took too long"))
 	defer cancel()
+	if err := s.insertAttempts(ctx, documents, ids, &recorded); err != nil {
+		return Recorded{}, err
+	}
+	return recorded, nil
+}
+
+// insertAttempts inserts encoded attempts and adds to what was recorded.
+func (s *Store) insertAttempts(ctx context.Context, documents []any, ids []string, recorded *Recorded) error {
 	_, err := s.attempts.InsertMany(ctx, documents, options.InsertMany().SetOrdered(false))
 	if err == nil {
-		return Recorded{Inserted: len(attempts)}, nil
+		recorded.Inserted += len(documents)
+		return nil
+	}
+	if finalError(err) {
+		return s.findFinal(ctx, documents, ids, recorded, err)
 	}
 	var bulk mongo.BulkWriteException
 	if !errors.As(err, &bulk) || bulk.WriteConcernError != nil || len(bulk.WriteErrors) == 0 {
-		return Recorded{}, unavailable("insert attempts", err)
+		return unavailable("insert attempts", err)
 	}
-	recorded := Recorded{Inserted: len(attempts) - len(bulk.WriteErrors)}
+	duplicates := 0
+	var refused []RefusedAttempt
 	for _, fault := range bulk.WriteErrors {
-		if mongo.IsDuplicateKeyError(fault.WriteError) {
-			recorded.Duplicates++
-			continue
+		switch {
+		case fault.Index < 0 || fault.Index >= len(ids):
+			return unavailable("insert attempts", err)
+		case mongo.IsDuplicateKeyError(fault.WriteError):
+			duplicates++
+		case final(fault.Code):
+			refused = append(refused, RefusedAttempt{ID: ids[fault.Index], Reason: fault.Message})
+		default:
+			return unavailable("insert attempts", err)
 		}
-		refused := RefusedAttempt{Reason: fault.Message}
-		if 0 <= fault.Index && fault.Index < len(attempts) {
-			refused.ID = attempts[fault.Index].GetId()
-		}
-		recorded.Refused = append(recorded.Refused, refused)
 	}
-	return recorded, nil
+	recorded.Inserted += len(documents) - len(bulk.WriteErrors)
+	recorded.Duplicates += duplicates
+	recorded.Refused = append(recorded.Refused, refused...)
+	return nil
+}
+
+// findFinal looks for the document that makes a server refuse all of them.
+func (s *Store) findFinal(ctx context.Context, documents []any, ids []string, recorded *Recorded, err error) error {
+	if len(documents) == 1 {
+		recorded.Refused = append(recorded.Refused, RefusedAttempt{ID: ids[0], Reason: err.Error()})
+		return nil
+	}
+	half := len(documents) / 2
+	if err := s.insertAttempts(ctx, documents[:half], ids[:half], recorded); err != nil {
+		return err
+	}
+	return s.insertAttempts(ctx, documents[half:], ids[half:], recorded)
 }
 
 // Expire deletes attempts that began before the given time, at most limit of

@@ -22,12 +22,16 @@ func (s *Store) Settle(ctx context.Context, id string, revision int64) error {
 		bson.D{{Key: "$unset", Value: bson.D{{Key: "pending", Value: ""}}}})
 }
 
+// eachTimeout bounds what a server may spend on the reading of every webhook: it
+// counts over all pages.
+const eachTimeout = 10 * time.Minute
+
 // Each calls visit with every webhook, tombstones included, and stops at the
 // first error. It holds one page in memory.
 func (s *Store) Each(ctx context.Context, visit func(Webhook) error) error {
 	first, cancel := bounded(ctx)
 	defer cancel()
-	cursor, err := s.webhooks.Find(first, bson.D{}, options.Find().SetBatchSize(pageSize))
+	cursor, err := s.webhooks.Find(first, bson.D{}, options.Find().SetBatchSize(pageSize).SetMaxTime(eachTimeout))
 	if err != nil {
 		return unavailable("find webhooks", err)
 	}

@@ -1,9 +1,9 @@
 package store
 
 import (
+	"bytes"
 	"context"
 	"errors"
-	"fmt"
 	"math/rand/v2"
 	"slices"
 	"time"
@@ -11,6 +11,8 @@ import (
 	"go.mongodb.org/mongo-driver/bson"
 	"go.mongodb.org/mongo-driver/mongo"
 	"go.mongodb.org/mongo-driver/mongo/options"
+
+	"github.com/dembrane/webhooks/pkg/retry"
 )
 
 // changeAttempts is how often a change is tried against concurrent ones, and
@@ -25,67 +27,6 @@ func newestFirst() bson.D { return bson.D{{Key: "created_at", Value: -1}, {Key: 
 
 // live selects what is not deleted.
 func live(filter bson.D) bson.D { return append(filter, bson.E{Key: "deleted_at", Value: nil}) }
-
-// Create stores a new webhook as revision 1, pending. [ErrLimit] when the
-// project has limit webhooks; however many are made at once, it never has more.
-//
-// A webhook takes one of the project's numbered slots, and the unique index on
-// slots lets two never take the same one: counting first and inserting then
-// would let both in.
-func (s *Store) Create(ctx context.Context, w Webhook, limit int) (Webhook, error) {
-	ctx, cancel := bounded(ctx)
-	defer cancel()
-	w.Revision, w.Pending = 1, true
-	w.UpdatedAt = w.CreatedAt
-	for {
-		free, err := s.freeSlots(ctx, w.ProjectID, limit)
-		if err != nil {
-			return Webhook{}, err
-		}
-		if len(free) == 0 {
-			return Webhook{}, ErrLimit
-		}
-		// Not the first: those who create at the same time would all try it.
-		w.Slot = free[rand.IntN(len(free))] //nolint:gosec // it only has to spread
-		_, err = s.webhooks.InsertOne(ctx, w)
-		if err == nil {
-			return w, nil
-		}
-		if !mongo.IsDuplicateKeyError(err) {
-			return Webhook{}, unavailable("insert webhook", err)
-		}
-	}
-}
-
-func (s *Store) freeSlots(ctx context.Context, projectID string, limit int) ([]string, error) {
-	cursor, err := s.webhooks.Find(ctx, live(bson.D{{Key: "project_id", Value: projectID}}),
-		options.Find().SetProjection(bson.D{{Key: "slot", Value: 1}}))
-	if err != nil {
-		return nil, unavailable("find slots", err)
-	}
-	var taken []struct {
-		Slot string `bson:"slot"`
-	}
-	if err := cursor.All(ctx, &taken); err != nil {
-		return nil, unavailable("read slots", err)
-	}
-	if len(taken) >= limit {
-		return nil, nil
-	}
-	var free []string
-	for number := range limit {
-		slot := fmt.Sprintf("%s/%d", projectID, number)
-		if !slices.ContainsFunc(taken, func(t struct {
-			Slot string `bson:"slot"`
-		},
-		) bool {
-			return t.Slot == slot
-		}) {
-			free = append(free, slot)
-		}
-	}
-	return free, nil
-}
 
 // Get returns a webhook of the project, or [ErrNotFound].
 func (s *Store) Get(ctx context.Context, projectID, id string) (Webhook, error) {
@@ -104,8 +45,26 @@ func (s *Store) Get(ctx context.Context, projectID, id string) (Webhook, error) 
 func (s *Store) Load(ctx context.Context, id string) (Webhook, error) {
 	ctx, cancel := bounded(ctx)
 	defer cancel()
+	return decoded(s.webhooks.FindOne(ctx, bson.D{{Key: "_id", Value: id}}))
+}
+
+// LoadLinearizable is [Store.Load] by a server that makes sure first that it is
+// the primary: one that was replaced and does not know it yet may lack what is
+// there. It takes a round trip between servers more.
+func (s *Store) LoadLinearizable(ctx context.Context, id string) (Webhook, error) {
+	ctx, cancel := bounded(ctx)
+	defer cancel()
+	byID := bson.D{{Key: "_id", Value: id}}
+	w, err := decoded(s.webhooks.FindOneLinearizable(ctx, byID))
+	if refused(err, notAReplicaSet, notImplemented) {
+		return decoded(s.webhooks.FindOne(ctx, byID)) // there is only one server
+	}
+	return w, err
+}
+
+func decoded(found *mongo.SingleResult) (Webhook, error) {
 	var w Webhook
-	err := s.webhooks.FindOne(ctx, bson.D{{Key: "_id", Value: id}}).Decode(&w)
+	err := found.Decode(&w)
 	if errors.Is(err, mongo.ErrNoDocuments) {
 		return Webhook{}, ErrNotFound
 	}
@@ -178,19 +137,15 @@ func (s *Store) Change(ctx context.Context, projectID, id string, edit func(*Web
 // revise is [Store.Change] without the date of the change. Secrets that sign no
 // more are gone before edit sees them.
 func (s *Store) revise(ctx context.Context, projectID, id string, edit func(*Webhook) error) (Webhook, error) {
+	ctx, cancel := bounded(ctx)
+	defer cancel()
 	for try := range changeAttempts {
 		next, stored, err := s.tryRevise(ctx, projectID, id, edit)
 		if err != nil || stored {
 			return next, err
 		}
 		// Another replica was faster. A pause by chance lets both go on.
-		wait := time.NewTimer(time.Duration(rand.Int64N(int64(try+1) * int64(changePause)))) //nolint:gosec // it only has to spread
-		select {
-		case <-ctx.Done():
-			wait.Stop()
-			return Webhook{}, unavailable("change webhook", context.Cause(ctx))
-		case <-wait.C:
-		}
+		retry.Pause(ctx, time.Duration(rand.Int64N(int64(try+1)*int64(changePause)))) //nolint:gosec // it only has to spread
 	}
 	return Webhook{}, ErrConflict
 }
@@ -198,7 +153,11 @@ func (s *Store) revise(ctx context.Context, projectID, id string, edit func(*Web
 // tryRevise reports false when the webhook changed between reading and writing
 // it. Within this process that cannot happen.
 func (s *Store) tryRevise(ctx context.Context, projectID, id string, edit func(*Webhook) error) (Webhook, bool, error) {
-	defer s.lock(id)()
+	unlock, err := s.lock(ctx, id)
+	if err != nil {
+		return Webhook{}, false, err
+	}
+	defer unlock()
 	current, err := s.Get(ctx, projectID, id)
 	if err != nil {
 		return Webhook{}, false, err
@@ -209,8 +168,53 @@ func (s *Store) tryRevise(ctx context.Context, projectID, id string, edit func(*
 	if err := edit(&next); err != nil {
 		return Webhook{}, false, err
 	}
-	stored, err := s.replace(ctx, current.Revision, &next)
+	stored, err := s.replaceSurely(ctx, current.Revision, &next)
 	return next, stored, err
+}
+
+// replaceSurely is [Store.replace], tried again for as long as ctx lasts when it
+// is not known whether it has happened: the revision lets it happen once only.
+func (s *Store) replaceSurely(ctx context.Context, from int64, w *Webhook) (stored bool, err error) {
+	doubted := false
+	err = retry.Until(ctx, doubtPace(), nil, func(ctx context.Context) error {
+		var err error
+		if stored, err = s.replace(ctx, from, w); err != nil {
+			if finalError(err) {
+				return permanent(err)
+			}
+			doubted = true
+			return err
+		}
+		if stored {
+			return nil
+		}
+		// It has changed: by another one, or by this very write, which the driver
+		// also repeats.
+		there, err := s.LoadLinearizable(ctx, w.ID)
+		switch {
+		case err == nil && there.Revision == w.Revision:
+			stored = there.sameAs(w)
+			return nil
+		case err != nil && !errors.Is(err, ErrNotFound):
+			return err
+		case doubted: // and several times since
+			return permanent(inDoubt("update webhook", ErrConflict))
+		default:
+			return nil
+		}
+	})
+	return stored, orUnavailable("update webhook", err)
+}
+
+// sameAs reports whether a webhook that was read is the one that was written.
+func (w *Webhook) sameAs(written *Webhook) bool {
+	read, wrote := w.content(), written.content()
+	was, err := bson.Marshal(read)
+	if err != nil {
+		return false
+	}
+	is, err := bson.Marshal(wrote)
+	return err == nil && bytes.Equal(was, is)
 }
 
 // Delete turns a webhook into a tombstone: its secrets and its URL are gone, its
@@ -242,7 +246,13 @@ func (s *Store) Raise(ctx context.Context, id string, from, above int64) error {
 // not from any more. Health is left alone: it has another writer.
 func (s *Store) replace(ctx context.Context, from int64, w *Webhook) (bool, error) {
 	w.Revision, w.Pending = from+1, true
-	set := bson.D{
+	set := append(w.content(), bson.E{Key: "revision", Value: w.Revision}, bson.E{Key: "pending", Value: true})
+	return s.updateLocked(ctx, w.ID, bson.D{{Key: "revision", Value: from}}, bson.D{{Key: "$set", Value: set}})
+}
+
+// content is what a change of a webhook writes.
+func (w *Webhook) content() bson.D {
+	return bson.D{
 		{Key: "name", Value: w.Name},
 		{Key: "description", Value: w.Description},
 		{Key: "url", Value: w.URL},
@@ -255,10 +265,7 @@ func (s *Store) replace(ctx context.Context, from int64, w *Webhook) (bool, erro
 		{Key: "updated_at", Value: w.UpdatedAt},
 		{Key: "enabled_at", Value: w.EnabledAt},
 		{Key: "deleted_at", Value: w.DeletedAt},
-		{Key: "revision", Value: w.Revision},
-		{Key: "pending", Value: true},
 	}
-	return s.updateLocked(ctx, w.ID, bson.D{{Key: "revision", Value: from}}, bson.D{{Key: "$set", Value: set}})
 }
 
 // now is the time as the database keeps it.

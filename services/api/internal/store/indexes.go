@@ -1,0 +1,178 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"math"
+	"slices"
+	"time"
+
+	"go.mongodb.org/mongo-driver/bson"
+	"go.mongodb.org/mongo-driver/mongo"
+	"go.mongodb.org/mongo-driver/mongo/options"
+	"go.uber.org/zap"
+)
+
+// indexTimeout bounds the wait for one index. It is long, because some servers
+// throw a build away when nobody waits for it.
+const indexTimeout = time.Hour
+
+// What servers say about indexes.
+const (
+	namespaceNotFound     = 26
+	indexNotFound         = 27
+	namespaceExists       = 48
+	cannotCreateIndex     = 67
+	indexOptionsConflict  = 85
+	commandNotSupported   = 115
+	notAReplicaSet        = 123
+	invalidIndexOption    = 197
+	notImplemented        = 238
+	nameSlot              = "slot"
+	namePending           = "pending"
+	nameExpiry            = "expiry"
+	keyProject, keyID     = "project_id", "_id"
+	keyCreated, keyOfHook = "created_at", "webhook_id"
+)
+
+// index is an index that makes something faster.
+type index struct {
+	in   collection
+	name string
+	keys bson.D
+	opts *options.IndexOptions
+}
+
+func ascending(key string) bson.E  { return bson.E{Key: key, Value: 1} }
+func descending(key string) bson.E { return bson.E{Key: key, Value: -1} }
+
+// Prepare creates the collections and the unique index on slots, which is what
+// limits the number of webhooks: until it has succeeded once, [Store.Create]
+// refuses. It may be called any number of times.
+func (s *Store) Prepare(ctx context.Context) error {
+	err := s.createIndex(ctx, index{s.webhooks, nameSlot, bson.D{ascending("slot")}, options.Index().SetUnique(true)})
+	if err != nil {
+		return err
+	}
+	if err := s.createCollections(ctx); err != nil {
+		return err
+	}
+	s.slotsUnique.Store(true)
+	return nil
+}
+
+// createCollections makes what the first write would make: whoever looks at the
+// database from outside finds everything there.
+func (s *Store) createCollections(ctx context.Context) error {
+	ctx, cancel := bounded(ctx)
+	defer cancel()
+	in, err := s.attempts.open()
+	if err == nil {
+		err = in.Database().CreateCollection(ctx, in.Name())
+	}
+	if refused(err, namespaceExists) {
+		return nil
+	}
+	return unavailable("create collection "+collectionAttempts, err)
+}
+
+// BuildIndexes creates the indexes that only make something faster, and may take
+// as long as that takes. It may be called any number of times; with an error some
+// are still missing.
+func (s *Store) BuildIndexes(ctx context.Context, attemptsMaxAge time.Duration) error {
+	var faults []error
+	for _, wanted := range []index{
+		{s.webhooks, "project_newest", bson.D{ascending(keyProject), descending(keyCreated), descending(keyID)}, options.Index()},
+		{s.webhooks, "newest", bson.D{descending(keyCreated), descending(keyID)}, options.Index()},
+		{s.attempts, "webhook", bson.D{ascending(keyOfHook), descending(keyID)}, options.Index()},
+		{s.attempts, "webhook_outcome", bson.D{ascending(keyOfHook), ascending("outcome"), descending(keyID)}, options.Index()},
+	} {
+		faults = append(faults, s.createIndex(ctx, wanted))
+	}
+	faults = append(faults, s.buildPending(ctx), s.buildExpiry(ctx, attemptsMaxAge))
+	if err := errors.Join(faults...); err != nil {
+		return err
+	}
+	// What earlier versions had and the ones above can do as well.
+	return s.dropIndex(ctx, "project")
+}
+
+func (s *Store) createIndex(ctx context.Context, wanted index) error {
+	ctx, cancel := context.WithTimeoutCause(ctx, indexTimeout, errors.New("the index took too long"))
+	defer cancel()
+	in, err := wanted.in.open()
+	if err == nil {
+		// One by one: FerretDB drops the connection when some of several exist.
+		model := mongo.IndexModel{Keys: wanted.keys, Options: wanted.opts.SetName(wanted.name)}
+		_, err = in.Indexes().CreateOne(ctx, model)
+	}
+	return unavailable("create index "+wanted.name, err)
+}
+
+func (s *Store) dropIndex(ctx context.Context, name string) error {
+	ctx, cancel := bounded(ctx)
+	defer cancel()
+	in, err := s.webhooks.open()
+	if err == nil {
+		_, err = in.Indexes().DropOne(ctx, name)
+	}
+	if refused(err, indexNotFound, namespaceNotFound) {
+		return nil
+	}
+	return unavailable("drop index "+name, err)
+}
+
+// buildPending indexes the few webhooks that are pending, where the server can.
+func (s *Store) buildPending(ctx context.Context) error {
+	only := options.Index().SetPartialFilterExpression(bson.D{{Key: "pending", Value: true}})
+	err := s.createIndex(ctx, index{s.webhooks, "pending_only", bson.D{ascending("pending")}, only})
+	switch {
+	case lacking(err):
+		return s.createIndex(ctx, index{s.webhooks, namePending, bson.D{ascending("pending")}, options.Index()})
+	case err != nil:
+		return err
+	default:
+		return s.dropIndex(ctx, namePending)
+	}
+}
+
+// buildExpiry lets the server expire attempts where it can. [Store.Expire] does it
+// in any case, so a server that has no such thing only is a line in the log.
+func (s *Store) buildExpiry(ctx context.Context, maxAge time.Duration) error {
+	seconds := int32(min(maxAge/time.Second, math.MaxInt32)) //nolint:gosec // it is bounded
+	err := s.createIndex(ctx, index{
+		s.attempts, nameExpiry, bson.D{ascending("started_at")}, options.Index().SetExpireAfterSeconds(seconds),
+	})
+	if refused(err, indexOptionsConflict) {
+		err = s.changeExpiry(ctx, seconds)
+	}
+	if lacking(err) {
+		s.log.Info("the database does not expire attempts by itself: the api deletes them", zap.Error(err))
+		return nil
+	}
+	return err
+}
+
+func (s *Store) changeExpiry(ctx context.Context, seconds int32) error {
+	ctx, cancel := bounded(ctx)
+	defer cancel()
+	in, err := s.attempts.open()
+	if err == nil {
+		err = in.Database().RunCommand(ctx, bson.D{
+			{Key: "collMod", Value: in.Name()},
+			{Key: "index", Value: bson.D{{Key: "name", Value: nameExpiry}, {Key: "expireAfterSeconds", Value: seconds}}},
+		}).Err()
+	}
+	return unavailable("change index "+nameExpiry, err)
+}
+
+// lacking reports whether a server has no indexes of that kind.
+func lacking(err error) bool {
+	return refused(err, cannotCreateIndex, commandNotSupported, invalidIndexOption, notImplemented)
+}
+
+// refused reports whether the server answered with one of these codes.
+func refused(err error, codes ...int) bool {
+	var server mongo.ServerError
+	return errors.As(err, &server) && slices.ContainsFunc(codes, server.HasErrorCode)
+}
