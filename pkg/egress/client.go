@@ -8,16 +8,17 @@
 // response is read, how large its headers are, and which addresses their names may
 // lead to (see [Policy]).
 //
-// A request is sent again within the same attempt only when the protocol says
-// that the receiver has not seen it: nothing had been written to a kept-alive
-// connection that turned out to be closed, or an HTTP/2 peer refused the stream
-// or was going away. That happens at most once, at once.
+// A final status line decides, whatever is wrong with the rest of the response.
 //
-// net/http writes and reads the messages. For HTTP/2 it keeps the connections as
-// well. Those for HTTP/1 are kept here, because an attempt has to know what
-// net/http's transport does not tell (whether anything was written, which status
-// line has arrived), and because an exchange that stays in one goroutine costs
-// two thirds of one that goes through the transport's three.
+// The request is sent once more within the same attempt, over another connection,
+// when the receiver certainly has not processed it (HTTP/2's REFUSED_STREAM and
+// GOAWAY, HTTP_1_1_REQUIRED), or when a connection that had been kept from an earlier
+// attempt ends before any byte of a response: many servers close such connections
+// without a word, and deliveries may be repeated because they carry an id (RFC 9110,
+// 9.2.2). That happens at most once, at once, and the result says so. What
+// receivers teach us in this way is remembered for a while; see [habits].
+//
+// Connections are net/http's for HTTP/2, and those of package http1 for HTTP/1.
 package egress
 
 import (
@@ -29,6 +30,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/dembrane/webhooks/pkg/egress/http1"
 	"github.com/dembrane/webhooks/proto/webhooksv1"
 )
 
@@ -52,13 +54,15 @@ type Options struct {
 	// IdleTimeout is how long an unused connection is kept. Default 30 s, which
 	// is shorter than most receivers keep theirs.
 	IdleTimeout time.Duration
-	// MaxIdleConns bounds the unused connections that are kept, over all hosts.
-	// Default 2048. Each costs a file descriptor, and with TLS about 8 KiB.
+	// MaxIdleConns bounds the unused connections that are kept, over all hosts, of
+	// HTTP/1 and of HTTP/2 each. Default 2048. Each costs a file descriptor, with
+	// TLS about 8 KiB, and with HTTP/2 two goroutines and about 30 KiB.
 	MaxIdleConns int
-	// MaxIdleConnsPerHost bounds them for one host. Default 512.
+	// MaxIdleConnsPerHost bounds those of HTTP/1 for one host. Default 512.
 	MaxIdleConnsPerHost int
 	// Resolver looks names up; nil is Go's own resolver with the system's
-	// settings, never the C library's.
+	// name servers, never the C library's. Names are looked up as they are
+	// written, never under a search domain.
 	Resolver *net.Resolver
 	// RootCAs are trusted instead of the system's; for tests.
 	RootCAs *x509.CertPool
@@ -66,13 +70,12 @@ type Options struct {
 
 // Client makes attempts. It may be used from any number of goroutines.
 type Client struct {
-	dialer     *dialer
-	timeout    time.Duration
-	idle       *pool
-	exchanges  sync.Pool // of *http1Exchange
-	http2      *http.Transport
-	http2Hosts http2Hosts
-	responses  sync.Pool // of *[MaxBody + 1]byte
+	dialer    *dialer
+	timeout   time.Duration
+	http1     http.RoundTripper
+	http2     http2Pool
+	habits    habits
+	responses sync.Pool // of *[MaxBody + 1]byte
 }
 
 // Call is one request.
@@ -93,8 +96,7 @@ type Result struct {
 	// StatusCode is the final response's. It is set as soon as the status line has
 	// arrived, whatever becomes of the rest.
 	StatusCode int
-	// Header is the response's, at most [MaxHeader]; nil when it could not be
-	// read to its end.
+	// Header is the response's, at most [MaxHeader]; what could be read of it.
 	Header http.Header
 	// Body is the beginning of the response's body, as received.
 	Body []byte
@@ -105,9 +107,32 @@ type Result struct {
 	Reason webhooksv1.Reason
 	// Detail explains Reason to a host in one sentence.
 	Detail string
+	// Ours says that we lacked something (file descriptors, ports, memory, trusted
+	// roots) so that nothing was sent: the attempt does not count and says nothing
+	// about the receiver. Reason is internal.
+	Ours bool
 	// Canceled says that the caller's context ended before there was an outcome:
 	// the attempt does not count. The receiver may have seen it all the same.
 	Canceled bool
+	// Resent says that the request was sent a second time; see the package comment.
+	Resent bool
+	// Notes are sentences for the record about what was odd and made no difference
+	// to the outcome.
+	Notes []string
+	// Timing says where the time went.
+	Timing Timing
+}
+
+// Timing says how long the phases of an attempt took. One that did not take place,
+// as on a connection that was kept, is zero. With a request that was sent twice
+// they are those of both.
+type Timing struct {
+	// DNS, Connect and TLS are spent on a new connection.
+	DNS, Connect, TLS time.Duration
+	// Wait is spent on sending the request and waiting for the response's headers.
+	Wait time.Duration
+	// Ended is the phase in which an attempt without a status ended.
+	Ended Phase
 }
 
 // New returns a client that keeps connections until [Client.Close].
@@ -115,11 +140,15 @@ func New(options Options) *Client {
 	o := options.withDefaults()
 	d := newDialer(o)
 	return &Client{
-		dialer:    d,
-		idle:      newPool(o),
-		http2:     newHTTP2(o, d),
+		dialer: d,
+		// Put &http.Transport{DisableCompression: true, …} here to do without package http1.
+		http1: &http1.Transport{
+			DialContext: d.dial, DialTLSContext: d.dialHTTP1,
+			MaxIdleConns: o.MaxIdleConns, MaxIdleConnsPerHost: o.MaxIdleConnsPerHost,
+			IdleConnTimeout: o.IdleTimeout, MaxResponseHeaderBytes: MaxHeader,
+		},
+		http2:     http2Pool{transport: newHTTP2(o), limit: o.MaxIdleConns},
 		timeout:   o.AttemptTimeout,
-		exchanges: sync.Pool{New: func() any { return newHTTP1Exchange() }},
 		responses: sync.Pool{New: func() any { return new([MaxBody + 1]byte) }},
 	}
 }
@@ -132,28 +161,32 @@ func (c *Client) Post(ctx context.Context, call Call) Result {
 		return failure(webhooksv1.Reason_REASON_REGISTRATION, "The webhook's URL cannot be used: "+why+".")
 	}
 	if unfit(call.Header) {
-		return failure(explain(errUnfit, false))
+		return failure(webhooksv1.Reason_REASON_INTERNAL, internalDetail)
 	}
-	deadline := time.Now().Add(c.timeout)
-	for replay := false; ; replay = true {
-		result, failed := c.exchange(ctx, deadline, call)
-		if failed == nil {
-			return result
+	within, cancel := context.WithTimeout(ctx, c.timeout)
+	defer cancel()
+	a := &attempt{Context: within, call: call, host: hostOf(call.URL), habit: c.habits.of(hostOf(call.URL))}
+	result, failed := c.exchange(a)
+	if failed != nil && !late(within) && c.again(a, failed) {
+		a.resent = true
+		if result, failed = c.exchange(a); failed != nil {
+			c.learn(a, failed)
 		}
-		inTime := ctx.Err() == nil && time.Now().Before(deadline)
-		if failed.unseen && inTime && !replay {
-			continue
-		}
-		return c.failed(ctx, deadline, failed)
 	}
+	if failed != nil {
+		result = c.failed(ctx, a, failed)
+	}
+	return a.describe(result)
 }
 
 // Close ends the dials that are in progress and closes the connections that are
 // not in use; the others close when their attempt has ended.
 func (c *Client) Close() {
 	c.dialer.stop()
-	c.idle.close()
-	c.http2.CloseIdleConnections()
+	if idle, ok := c.http1.(interface{ CloseIdleConnections() }); ok {
+		idle.CloseIdleConnections()
+	}
+	c.http2.close()
 }
 
 func (o Options) withDefaults() Options {

@@ -2,112 +2,100 @@ package egress
 
 import (
 	"context"
-	"crypto/tls"
 	"errors"
-	"net"
-	"net/http"
 	"net/url"
 	"strconv"
-	"strings"
-	"time"
-	"unicode"
 
 	"golang.org/x/net/http/httpguts"
-	"golang.org/x/net/idna"
 
+	"github.com/dembrane/webhooks/pkg/egress/http1"
 	"github.com/dembrane/webhooks/proto/webhooksv1"
 )
 
-// broken is an exchange that ended without a whole response.
-type broken struct {
-	err error
-	// connected says that there was a connection.
-	connected bool
-	// status is the final status that has arrived without the headers that should
-	// have followed it, or 0.
-	status int
-	// unseen says that the receiver certainly has not seen the request.
-	unseen bool
-}
-
 // exchange sends the request once, on a connection that is kept, or a new one.
-func (c *Client) exchange(ctx context.Context, deadline time.Time, call Call) (Result, *broken) {
-	h := hostOf(call.URL)
-	if c.http2Hosts.has(h) {
-		result, failed := c.overHTTP2(ctx, deadline, nil, call)
-		if failed == nil || !errors.Is(failed.err, errNotHTTP2) {
-			return result, failed
+func (c *Client) exchange(a *attempt) (Result, error) {
+	a.enter(PhaseWait)
+	if a.habit.http2 && !a.alone() {
+		result, err := c.overHTTP2(a, nil)
+		if !errors.Is(err, errNotHTTP2) {
+			return result, err
 		}
-		c.http2Hosts.remove(h)
+		a.habit = c.habits.learn(a.host, speaksHTTP1)
 	}
-	if conn := c.idle.take(h, deadline); conn != nil {
-		return c.overHTTP1(ctx, conn, call)
+	response, err := c.http1.RoundTrip(a.request())
+	if offer, ok := errors.AsType[*http2Offer](err); ok {
+		a.habit = c.habits.learn(a.host, speaksHTTP2)
+		return c.overHTTP2(a, offer.conn)
 	}
-	conn, secured, err := c.connect(ctx, deadline, h, call.URL)
-	switch {
-	case err != nil:
-		return Result{}, &broken{err: err}
-	case secured != nil:
-		c.http2Hosts.add(h)
-		return c.overHTTP2(ctx, deadline, secured, call)
-	default:
-		return c.overHTTP1(ctx, conn, call)
-	}
-}
-
-// connect makes a new connection: one for HTTP/1, or one over which the receiver
-// wants to speak HTTP/2.
-func (c *Client) connect(ctx context.Context, deadline time.Time, h host, u *url.URL) (*http1Conn, *tls.Conn, error) {
-	ctx, cancel := context.WithDeadline(ctx, deadline)
-	defer cancel()
-	address := addressOf(u)
-	if h.scheme == "http" {
-		conn, err := c.dialer.connect(ctx, "tcp", address)
-		if err != nil {
-			return nil, nil, err
-		}
-		return prepared(newHTTP1Conn(h, conn, conn), deadline)
-	}
-	secured, socket, err := c.dialer.dialTLS(ctx, "tcp", address)
 	if err != nil {
-		return nil, nil, err
+		return Result{}, err
 	}
-	if speaksHTTP2(secured) {
-		return nil, secured, nil
-	}
-	return prepared(newHTTP1Conn(h, secured, socket), deadline)
+	defer func() { _ = response.Body.Close() }()
+	return c.read(a, response), nil
 }
 
-func prepared(conn *http1Conn, deadline time.Time) (*http1Conn, *tls.Conn, error) {
-	if err := conn.SetDeadline(deadline); err != nil {
-		_ = conn.Close()
-		return nil, nil, &dialError{stage: stageConnect, err: err}
+// again reports whether a request that was not answered is sent once more: when the receiver has not processed it,
+// and when a connection that was kept has ended without a byte of a response, or with bytes that belong to no request.
+func (c *Client) again(a *attempt, err error) bool {
+	c.learn(a, err)
+	failed1, _ := errors.AsType[*http1.Error](err)
+	failed2, _ := errors.AsType[*http2Error](err)
+	switch {
+	case failed1 != nil && failed1.Kept && failed1.Broken && (!failed1.Answered || errors.Is(failed1, http1.ErrMalformed)),
+		failed2 != nil && failed2.kept && !failed2.answered && disconnected(failed2.err):
+		c.habits.learn(a.host, endsKeptConnections)
+		a.single = true
+		a.note("A connection that had been kept was of no use any more, so the request was sent once more over a new one.")
+	case failed2 != nil && a.habit.onlyHTTP1():
+		a.note("The receiver asked for HTTP/1.1, so the request was sent once more over that.")
+	case failed2 != nil && failed2.unprocessed():
+		a.note("The receiver refused the request before it processed it, so it was sent once more.")
+	default:
+		return false
 	}
-	return conn, nil, nil
+	return true
 }
 
-// failed is the result of an attempt whose exchange broke.
-func (c *Client) failed(ctx context.Context, deadline time.Time, b *broken) Result {
-	canceled := ctx.Err() != nil
-	reason, detail := c.explain(deadline, b)
-	cutOff := canceled ||
-		reason == webhooksv1.Reason_REASON_TIMEOUT ||
-		reason == webhooksv1.Reason_REASON_CONNECTION_CLOSED
-	// The status line decides, and it may have come before the end did.
-	if cutOff && b.status != 0 {
-		return Result{StatusCode: b.status, Truncated: true}
+// learn remembers what an exchange without a response says about the protocols that the receiver speaks.
+func (c *Client) learn(a *attempt, err error) {
+	if failed, ok := errors.AsType[*dialError](err); ok && a.habit.onlyHTTP1() && failed.tls {
+		a.habit = c.habits.learn(a.host, speaksAnything)
 	}
-	if canceled {
+	failed, ok := errors.AsType[*http2Error](err)
+	if !ok {
+		return
+	}
+	switch code, isReset := failed.reset(); {
+	case isReset && code == codeHTTP1Required:
+		a.habit = c.habits.learn(a.host, asksForHTTP1)
+	case !failed.kept && !isReset && (failed.confused() || (a.resent && failed.unprocessed())):
+		// The next attempt may fare better. It may also be what a GOAWAY with HTTP_1_1_REQUIRED looks like.
+		c.habits.learn(a.host, asksForHTTP1)
+	}
+}
+
+func (a *attempt) note(sentence string) { a.notes = append(a.notes, sentence) }
+
+// failed is the result of an attempt that was not answered.
+func (c *Client) failed(ctx context.Context, a *attempt, err error) Result {
+	if late(ctx) {
 		return Result{Canceled: true}
 	}
-	return failure(reason, detail)
-}
-
-func (c *Client) explain(deadline time.Time, b *broken) (webhooksv1.Reason, string) {
-	if !time.Now().Before(deadline) {
-		return webhooksv1.Reason_REASON_TIMEOUT, "The receiver did not answer within " + c.timeout.String() + "."
+	if errors.Is(err, ErrForbidden) {
+		// It reads the same whatever is behind the address, and takes no longer.
+		a.forget()
+		return failure(webhooksv1.Reason_REASON_ADDRESS_FORBIDDEN, "The URL leads to an address to which webhooks are not sent.")
 	}
-	return explain(b.err, b.connected)
+	phase := a.current()
+	if unfinished, ok := errors.AsType[*http1.Error](err); ok && !unfinished.Sent {
+		phase = PhaseSend
+	}
+	result := explain(err)
+	if late(a) {
+		result = failure(webhooksv1.Reason_REASON_TIMEOUT, timeoutDetail(phase, c.timeout))
+	}
+	result.Timing.Ended = phase
+	return result
 }
 
 // unusable says, in words that follow "because", what keeps a URL from being
@@ -133,12 +121,9 @@ func unusable(u *url.URL) string {
 	return ""
 }
 
-// errUnfit says that the headers cannot be sent.
-var errUnfit = errors.New("a header cannot be sent as it is")
-
 // unfit reports whether a header cannot be sent as it is. Sending it would let what
 // is in it pass for headers of its own.
-func unfit(header http.Header) bool {
+func unfit(header map[string][]string) bool {
 	for name, values := range header {
 		if !httpguts.ValidHeaderFieldName(name) {
 			return true
@@ -150,23 +135,4 @@ func unfit(header http.Header) bool {
 		}
 	}
 	return false
-}
-
-// addressOf is what to dial for a URL: its host, in the form that name servers
-// know, and its port.
-func addressOf(u *url.URL) string {
-	name, port := u.Hostname(), u.Port()
-	if strings.ContainsFunc(name, func(r rune) bool { return r > unicode.MaxASCII }) {
-		if encoded, err := idna.Lookup.ToASCII(name); err == nil {
-			name = encoded
-		} // else the look-up fails, which is reported
-	}
-	if port == "" {
-		port = map[string]string{"http": "80", "https": "443"}[u.Scheme]
-	}
-	return net.JoinHostPort(name, port)
-}
-
-func failure(reason webhooksv1.Reason, detail string) Result {
-	return Result{Reason: reason, Detail: detail}
 }

@@ -160,8 +160,8 @@ func TestHTTP2ConnectionIsShared(t *testing.T) {
 	}))
 	client := newClient(t, Options{RootCAs: pool})
 	var dials atomic.Int32
-	dial := client.dialer.dial
-	client.dialer.dial = func(ctx context.Context, network, address string) (net.Conn, error) {
+	dial := client.dialer.connect
+	client.dialer.connect = func(ctx context.Context, network, address string) (net.Conn, error) {
 		dials.Add(1)
 		return dial(ctx, network, address)
 	}
@@ -216,5 +216,5 @@ func TestReceiverThatGivesUpHTTP2(t *testing.T) {
 		return post(t, client, target).StatusCode == http.StatusOK
 	}, long, time.Millisecond)
 	wantStatus(t, http.StatusOK, post(t, client, target))
-	assert.False(t, client.http2Hosts.has(hostOf(parse(t, target))))
+	assert.False(t, client.habits.of(hostOf(parse(t, target))).http2)
 }

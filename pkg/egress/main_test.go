@@ -64,6 +64,16 @@ func post(tb testing.TB, client *Client, target string) Result {
 	})
 }
 
+// befriend lets the client find that a receiver says nothing after its answers, so that from then on connections are
+// used again at once.
+func befriend(tb testing.TB, client *Client, target string) {
+	tb.Helper()
+	for range 4 {
+		wantStatus(tb, http.StatusOK, post(tb, client, target))
+		<-time.After(60 * time.Millisecond)
+	}
+}
+
 func wantReason(tb testing.TB, want webhooksv1.Reason, got Result) {
 	tb.Helper()
 	assert.Equal(tb, want.Label(), got.Reason.Label(), got.Detail)
@@ -78,7 +88,7 @@ func wantStatus(tb testing.TB, want int, got Result) {
 	assert.Equal(tb, want, got.StatusCode, got.Detail)
 	assert.Equal(tb, "none", got.Reason.Label())
 	assert.Empty(tb, got.Detail)
-	assert.False(tb, got.Canceled)
+	assert.False(tb, got.Canceled || got.Ours)
 }
 
 func serve(tb testing.TB, handler http.HandlerFunc) *httptest.Server {

@@ -7,41 +7,48 @@ import (
 	"slices"
 	"strconv"
 
+	"github.com/dembrane/webhooks/pkg/egress/http1"
 	"github.com/dembrane/webhooks/proto/webhooksv1"
 )
 
-// read takes what is wanted of a response, and reports whether that was all of it.
-func (c *Client) read(response *http.Response) (result Result, whole bool) {
+// read takes what is wanted of a response.
+func (c *Client) read(a *attempt, response *http.Response) Result {
+	a.enter(PhaseNone)
 	if response.StatusCode < http.StatusOK {
 		return failure(webhooksv1.Reason_REASON_PROTOCOL,
-			"The receiver answered "+strconv.Itoa(response.StatusCode)+", which does not answer a POST."), false
+			"The receiver answered "+strconv.Itoa(response.StatusCode)+", which does not answer a POST.")
 	}
-	result = Result{StatusCode: response.StatusCode, Header: response.Header}
+	result := Result{StatusCode: response.StatusCode, Header: response.Header}
 	if response.Body == http.NoBody {
-		return result, true
+		return result
 	}
 	buffer, ok := c.responses.Get().(*[MaxBody + 1]byte)
 	if !ok {
 		buffer = new([MaxBody + 1]byte)
 	}
 	defer c.responses.Put(buffer)
-	n, whole := fill(buffer[:], response.Body)
-	result.Truncated = !whole || n > MaxBody
+	n, err := fill(buffer[:], response.Body)
+	if errors.Is(err, http1.ErrMalformed) {
+		a.note("The headers of the response are not valid HTTP or are too large; its status counts.")
+	}
+	result.Truncated = err != nil || n > MaxBody
 	result.Body = slices.Clone(buffer[:min(n, MaxBody)])
-	return result, whole
+	return result
 }
 
-// fill reads until the buffer is full or the body ends, and reports whether it
-// ended as it should. The buffer has room for a byte more than is wanted: that byte
-// tells a body that just fits from a longer one, and having seen the end lets the
-// connection be used again.
-func fill(buffer []byte, body io.Reader) (n int, whole bool) {
+// fill reads until the buffer is full or the body ends, which is an error unless it ended as it should. The buffer has
+// room for a byte more than is wanted: that byte tells a body that just fits from a longer one, and having seen the
+// end lets the connection be used again.
+func fill(buffer []byte, body io.Reader) (n int, err error) {
 	for n < len(buffer) {
 		m, err := body.Read(buffer[n:])
 		n += m
+		if errors.Is(err, io.EOF) {
+			return n, nil
+		}
 		if err != nil {
-			return n, errors.Is(err, io.EOF)
+			return n, err
 		}
 	}
-	return n, false
+	return n, nil
 }

@@ -1,6 +1,6 @@
 //go:build unix
 
-package egress
+package http1
 
 import (
 	"errors"
@@ -8,7 +8,7 @@ import (
 )
 
 // quiet reports whether nothing waits to be read from the socket, not even its end.
-func (c *http1Conn) quiet() bool {
+func (c *conn) quiet() bool {
 	if c.raw == nil {
 		return true
 	}

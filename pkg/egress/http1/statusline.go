@@ -1,13 +1,15 @@
-package egress
+package http1
 
 // statusLine finds the final status line in the bytes of one response, past any
 // 1xx responses before it. Its zero value is ready.
 type statusLine struct {
 	status int // of the final response, once its whole line has arrived
+	end    int // how many bytes there were up to the end of that line
 
 	state lineState
+	fed   int      // bytes so far
 	begun int      // bytes of the current line, without CR
-	start [12]byte // the beginning of the current line: "HTTP/1.1 200"
+	start [13]byte // the beginning of the current line: "HTTP/1.1 200 "
 }
 
 type lineState int
@@ -23,6 +25,7 @@ func (l *statusLine) feed(data []byte) {
 		if l.state == settled {
 			return
 		}
+		l.fed++
 		switch b {
 		case '\r':
 		case '\n':
@@ -48,7 +51,7 @@ func (l *statusLine) endLine() {
 	code := l.code(length)
 	switch {
 	case code >= 200:
-		l.status = code
+		l.status, l.end = code, l.fed
 		l.state = settled
 	case code >= 100 && code != 101:
 		l.state = inInformationalHeaders
@@ -66,11 +69,12 @@ func (l *statusLine) plausible() bool {
 
 // code reads the three digits of "HTTP/1.x NNN", or returns 0.
 func (l *statusLine) code(length int) int {
-	if length < len(l.start) || string(l.start[:7]) != "HTTP/1." || l.start[8] != ' ' {
+	const digits = 12
+	if length < digits || string(l.start[:7]) != "HTTP/1." || l.start[8] != ' ' || (length > digits && l.start[digits] != ' ') {
 		return 0
 	}
 	code := 0
-	for _, digit := range l.start[9:] {
+	for _, digit := range l.start[9:digits] {
 		if digit < '0' || digit > '9' {
 			return 0
 		}
