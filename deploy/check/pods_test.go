@@ -73,6 +73,17 @@ func TestPodsAreHardened(t *testing.T) {
 	}
 }
 
+// A name that a receiver does not have would be tried under the cluster's search
+// domains, where somebody else may answer for it.
+func TestDispatcherLooksNamesUpAsTheyAreWritten(t *testing.T) {
+	for _, o := range overlays(t) {
+		w, ok := o.pods["webhooks-dispatcher"]
+		require.True(t, ok, o.name)
+		require.NotNil(t, w.template.Spec.DNSConfig, o.name)
+		assert.Contains(t, w.template.Spec.DNSConfig.Options, corev1.PodDNSConfigOption{Name: "ndots", Value: new("1")}, o.name)
+	}
+}
+
 // Every name that an object uses for another one leads somewhere.
 func TestReferencesLeadSomewhere(t *testing.T) {
 	for _, o := range overlays(t) {

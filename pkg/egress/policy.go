@@ -22,10 +22,16 @@ var ErrForbidden = errors.New("address is not allowed")
 // allow-list opens ::ffff:127.0.0.1 too, ::ffff:127.0.0.0/104 means the same as
 // 127.0.0.0/8, and no IPv6 prefix, not even ::/0, opens an IPv4 address.
 //
+// An address of NAT64's well-known prefix (64:ff9b::/96) is judged by the public
+// IPv4 address in it: networks with IPv6 only reach the internet that way. Whoever
+// opens a private IPv4 range has not thereby opened the private addresses behind a
+// translator; that takes the IPv6 prefix as well.
+//
 // Addresses with a zone are forbidden, and no prefix opens them.
 type Policy struct {
-	guard *ssrf.Guardian
-	plain *ssrf.Guardian
+	guard  *ssrf.Guardian
+	plain  *ssrf.Guardian // without the IPv6 prefixes
+	public *ssrf.Guardian // without any
 }
 
 // NewPolicy returns the policy that allows public unicast addresses and, on top of
@@ -43,8 +49,9 @@ func NewPolicy(allow []netip.Prefix) *Policy {
 		}
 	}
 	return &Policy{
-		guard: newGuardian(v4, v6),
-		plain: newGuardian(v4, nil),
+		guard:  newGuardian(v4, v6),
+		plain:  newGuardian(v4, nil),
+		public: newGuardian(nil, nil),
 	}
 }
 
@@ -64,15 +71,18 @@ func newGuardian(v4, v6 []netip.Prefix) *ssrf.Guardian {
 // Check returns [ErrForbidden] unless the address may be connected to.
 func (p *Policy) Check(addr netip.Addr) error {
 	addr = addr.Unmap()
-	if !addr.IsValid() || addr.Zone() != "" || p.guard.SafeAddr(addr) != nil {
+	if !addr.IsValid() || addr.Zone() != "" {
 		return ErrForbidden
 	}
-	// Whoever opens NAT64 to reach the public IPv4 internet has not thereby
-	// opened the private addresses behind the translator.
-	if inner, ok := translated(addr); ok && p.plain.SafeAddr(inner) != nil {
+	inner, isTranslated := translated(addr)
+	switch {
+	case isTranslated && p.public.SafeAddr(inner) == nil:
+		return nil
+	case p.guard.SafeAddr(addr) != nil, isTranslated && p.plain.SafeAddr(inner) != nil:
 		return ErrForbidden
+	default:
+		return nil
 	}
-	return nil
 }
 
 // control is [net.Dialer.Control]: it sees the very address that is about to be

@@ -45,7 +45,10 @@ func TestCase05_SpecialPurposeAddresses(t *testing.T) {
 			"::ffff:0.0.0.0", "::ffff:10.0.0.1", "::ffff:127.0.0.1", "::ffff:169.254.169.254", "::ffff:192.168.1.1", "::ffff:255.255.255.255",
 		}, []string{"::ffff:8.8.8.8", "::ffff:9.255.255.255"}},
 		{"IPv4-translated", []string{"::ffff:0:10.0.0.1", "::ffff:0:8.8.8.8"}, nil},
-		{"NAT64", []string{"64:ff9b::", "64:ff9b::a00:1", "64:ff9b::808:808", "64:ff9b::ffff:ffff", "64:ff9b::1:0:0"}, nil},
+		{"NAT64", []string{
+			"64:ff9b::", "64:ff9b::a00:1", "64:ff9b::7f00:1", "64:ff9b::a9fe:a9fe", "64:ff9b::c0a8:1", "64:ff9b::a83f:8110", "64:ff9b::ffff:ffff", "64:ff9b::1:0:0",
+			"64:ff9b::1:808:808", "64:ff9b:0:0:1::808:808",
+		}, []string{"64:ff9b::808:808", "64:ff9b::101:101", "64:ff9b::9ff:ffff", "64:ff9b::b00:0"}},
 		{"NAT64 for local use", []string{"64:ff9b:1::", "64:ff9b:1::a00:1", "64:ff9b:1:ffff:ffff:ffff:ffff:ffff", "64:ff9b:2::"}, nil},
 		{"discard", []string{"100::", "100::1", "100:0:0:1::1"}, nil},
 		{"before global unicast", []string{"1fff:ffff:ffff:ffff:ffff:ffff:ffff:ffff"}, []string{"2000::"}},
@@ -122,6 +125,12 @@ func TestPolicyOpensWhatIsListed(t *testing.T) {
 			[]string{"10.0.0.1", "172.16.0.1"},
 		},
 		{
+			"a private range, not behind a translator",
+			[]string{"10.0.0.0/8", "127.0.0.0/8"},
+			[]string{"10.0.0.1", "64:ff9b::808:808"},
+			[]string{"64:ff9b::a00:1", "64:ff9b::7f00:1"},
+		},
+		{
 			"NAT64 to the public only",
 			[]string{"64:ff9b::/96"},
 			[]string{"64:ff9b::808:808"},
@@ -186,7 +195,7 @@ func TestPolicyAllowsPublicUnicastOnly(t *testing.T) {
 		addr = addr.Unmap()
 		assert.True(t, addr.IsGlobalUnicast(), addr)
 		assert.False(t, addr.IsPrivate() || addr.IsLoopback() || addr.IsMulticast() || addr.IsLinkLocalUnicast(), addr)
-		if addr.Is6() {
+		if addr.Is6() && !netip.MustParsePrefix("64:ff9b::/96").Contains(addr) {
 			assert.True(t, netip.MustParsePrefix("2000::/3").Contains(addr), addr)
 		}
 	})

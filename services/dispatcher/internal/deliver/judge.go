@@ -1,7 +1,8 @@
 package deliver
 
 import (
-	"fmt"
+	"bytes"
+	"encoding/json"
 	"net/http"
 	"net/url"
 	"strconv"
@@ -18,67 +19,85 @@ const (
 	maxRetryAfter = 24 * time.Hour
 )
 
+// sentRequest is what judge needs to know of the request.
+type sentRequest struct {
+	url     *url.URL
+	format  string // of the body; empty is json
+	bytes   int    // of the body
+	attempt uint32
+}
+
 // verdict is what an answer means for the delivery and for its endpoint.
 type verdict struct {
 	outcome webhooksv1.Outcome
 	reason  webhooksv1.Reason
-	// detail is one sentence for the host; empty when delivered.
+	// detail is a sentence or two for the host; empty when delivered and nothing was
+	// odd.
 	detail string
-	// next is when the next attempt is due; with a retry only.
+	// next is when the next attempt of this delivery is due; with a retry only.
 	next time.Time
-	// pauseUntil is when the whole endpoint wants to be called again.
+	// pauseUntil is when the whole endpoint wants to be called again: not only this
+	// delivery waits. Zero when it did not say so.
 	pauseUntil time.Time
+	// blameless says that the endpoint is as good as before: the fault is ours, the
+	// registration's or this one event's.
+	blameless bool
 }
 
 // judge decides what an answer means. It is the only place that does, and it is
-// pure: the same answer, attempt number, time and chance give the same verdict.
+// pure: the same answer, request, time and chance give the same verdict. What is not
+// counted (canceled, or for lack of something of ours) is not judged.
 //
-//	answer                         outcome            reason
-//	2xx                            delivered          –
-//	410                            gone               status
-//	429, 503                       retry/exhausted    throttled   (+ Retry-After)
-//	3xx                            retry/exhausted    redirect    (never followed)
-//	other 4xx, 5xx                 retry/exhausted    status
-//	101, other 1xx, below, above   retry/exhausted    protocol
-//	none                           retry/exhausted    what the client met
+//	answer                            outcome            reason       Retry-After holds for
+//	2xx                               delivered          –            –
+//	  teams, its body says 429        retry/exhausted    throttled    the endpoint
+//	  teams, its body says failed     retry/exhausted    status       the delivery
+//	302, 303 of a Google Apps Script  delivered          –            –
+//	other 3xx (never followed)        retry/exhausted    redirect     the delivery
+//	410                               gone               status       –
+//	429, 503                          retry/exhausted    throttled    the endpoint
+//	other 4xx, 5xx                    retry/exhausted    status       the delivery
+//	101, other 1xx, below, above      retry/exhausted    protocol     the delivery
+//	none                              retry/exhausted    what the client met
 //
 // chance is in [0, 1) and spreads the retries.
-func judge(answer egress.Result, attempt uint32, retries Retries, now time.Time, chance float64) verdict {
-	v := verdict{reason: reasonOf(answer), detail: answer.Detail}
+func judge(answer egress.Result, request sentRequest, retries Retries, now time.Time, chance float64) verdict {
+	v := verdict{detail: answer.Detail}
+	if v.reason = reasonOf(answer, request); v.detail == "" {
+		v.detail = describe(answer, request, v.reason)
+	}
+	v.detail = strings.TrimSpace(v.detail + " " + strings.Join(answer.Notes, " "))
 	switch {
 	case v.reason == webhooksv1.Reason_REASON_UNSPECIFIED:
 		v.outcome = webhooksv1.Outcome_OUTCOME_DELIVERED
-		v.detail = ""
 		return v
-	case v.detail == "":
-		v.detail = describe(answer)
-	}
-	if answer.StatusCode == http.StatusGone {
+	case answer.StatusCode == http.StatusGone:
 		v.outcome = webhooksv1.Outcome_OUTCOME_GONE
 		return v
 	}
-	wait := retries.Wait(attempt, chance)
-	if v.reason == webhooksv1.Reason_REASON_THROTTLED {
-		if asked, ok := retryAfter(answer.Header.Get("Retry-After"), now); ok {
-			v.pauseUntil = now.Add(asked)
-			wait = max(wait, asked)
-		}
+	v.blameless = v.reason == webhooksv1.Reason_REASON_REGISTRATION || v.reason == webhooksv1.Reason_REASON_INTERNAL ||
+		answer.StatusCode == http.StatusRequestEntityTooLarge
+	asked := askedFor(answer, request, now)
+	if asked > 0 && v.reason == webhooksv1.Reason_REASON_THROTTLED {
+		v.pauseUntil = now.Add(asked)
 	}
-	if attempt >= uint32(retries.Attempts) { //nolint:gosec // 1 to 30
+	if request.attempt >= uint32(retries.Attempts) { //nolint:gosec // 1 to 30
 		v.outcome = webhooksv1.Outcome_OUTCOME_EXHAUSTED
 		return v
 	}
 	v.outcome = webhooksv1.Outcome_OUTCOME_RETRY
-	v.next = now.Add(wait)
+	v.next = now.Add(max(retries.Wait(request.attempt, chance), asked))
 	return v
 }
 
-func reasonOf(answer egress.Result) webhooksv1.Reason {
+func reasonOf(answer egress.Result, request sentRequest) webhooksv1.Reason {
 	if answer.Reason != webhooksv1.Reason_REASON_UNSPECIFIED {
 		return answer.Reason
 	}
 	switch status := answer.StatusCode; {
 	case status >= 200 && status <= 299:
+		return confessed(answer, request)
+	case appsScript(answer, request):
 		return webhooksv1.Reason_REASON_UNSPECIFIED
 	case status >= 300 && status <= 399:
 		return webhooksv1.Reason_REASON_REDIRECT
@@ -91,36 +110,47 @@ func reasonOf(answer egress.Result) webhooksv1.Reason {
 	}
 }
 
-// describe says in a host's words what was answered.
-func describe(answer egress.Result) string {
-	status := answer.StatusCode
-	name := strings.TrimSpace(strconv.Itoa(status) + " " + http.StatusText(status))
+// confessed is why a 2xx is none: Teams reports in the body what the chat behind it
+// answered.
+func confessed(answer egress.Result, request sentRequest) webhooksv1.Reason {
 	switch {
-	case status == http.StatusGone:
-		return "The receiver answered 410 Gone: it wants no more deliveries, so the webhook was disabled."
-	case status >= 300 && status <= 399:
-		return "The receiver answered " + name + redirectHint(answer.Header.Get("Location"))
-	case status == http.StatusUnauthorized || status == http.StatusForbidden:
-		return fmt.Sprintf("The receiver answered %s: it refuses the delivery. Check that the URL is complete and the secret is the same on both sides.", name)
-	case status == http.StatusNotFound:
-		return "The receiver answered 404 Not Found: nothing is listening at this URL. Check that it is complete and still in use."
-	case status >= 400 && status <= 599:
-		return fmt.Sprintf("The receiver answered %s.", name)
+	case request.format != formatTeams:
+		return webhooksv1.Reason_REASON_UNSPECIFIED
+	case bytes.Contains(answer.Body, []byte("HTTP error 429")):
+		return webhooksv1.Reason_REASON_THROTTLED
+	case bytes.Contains(answer.Body, []byte("Webhook message delivery failed")):
+		return webhooksv1.Reason_REASON_STATUS
 	default:
-		return fmt.Sprintf("The receiver answered with the status %d, which ends no HTTP request.", status)
+		return webhooksv1.Reason_REASON_UNSPECIFIED
 	}
 }
 
-// redirectHint names where a redirect leads, without its query: that may hold a
-// token, and a log is no place for it.
-func redirectHint(location string) string {
-	const advice = ". Redirects are not followed; register the final URL instead."
-	target, err := url.Parse(location)
-	if location == "" || err != nil || len(location) > 512 {
-		return advice
+// appsScript reports whether a redirect is how a Google Apps Script web app says
+// that it has run: its output would be at that address.
+func appsScript(answer egress.Result, request sentRequest) bool {
+	if request.url == nil || !strings.EqualFold(request.url.Hostname(), "script.google.com") ||
+		(answer.StatusCode != http.StatusFound && answer.StatusCode != http.StatusSeeOther) {
+		return false
 	}
-	target.User, target.RawQuery, target.Fragment = nil, "", ""
-	return " to " + target.String() + advice
+	output, err := url.Parse(answer.Header.Get("Location"))
+	return err == nil && output.Scheme == "https" && strings.EqualFold(output.Host, "script.googleusercontent.com") &&
+		strings.HasPrefix(output.Path, "/macros/echo")
+}
+
+// askedFor is how long the receiver wants to be left alone; zero when it did not say.
+func askedFor(answer egress.Result, request sentRequest, now time.Time) time.Duration {
+	asked, _ := retryAfter(answer.Header.Get("Retry-After"), now)
+	if request.format != formatDiscord || answer.StatusCode != http.StatusTooManyRequests {
+		return asked
+	}
+	var limit struct {
+		Seconds json.Number `json:"retry_after"`
+	}
+	if json.Unmarshal(answer.Body, &limit) != nil {
+		return asked
+	}
+	exact, _ := retryAfter(limit.Seconds.String(), now)
+	return max(asked, exact)
 }
 
 // retryAfter reads a Retry-After header (RFC 9110, 10.2.3): seconds or a date.

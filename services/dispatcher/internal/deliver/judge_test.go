@@ -1,7 +1,9 @@
 package deliver
 
 import (
+	"fmt"
 	"net/http"
+	"net/url"
 	"strconv"
 	"strings"
 	"testing"
@@ -21,7 +23,24 @@ var (
 	noon     = time.Date(2026, time.March, 1, 12, 0, 0, 0, time.UTC)
 )
 
-// wantOf is the table of judge's comment, written a second time.
+// to is the request of the given attempt.
+func to(attempt uint32) sentRequest { return sentRequest{bytes: 100, attempt: attempt} }
+
+func mustParse(text string) *url.URL {
+	u, err := url.Parse(text)
+	if err != nil {
+		panic(err)
+	}
+	return u
+}
+
+// formats are those of the contract, and one that this build does not know.
+func formats() []string {
+	return []string{"", "json", "slack", "teams", "discord", "mattermost", "google_chat", "of tomorrow"}
+}
+
+// wantOf is the table of judge's comment, written a second time. It is the same for
+// every format, because the bodies of the answers are empty.
 func wantOf(status int) (ended webhooksv1.Outcome, reason webhooksv1.Reason) {
 	switch {
 	case status >= 200 && status <= 299:
@@ -39,31 +58,175 @@ func wantOf(status int) (ended webhooksv1.Outcome, reason webhooksv1.Reason) {
 	}
 }
 
-func TestJudgeEveryStatus(t *testing.T) {
+func TestJudgeEveryStatusInEveryFormat(t *testing.T) {
 	statuses := []int{-1, 1, 99, 1000, 99999}
 	for status := 100; status <= 700; status++ {
 		statuses = append(statuses, status)
 	}
 	for _, status := range statuses {
-		for _, attempt := range []uint32{1, 2, 9, 10, 11} {
-			v := judge(egress.Result{StatusCode: status}, attempt, defaults, noon, 0)
+		for _, format := range formats() {
+			for _, attempt := range []uint32{1, 2, 9, 10, 11} {
+				at := fmt.Sprintf("status %d, format %q, attempt %d", status, format, attempt)
+				v := judge(egress.Result{StatusCode: status}, sentRequest{format: format, attempt: attempt}, defaults, noon, 0)
 
-			outcome, reason := wantOf(status)
-			if outcome == webhooksv1.Outcome_OUTCOME_UNSPECIFIED {
-				outcome = webhooksv1.Outcome_OUTCOME_RETRY
-				if attempt >= 10 {
-					outcome = webhooksv1.Outcome_OUTCOME_EXHAUSTED
+				outcome, reason := wantOf(status)
+				if outcome == webhooksv1.Outcome_OUTCOME_UNSPECIFIED {
+					outcome = webhooksv1.Outcome_OUTCOME_RETRY
+					if attempt >= 10 {
+						outcome = webhooksv1.Outcome_OUTCOME_EXHAUSTED
+					}
+				}
+				require.Equal(t, outcome, v.outcome, at)
+				require.Equal(t, reason, v.reason, at)
+				silent := outcome == webhooksv1.Outcome_OUTCOME_DELIVERED && (status != 202 || format != "teams")
+				require.Equal(t, silent, v.detail == "", "%s: %q", at, v.detail)
+				if !silent {
+					require.Regexp(t, `^[A-Z].*\.$`, v.detail, "a sentence")
+				}
+				require.Equal(t, status == 413, v.blameless, at)
+				require.True(t, v.pauseUntil.IsZero(), "nothing was asked for")
+				if outcome == webhooksv1.Outcome_OUTCOME_RETRY {
+					require.Equal(t, noon.Add(defaults.Wait(attempt, 0)), v.next, at)
+				} else {
+					require.True(t, v.next.IsZero(), at)
 				}
 			}
-			require.Equal(t, outcome, v.outcome, "status %d, attempt %d", status, attempt)
-			require.Equal(t, reason, v.reason, "status %d, attempt %d", status, attempt)
-			require.Equal(t, outcome == webhooksv1.Outcome_OUTCOME_DELIVERED, v.detail == "", "status %d has the detail %q", status, v.detail)
-			require.True(t, v.pauseUntil.IsZero(), "nothing was asked for")
-			if outcome == webhooksv1.Outcome_OUTCOME_RETRY {
-				require.Equal(t, noon.Add(defaults.Wait(attempt, 0)), v.next)
-			} else {
-				require.True(t, v.next.IsZero(), "status %d, attempt %d", status, attempt)
-			}
+		}
+	}
+}
+
+func TestNotesAreToldWithEveryOutcome(t *testing.T) {
+	for _, status := range []int{200, 302, 404, 410, 429} {
+		v := judge(egress.Result{StatusCode: status, Notes: []string{"It was sent once more.", "Its headers were odd."}}, to(1), defaults, noon, 0)
+		assert.True(t, strings.HasSuffix(v.detail, "It was sent once more. Its headers were odd."), v.detail)
+	}
+}
+
+func TestWhatIsNotTheEndpointsFault(t *testing.T) {
+	for number := range webhooksv1.Reason_name {
+		reason := webhooksv1.Reason(number)
+		v := judge(egress.Result{Reason: reason, StatusCode: 500, Detail: "It went wrong."}, to(1), defaults, noon, 0)
+		ours := reason == webhooksv1.Reason_REASON_REGISTRATION || reason == webhooksv1.Reason_REASON_INTERNAL
+		assert.Equal(t, ours, v.blameless, reason)
+	}
+}
+
+func TestB12TooLargeSaysHowLarge(t *testing.T) {
+	for bytes, want := range map[int]string{
+		0: "0 bytes", 1023: "1023 bytes", 1024: "1.0 KiB (1024 bytes)", 1536: "1.5 KiB", 8 << 20: "8.0 MiB (8388608 bytes)",
+	} {
+		v := judge(egress.Result{StatusCode: 413}, sentRequest{bytes: bytes, attempt: 1}, defaults, noon, 0)
+		assert.Contains(t, v.detail, "the body of this delivery is "+want)
+		assert.Equal(t, webhooksv1.Outcome_OUTCOME_RETRY, v.outcome)
+		assert.True(t, v.blameless)
+	}
+}
+
+func TestB5GoogleAppsScript(t *testing.T) {
+	const (
+		script = "https://script.google.com/macros/s/AKfyc/exec"
+		output = "https://script.googleusercontent.com/macros/echo?user_content_key=x&lib=y"
+		login  = "https://accounts.google.com/ServiceLogin?continue=x"
+	)
+	tests := []struct {
+		url      string
+		status   int
+		location string
+		ok       bool
+	}{
+		{script, 302, output, true},
+		{script, 303, output, true},
+		{"https://SCRIPT.google.com/macros/s/AKfyc/exec", 302, output, true},
+		{"https://script.google.com:443/a/macros/example.org/s/AKfyc/exec", 302, output, true},
+		{script, 301, output, false},
+		{script, 307, output, false},
+		{script, 308, output, false},
+		{script, 302, "", false},
+		{script, 302, "/macros/echo", false},
+		{script, 302, login, false},
+		{script, 302, "http://script.googleusercontent.com/macros/echo", false},
+		{script, 302, "https://script.googleusercontent.com/elsewhere", false},
+		{script, 302, "https://script.googleusercontent.com.evil.example/macros/echo", false},
+		{script, 302, "https://evil.example/macros/echo", false},
+		{"https://evil.example/hook", 302, output, false},
+		{"https://script.google.com.evil.example/hook", 302, output, false},
+	}
+	for _, test := range tests {
+		answer := egress.Result{StatusCode: test.status, Header: http.Header{"Location": {test.location}}}
+		v := judge(answer, sentRequest{url: mustParse(test.url), attempt: 1}, defaults, noon, 0)
+		if test.ok {
+			assert.Equal(t, verdict{outcome: webhooksv1.Outcome_OUTCOME_DELIVERED}, v, test)
+			continue
+		}
+		assert.Equal(t, webhooksv1.Outcome_OUTCOME_RETRY, v.outcome, test)
+		assert.Equal(t, webhooksv1.Reason_REASON_REDIRECT, v.reason, test)
+		if test.location == login {
+			assert.Contains(t, v.detail, "Deploy it as a web app to which anyone has access.")
+			assert.NotContains(t, v.detail, "register the final URL")
+		}
+	}
+}
+
+func TestChatsThatAnswerInTheirOwnWay(t *testing.T) {
+	tests := map[string]struct {
+		format string
+		answer egress.Result
+		reason webhooksv1.Reason
+		detail string
+		pause  time.Duration
+		next   time.Duration
+	}{
+		"teams, accepted": {
+			"teams", egress.Result{StatusCode: 202}, 0, "does not tell whether it was posted", 0, 0,
+		},
+		"teams, too fast": {
+			"teams", egress.Result{StatusCode: 200, Body: []byte("Webhook message delivery failed with error: Microsoft Teams endpoint returned HTTP error 429 with ContextId x")},
+			webhooksv1.Reason_REASON_THROTTLED, "could not be posted", 0, 5 * time.Second,
+		},
+		"teams, failed": {
+			"teams", egress.Result{StatusCode: 200, Body: []byte("Webhook message delivery failed with error: 413")},
+			webhooksv1.Reason_REASON_STATUS, "could not be posted", 0, 5 * time.Second,
+		},
+		"the same words of anybody else": {
+			"json", egress.Result{StatusCode: 200, Body: []byte("Webhook message delivery failed, HTTP error 429")}, 0, "", 0, 0,
+		},
+		"slack, switched off": {
+			"slack", egress.Result{StatusCode: 404, Body: []byte("no_service\n")}, webhooksv1.Reason_REASON_STATUS, "no longer exists", 0, 5 * time.Second,
+		},
+		"slack, archived": {
+			"slack", egress.Result{StatusCode: 403, Body: []byte("channel_is_archived")}, webhooksv1.Reason_REASON_STATUS, "channel", 0, 5 * time.Second,
+		},
+		"slack, without a word": {
+			"slack", egress.Result{StatusCode: 403}, webhooksv1.Reason_REASON_STATUS, "Check that the URL is complete", 0, 5 * time.Second,
+		},
+		"discord, in the body": {
+			"discord", egress.Result{StatusCode: 429, Body: []byte(`{"message":"slow down","retry_after":64.57,"global":false}`)},
+			webhooksv1.Reason_REASON_THROTTLED, "429", 65 * time.Second, 65 * time.Second,
+		},
+		"discord, in both": {
+			"discord", egress.Result{StatusCode: 429, Header: http.Header{"Retry-After": {"65"}}, Body: []byte(`{"retry_after":64.57}`)},
+			webhooksv1.Reason_REASON_THROTTLED, "429", 65 * time.Second, 65 * time.Second,
+		},
+		"discord, nonsense": {
+			"discord", egress.Result{StatusCode: 429, Body: []byte(`{"retry_after":"soon"}`)},
+			webhooksv1.Reason_REASON_THROTTLED, "429", 0, 5 * time.Second,
+		},
+		"the same body of anybody else": {
+			"json", egress.Result{StatusCode: 429, Body: []byte(`{"retry_after":64.57}`)},
+			webhooksv1.Reason_REASON_THROTTLED, "429", 0, 5 * time.Second,
+		},
+	}
+	for name, test := range tests {
+		v := judge(test.answer, sentRequest{format: test.format, attempt: 1}, defaults, noon, 0)
+		assert.Equal(t, test.reason, v.reason, name)
+		assert.Contains(t, v.detail, test.detail, name)
+		assert.Equal(t, test.reason == 0, v.outcome == webhooksv1.Outcome_OUTCOME_DELIVERED, name)
+		assert.Equal(t, test.pause > 0, !v.pauseUntil.IsZero(), name)
+		if test.pause > 0 {
+			assert.Equal(t, noon.Add(test.pause), v.pauseUntil, name)
+		}
+		if test.next > 0 {
+			assert.Equal(t, noon.Add(test.next), v.next, name)
 		}
 	}
 }
@@ -74,14 +237,14 @@ func TestJudgeEveryReason(t *testing.T) {
 		if reason == webhooksv1.Reason_REASON_UNSPECIFIED {
 			continue
 		}
-		v := judge(egress.Result{Reason: reason, Detail: "It went wrong."}, 1, defaults, noon, 0)
+		v := judge(egress.Result{Reason: reason, Detail: "It went wrong."}, to(1), defaults, noon, 0)
 
 		assert.Equal(t, webhooksv1.Outcome_OUTCOME_RETRY, v.outcome, reason)
 		assert.Equal(t, reason, v.reason)
 		assert.Equal(t, "It went wrong.", v.detail, reason)
 		assert.Equal(t, noon.Add(5*time.Second), v.next, reason)
 
-		v = judge(egress.Result{Reason: reason, Detail: "It went wrong."}, 10, defaults, noon, 0)
+		v = judge(egress.Result{Reason: reason, Detail: "It went wrong."}, to(10), defaults, noon, 0)
 		assert.Equal(t, webhooksv1.Outcome_OUTCOME_EXHAUSTED, v.outcome, reason)
 	}
 }
@@ -137,7 +300,7 @@ func TestCase18RetryAfter(t *testing.T) {
 	} {
 		for _, status := range []int{429, 503} {
 			answer := egress.Result{StatusCode: status, Header: http.Header{"Retry-After": {value}}}
-			v := judge(answer, 1, defaults, noon, 0)
+			v := judge(answer, to(1), defaults, noon, 0)
 
 			require.Equal(t, webhooksv1.Outcome_OUTCOME_RETRY, v.outcome, value)
 			require.Equal(t, noon.Add(max(5*time.Second, want)), v.next, "never shorter than either: %q", value)
@@ -153,20 +316,23 @@ func TestCase18RetryAfter(t *testing.T) {
 func TestRetryAfterPausesTheEndpointAlsoAfterTheLastAttempt(t *testing.T) {
 	answer := egress.Result{StatusCode: 429, Header: http.Header{"Retry-After": {"60"}}}
 
-	v := judge(answer, 10, defaults, noon, 0)
+	v := judge(answer, to(10), defaults, noon, 0)
 
 	assert.Equal(t, webhooksv1.Outcome_OUTCOME_EXHAUSTED, v.outcome)
 	assert.True(t, v.next.IsZero())
 	assert.Equal(t, noon.Add(time.Minute), v.pauseUntil)
 }
 
-func TestRetryAfterMeansNothingElsewhere(t *testing.T) {
-	for _, status := range []int{200, 301, 404, 410, 500, 502} {
-		v := judge(egress.Result{StatusCode: status, Header: http.Header{"Retry-After": {"3600"}}}, 1, defaults, noon, 0)
+func TestB11RetryAfterElsewhereHoldsForTheDelivery(t *testing.T) {
+	for _, status := range []int{301, 400, 403, 404, 408, 413, 500, 502, 504, 599} {
+		v := judge(egress.Result{StatusCode: status, Header: http.Header{"Retry-After": {"600"}}}, to(1), defaults, noon, 0)
+		assert.Equal(t, noon.Add(10*time.Minute), v.next, status)
 		assert.True(t, v.pauseUntil.IsZero(), status)
-		if !v.next.IsZero() {
-			assert.Equal(t, noon.Add(5*time.Second), v.next, status)
-		}
+	}
+	for _, status := range []int{200, 204, 410} {
+		v := judge(egress.Result{StatusCode: status, Header: http.Header{"Retry-After": {"600"}}}, to(1), defaults, noon, 0)
+		assert.True(t, v.next.IsZero(), status)
+		assert.True(t, v.pauseUntil.IsZero(), status)
 	}
 }
 
@@ -187,9 +353,9 @@ func TestJudgeIsBounded(t *testing.T) {
 		attempt := rapid.Uint32Range(1, 40).Draw(t, "attempt")
 		chance := rapid.Float64Range(0, 0.999999).Draw(t, "chance")
 
-		v := judge(answer, attempt, retries, noon, chance)
+		v := judge(answer, to(attempt), retries, noon, chance)
 
-		require.Equal(t, v, judge(answer, attempt, retries, noon, chance), "judge is pure")
+		require.Equal(t, v, judge(answer, to(attempt), retries, noon, chance), "judge is pure")
 		require.NotEqual(t, webhooksv1.Outcome_OUTCOME_UNSPECIFIED, v.outcome)
 		require.Equal(t, v.outcome == webhooksv1.Outcome_OUTCOME_RETRY, !v.next.IsZero())
 		if !v.next.IsZero() {
@@ -217,7 +383,7 @@ func TestCase1RedirectIsExplained(t *testing.T) {
 		"https://x/" + strings.Repeat("a", 600): "",
 	} {
 		for _, status := range []int{301, 302, 303, 307, 308} {
-			v := judge(egress.Result{StatusCode: status, Header: http.Header{"Location": {location}}}, 1, defaults, noon, 0)
+			v := judge(egress.Result{StatusCode: status, Header: http.Header{"Location": {location}}}, to(1), defaults, noon, 0)
 			name := strconv.Itoa(status) + " " + http.StatusText(status)
 			assert.Equal(t, "The receiver answered "+name+want+advice, v.detail)
 		}
@@ -229,7 +395,7 @@ func TestCase1RedirectIsExplained(t *testing.T) {
 func TestRecordIsTextWhateverTheReceiverSent(t *testing.T) {
 	bad := "x:\xff\xfe"
 	answer := egress.Result{StatusCode: 302, Header: http.Header{"Location": {bad}, "X-\xff": {bad, "\x80"}}, Body: []byte("\xff")}
-	v := judge(answer, 1, defaults, noon, 0)
+	v := judge(answer, to(1), defaults, noon, 0)
 	record := newRecord(&Delivery{ID: "dlv_1", Attempt: 1}, v, noon)
 	record.Response = response(answer)
 

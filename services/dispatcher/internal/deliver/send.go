@@ -53,7 +53,7 @@ func (d *Deliverer) send(ctx context.Context, x *Delivery, w *registry.Webhook, 
 	started := time.Now()
 	defer func() {
 		if fault := recover(); fault != nil {
-			v := judge(d.panicked(x, fault), x.Attempt, retries, started, chance())
+			v := judge(d.panicked(x, fault), sentRequest{attempt: x.Attempt}, retries, started, chance())
 			r = result{record: newRecord(x, v, started), next: v.next, learned: limiter.Result{Ignore: true}}
 		}
 	}()
@@ -74,7 +74,10 @@ func (d *Deliverer) send(ctx context.Context, x *Delivery, w *registry.Webhook, 
 	if answer.Canceled {
 		return notNow(limiter.Stopping, 0)
 	}
-	v := judge(answer, x.Attempt, retries, started.Add(took), chance())
+	if answer.Ours {
+		return notNow(limiter.Busy, pauseAfterFault)
+	}
+	v := judge(answer, sentRequest{url: w.URL, bytes: len(body), attempt: x.Attempt}, retries, started.Add(took), chance())
 	if v.outcome == webhooksv1.Outcome_OUTCOME_GONE {
 		w.MarkGone()
 	}
@@ -95,7 +98,7 @@ func learned(v verdict, took time.Duration) limiter.Result {
 		Took:       took,
 		Failed:     v.outcome != webhooksv1.Outcome_OUTCOME_DELIVERED,
 		PauseUntil: v.pauseUntil,
-		Ignore:     v.reason == webhooksv1.Reason_REASON_REGISTRATION || v.reason == webhooksv1.Reason_REASON_INTERNAL,
+		Ignore:     v.blameless,
 	}
 }
 
@@ -120,9 +123,9 @@ func (d *Deliverer) post(ctx context.Context, x *Delivery, w *registry.Webhook, 
 	header := make(http.Header, 12)
 	attempt := strconv.FormatUint(uint64(x.Attempt), 10)
 	// One array for all values: a header is a slice of its own.
-	values := [...]string{"application/json", UserAgent, x.EventType, x.EventType, x.ID, attempt}
+	values := [...]string{"application/json", "*/*", UserAgent, x.EventType, x.EventType, x.ID, attempt}
 	for i, name := range [...]string{
-		"Content-Type", "User-Agent", "X-Dembrane-Event", "X-Webhook-Event", "X-Dembrane-Delivery", "X-Dembrane-Attempt",
+		"Content-Type", "Accept", "User-Agent", "X-Dembrane-Event", "X-Webhook-Event", "X-Dembrane-Delivery", "X-Dembrane-Attempt",
 	} {
 		header[name] = values[i : i+1 : i+1]
 	}
