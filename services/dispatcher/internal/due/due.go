@@ -8,6 +8,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
@@ -56,12 +57,14 @@ type Due struct {
 
 	reads  *semaphore.Weighted
 	bodies *bodies
-	places places
+
+	mu       sync.Mutex
+	backlogs map[string]*backlog // by webhook
 }
 
 // New returns a due.
 func New(deps Deps) (*Due, error) {
-	d := &Due{Deps: deps, reads: semaphore.NewWeighted(maxReads), places: places{taken: map[string]int{}}}
+	d := &Due{Deps: deps, reads: semaphore.NewWeighted(maxReads), backlogs: map[string]*backlog{}}
 	var err error
 	if d.bodies, err = newBodies(cacheBytes, d.read); err != nil {
 		return nil, fmt.Errorf("make the cache of bodies: %w", err)

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
+	"golang.org/x/sync/semaphore"
 	"google.golang.org/protobuf/proto"
 
 	"github.com/dembrane/webhooks/pkg/event"
@@ -25,10 +26,13 @@ const (
 	maxRangeEvents = 4096
 	// pageEvents is how many events of a range are read back together.
 	pageEvents = 64
-	// rangesPerWebhook is how many ranges of one webhook are worked on at once. One
-	// more waits on the schedule for postponeFor.
-	rangesPerWebhook = 3
-	postponeFor      = time.Second
+	// offeredAtOnce is how many deliveries of one webhook's ranges ask the limiter at
+	// once: enough to keep it busy, too few to fill its line and be turned away.
+	offeredAtOnce = 64
+	// rangesPerWebhook is how many ranges of one webhook are held at once. One more
+	// goes back on the schedule for postponeFor to twice as long.
+	rangesPerWebhook = 8
+	postponeFor      = 500 * time.Millisecond
 )
 
 // HandleRange delivers what one message of RANGES owes and returns nil when the
@@ -40,10 +44,11 @@ func (d *Due) HandleRange(ctx context.Context, msg jetstream.Msg) error {
 		d.drop(msg, err)
 		return nil
 	}
-	if !d.places.take(r.GetWebhookId()) {
+	b := d.open(r.GetWebhookId())
+	if b == nil {
 		return d.Postpone(r, postponeFor+rand.N(postponeFor)) //nolint:gosec // spreads load, keeps no secret
 	}
-	defer d.places.leave(r.GetWebhookId())
+	defer d.close(r.GetWebhookId())
 	list := deliveries(r)
 	var p *page
 	var all sync.WaitGroup
@@ -53,8 +58,14 @@ func (d *Due) HandleRange(ctx context.Context, msg jetstream.Msg) error {
 			p = newPage(d, list[i:min(i+pageEvents, len(list))])
 			defer p.release()
 		}
+		if failed[i] = b.offered.Acquire(ctx, 1); failed[i] != nil {
+			break
+		}
 		of := p
-		all.Go(func() { failed[i] = d.fromRange(ctx, x, of) })
+		all.Go(func() {
+			defer b.offered.Release(1)
+			failed[i] = d.fromRange(ctx, x, of)
+		})
 	}
 	all.Wait()
 	return errors.Join(failed...)
@@ -212,26 +223,33 @@ func ofEvent(body *eventbody.Body, eventID string) ([]byte, error) {
 	return body.Bytes, nil
 }
 
-// places bounds the ranges of each webhook that are worked on at once.
-type places struct {
-	mu    sync.Mutex
-	taken map[string]int
+// backlog is the ranges of one webhook that are worked on.
+type backlog struct {
+	ranges  int
+	offered *semaphore.Weighted
 }
 
-func (p *places) take(webhookID string) bool {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if p.taken[webhookID] >= rangesPerWebhook {
-		return false
+// open begins to work on a range of a webhook; nil when there are enough of them.
+func (d *Due) open(webhookID string) *backlog {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	b := d.backlogs[webhookID]
+	if b == nil {
+		b = &backlog{offered: semaphore.NewWeighted(offeredAtOnce)}
+		d.backlogs[webhookID] = b
 	}
-	p.taken[webhookID]++
-	return true
+	if b.ranges == rangesPerWebhook {
+		return nil
+	}
+	b.ranges++
+	return b
 }
 
-func (p *places) leave(webhookID string) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if p.taken[webhookID]--; p.taken[webhookID] == 0 {
-		delete(p.taken, webhookID)
+func (d *Due) close(webhookID string) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	b := d.backlogs[webhookID]
+	if b.ranges--; b.ranges == 0 {
+		delete(d.backlogs, webhookID)
 	}
 }

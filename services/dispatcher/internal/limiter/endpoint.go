@@ -92,10 +92,7 @@ func (e *endpoint) busy() Cause {
 
 // turnAway gives a delivery the next time at which to ask again.
 func (e *endpoint) turnAway(r Request, earliest time.Time, cause Cause) Turn {
-	spacing := maxSpacing
-	if interval := e.concurrency.interval(); interval > 0 {
-		spacing = min(interval, maxSpacing)
-	}
+	spacing := min(e.concurrency.spacing(), maxSpacing)
 	return Turn{NotBefore: e.lineOf(r).nextSlot(earliest, max(spacing, e.rate.interval)), Cause: cause}
 }
 

@@ -39,7 +39,7 @@ func (s *fairShare) attempt(own holding) bool {
 // quiet ones.
 func (s *fairShare) place(own holding) bool {
 	free := s.limits.MaxWaiting - s.total.waiting
-	if own.waiting >= free {
+	if own.waiting >= free || (s.limits.MaxLine > 0 && own.waiting >= s.limits.MaxLine) {
 		return false
 	}
 	return !s.noisy(own) || 2*free > s.limits.MaxWaiting

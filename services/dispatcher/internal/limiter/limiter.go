@@ -29,9 +29,12 @@ type Limits struct {
 	MaxWait time.Duration
 	// MaxInFlight is how many attempts may be under way at once to all endpoints.
 	MaxInFlight int
-	// MaxWaiting is how many deliveries may stand in all lines. One endpoint's line has
-	// half of that at most.
+	// MaxWaiting is how many deliveries may stand in all lines.
 	MaxWaiting int
+	// MaxLine is how many may stand in one endpoint's line. What stands in line is
+	// taken and not settled, and of that there is a bound for all projects that are
+	// taken in together.
+	MaxLine int
 	// MaxBytes is what all deliveries under way and in line may hold in memory. One
 	// endpoint's have a fifth of that at most, but for a single one.
 	MaxBytes int64
@@ -48,6 +51,9 @@ const (
 	// standstill is how long this process has to have done nothing at all for it to be
 	// its own fault that receivers seem slow: it was stopped, or its machine was.
 	standstill = time.Second
+	// fullLine is the least time after which to ask again when a line that moves
+	// quickly was full.
+	fullLine = 50 * time.Millisecond
 	// rememberFor is how long what was learned of an idle endpoint is kept.
 	rememberFor = 30 * time.Second
 	// maxSpacing is the longest time between the turns of two deliveries that were
@@ -138,8 +144,10 @@ func (l *Limiter) ask(r Request) (Turn, *waiter) {
 		return l.grant(e, r, now), nil
 	case !e.breaker.closed():
 		return e.turnAway(r, notBefore, Broken), nil // another one is probing
-	case wait > l.limits.MaxWait || e.hangs(l.clock.resumed, now, l.limits.MaxWait) || !l.share.place(e.holding):
+	case wait > l.limits.MaxWait || e.hangs(l.clock.resumed, now, l.limits.MaxWait):
 		return e.turnAway(r, notBefore, e.busy()), nil
+	case !l.share.place(e.holding): // the line moves quickly, and there will be a place soon
+		return e.turnAway(r, now.Add(max(wait, fullLine)), e.busy()), nil
 	}
 	w := &waiter{endpoint: e, request: r, turn: make(chan Turn, 1)}
 	e.lineOf(r).join(w)
