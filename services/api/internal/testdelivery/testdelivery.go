@@ -25,6 +25,18 @@ var (
 	ErrRefused = errors.New("dispatcher refused")
 )
 
+// codePaused is the code with which a dispatcher says until when the receiver has
+// asked to be left alone.
+const codePaused = "429"
+
+// PausedError says that no attempt was made, because the receiver has asked to be
+// left alone until a time.
+type PausedError struct{ Until time.Time }
+
+func (e *PausedError) Error() string {
+	return "the receiver asked for a pause until " + e.Until.UTC().Format(time.RFC3339)
+}
+
 // Client asks over one connection.
 type Client struct {
 	nc      *nats.Conn
@@ -34,7 +46,8 @@ type Client struct {
 // New makes a client. The timeout must be above the longest attempt.
 func New(nc *nats.Conn, timeout time.Duration) *Client { return &Client{nc: nc, timeout: timeout} }
 
-// Send makes one test delivery, whatever becomes of it.
+// Send makes one test delivery, whatever becomes of it. It returns a [PausedError]
+// when there may be none now.
 func (c *Client) Send(ctx context.Context, request *webhooksv1.TestRequest) (*webhooksv1.Attempt, error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, c.timeout, ErrTimeout)
 	defer cancel()
@@ -49,7 +62,11 @@ func (c *Client) Send(ctx context.Context, request *webhooksv1.TestRequest) (*we
 	case err != nil:
 		return nil, fmt.Errorf("ask dispatcher: %w: %w", ErrNoDispatcher, err)
 	}
-	if code := answer.Header.Get(micro.ErrorCodeHeader); code != "" {
+	code := answer.Header.Get(micro.ErrorCodeHeader)
+	if until, err := time.Parse(time.RFC3339, answer.Header.Get(micro.ErrorHeader)); code == codePaused && err == nil {
+		return nil, &PausedError{Until: until}
+	}
+	if code != "" {
 		return nil, fmt.Errorf("%w: %s %s", ErrRefused, code, answer.Header.Get(micro.ErrorHeader))
 	}
 	reply := &webhooksv1.TestReply{}

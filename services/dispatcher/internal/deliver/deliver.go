@@ -23,6 +23,9 @@ var (
 	// ErrNotKnown is returned while it is not known whether there is such a webhook.
 	// Another dispatcher may know, and so may this one in a moment.
 	ErrNotKnown = errors.New("the webhooks of the project are not known at the moment")
+	// ErrScarce is returned when there are no file descriptors, ports or memory left
+	// for an attempt.
+	ErrScarce = errors.New("this process has no resources left for an attempt")
 )
 
 // Deps is what a deliverer needs.
@@ -151,18 +154,33 @@ func (d *Deliverer) park(x *Delivery, notBefore time.Time, cause limiter.Cause) 
 	return d.ranges.Append(*x, notBefore)
 }
 
+// PausedError says that the receiver has asked to be left alone until a time.
+type PausedError struct{ Until time.Time }
+
+func (e *PausedError) Error() string {
+	return "the receiver asked for a pause until " + e.Until.UTC().Format(time.RFC3339)
+}
+
 // Test makes one attempt that is never repeated, records it, and returns the
-// record: a host's test. It changes nothing about the webhook. It returns [ErrStopping] when the process stops before there is a result.
+// record: a host's test. It changes nothing about the webhook. No attempt is made,
+// and a [PausedError] returned, while the receiver has asked to be left alone.
+// [ErrStopping] says that the process stopped before there was a result, and
+// [ErrScarce] that it lacks what an attempt takes.
 func (d *Deliverer) Test(ctx context.Context, x Delivery, w *registry.Webhook) (*webhooksv1.Attempt, error) {
 	if err := d.storage.WaitOpen(ctx); err != nil {
 		return nil, fmt.Errorf("wait until the record can be stored: %w", err)
+	}
+	if until := d.limiter.Paused(w.Endpoint); !until.IsZero() {
+		return nil, &PausedError{until}
 	}
 	sent := d.send(ctx, &x, w, Retries{Attempts: 1})
 	switch {
 	case sent.err != nil:
 		return nil, sent.err
-	case sent.record == nil:
+	case sent.record == nil && sent.cause == limiter.Stopping:
 		return nil, ErrStopping
+	case sent.record == nil:
+		return nil, ErrScarce
 	case sent.record.GetOutcome() == webhooksv1.Outcome_OUTCOME_DELIVERED:
 		d.limiter.Recovered(w.Endpoint) // the host has mended it
 	}

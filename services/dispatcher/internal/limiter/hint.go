@@ -52,6 +52,16 @@ func (l *Limiter) Pause(endpoint string, until time.Time, cause Cause) {
 	l.release(e, now)
 }
 
+// Paused is until when the receiver has asked to be left alone; zero when it has not.
+func (l *Limiter) Paused(endpoint string) time.Time {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if e := l.endpoints[endpoint]; e != nil && e.rate.paused(l.clock.now()) {
+		return e.rate.pauseUntil
+	}
+	return time.Time{}
+}
+
 // SetReplicas says how many dispatchers share each webhook's max_per_second.
 func (l *Limiter) SetReplicas(n int) {
 	l.mu.Lock()

@@ -31,6 +31,10 @@ import (
 // come again.
 const maxTests = 64
 
+// maxProjectTests bounds those of one project, so that a receiver that hangs, or a
+// host who asks often, leaves room for the tests of others.
+const maxProjectTests = 8
+
 // contractVersion is the version of TestRequest and TestReply. It is not the
 // build's: that need not be a semantic version, which micro insists on.
 const contractVersion = "1.0.0"
@@ -38,6 +42,7 @@ const contractVersion = "1.0.0"
 // Error codes of the micro endpoint.
 const (
 	codeUnreadable = "400"
+	codePaused     = "429"
 	codeBusy       = "503"
 	codeInternal   = "500"
 )
@@ -52,13 +57,16 @@ type Service struct {
 	renderer payload.Renderer
 	log      *zap.Logger
 
-	slots   chan struct{}
 	running sync.WaitGroup
+
+	mu    sync.Mutex
+	total int
+	tests map[string]int // under way, by project
 }
 
 // New returns a service that is not listening yet.
 func New(test Test, box *secret.Box, renderer payload.Renderer, log *zap.Logger) *Service {
-	return &Service{test: test, box: box, renderer: renderer, log: log, slots: make(chan struct{}, maxTests)}
+	return &Service{test: test, box: box, renderer: renderer, log: log, tests: map[string]int{}}
 }
 
 // Run listens until ctx is done. Tests under way go on: see [Service.Wait].
@@ -100,20 +108,40 @@ func (s *Service) handle(ctx context.Context, nc *nats.Conn, r micro.Request) {
 		s.refuse(r, codeUnreadable, "the request is no TestRequest")
 		return
 	}
-	select {
-	case s.slots <- struct{}{}:
-	default:
+	project := request.GetRegistration().GetProjectId()
+	if !s.enter(project) {
 		s.refuse(r, codeBusy, "too many tests at once, try again")
 		return
 	}
 	reply := nats.NewMsg(r.Reply())
 	s.running.Go(func() {
-		defer func() { <-s.slots }()
+		defer s.leave(project)
 		s.answer(ctx, request, reply)
 		if err := nc.PublishMsg(reply); err != nil {
 			s.log.Warn("test not answered", zap.String(observe.KeyWebhook, request.GetRegistration().GetId()), zap.Error(err))
 		}
 	})
+}
+
+// enter counts a test of a project, unless there are too many.
+func (s *Service) enter(project string) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.total >= maxTests || s.tests[project] >= maxProjectTests {
+		return false
+	}
+	s.total++
+	s.tests[project]++
+	return true
+}
+
+func (s *Service) leave(project string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.total--
+	if s.tests[project]--; s.tests[project] == 0 {
+		delete(s.tests, project)
+	}
 }
 
 // answer makes the attempt and completes the reply.
@@ -130,7 +158,11 @@ func (s *Service) answer(ctx context.Context, request *webhooksv1.TestRequest, r
 		Trigger:   webhooksv1.Trigger_TRIGGER_TEST,
 		Body:      func(context.Context) ([]byte, error) { return s.renderer.Append(nil, e), nil },
 	}, w)
+	paused, isPaused := errors.AsType[*deliver.PausedError](err)
 	switch {
+	case isPaused:
+		failed(reply, codePaused, paused.Until.UTC().Format(time.RFC3339))
+		return
 	case errors.Is(err, deliver.ErrStopping):
 		failed(reply, codeBusy, "the dispatcher is stopping, try again")
 		return

@@ -2,6 +2,7 @@ package testdelivery_test
 
 import (
 	"context"
+	"strconv"
 	"testing"
 	"time"
 
@@ -53,8 +54,13 @@ func asking(t *testing.T, try testdelivery.Test) func(data []byte) *nats.Msg {
 
 func request(t *testing.T) []byte {
 	t.Helper()
+	return requestOf(t, "p1")
+}
+
+func requestOf(t *testing.T, project string) []byte {
+	t.Helper()
 	data, err := proto.Marshal(&webhooksv1.TestRequest{Registration: &webhooksv1.Registration{
-		Id: "w1", ProjectId: "p1", Url: "https://example.org/hook",
+		Id: "w1", ProjectId: project, Url: "https://example.org/hook",
 	}})
 	require.NoError(t, err)
 	return data
@@ -92,25 +98,40 @@ func TestWhatCannotBeTriedIsRefusedWithWhatToDo(t *testing.T) {
 }
 
 func TestOneTooManyIsToldToComeAgain(t *testing.T) {
-	const most = 64
+	const most, ofProject = 64, 8
 	begun, goOn := make(chan struct{}, most), make(chan struct{})
 	ask := asking(t, func(context.Context, deliver.Delivery, *registry.Webhook) (*webhooksv1.Attempt, error) {
 		begun <- struct{}{}
 		<-goOn
 		return &webhooksv1.Attempt{}, nil
 	})
-	data := request(t)
 	ask([]byte("\xff")) // it listens
 	answers := make(chan *nats.Msg, most)
-	for range most {
-		go func() { answers <- ask(data) }()
+	for project := range most / ofProject {
+		data := requestOf(t, "p"+strconv.Itoa(project))
+		for range ofProject {
+			go func() { answers <- ask(data) }()
+		}
+		for range ofProject {
+			<-begun
+		}
+		if project == 0 {
+			assert.Equal(t, "503", ask(data).Header.Get(micro.ErrorCodeHeader), "one project leaves room for the others")
+		}
 	}
-	for range most {
-		<-begun
-	}
-	assert.Equal(t, "503", ask(data).Header.Get(micro.ErrorCodeHeader))
+	assert.Equal(t, "503", ask(requestOf(t, "another")).Header.Get(micro.ErrorCodeHeader))
 	close(goOn)
 	for range most {
 		assert.Empty(t, (<-answers).Header)
 	}
+}
+
+func TestAPauseThatTheReceiverAskedForHoldsForTests(t *testing.T) {
+	until := time.Now().Add(time.Minute)
+	ask := asking(t, func(context.Context, deliver.Delivery, *registry.Webhook) (*webhooksv1.Attempt, error) {
+		return nil, &deliver.PausedError{Until: until}
+	})
+	reply := ask(request(t))
+	assert.Equal(t, "429", reply.Header.Get(micro.ErrorCodeHeader))
+	assert.Equal(t, until.UTC().Format(time.RFC3339), reply.Header.Get(micro.ErrorHeader))
 }
