@@ -22,6 +22,71 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
+// Phase is a part of an attempt, in their order.
+type Phase int32
+
+const (
+	// Over, or not known.
+	Phase_PHASE_UNSPECIFIED Phase = 0
+	// Looking the name up.
+	Phase_PHASE_DNS Phase = 1
+	// Connecting.
+	Phase_PHASE_CONNECT Phase = 2
+	// Agreeing on TLS.
+	Phase_PHASE_TLS Phase = 3
+	// Sending the request.
+	Phase_PHASE_SEND Phase = 4
+	// Waiting for the response's headers.
+	Phase_PHASE_WAIT Phase = 5
+)
+
+// Enum value maps for Phase.
+var (
+	Phase_name = map[int32]string{
+		0: "PHASE_UNSPECIFIED",
+		1: "PHASE_DNS",
+		2: "PHASE_CONNECT",
+		3: "PHASE_TLS",
+		4: "PHASE_SEND",
+		5: "PHASE_WAIT",
+	}
+	Phase_value = map[string]int32{
+		"PHASE_UNSPECIFIED": 0,
+		"PHASE_DNS":         1,
+		"PHASE_CONNECT":     2,
+		"PHASE_TLS":         3,
+		"PHASE_SEND":        4,
+		"PHASE_WAIT":        5,
+	}
+)
+
+func (x Phase) Enum() *Phase {
+	p := new(Phase)
+	*p = x
+	return p
+}
+
+func (x Phase) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (Phase) Descriptor() protoreflect.EnumDescriptor {
+	return file_dembrane_webhooks_v1_attempt_proto_enumTypes[0].Descriptor()
+}
+
+func (Phase) Type() protoreflect.EnumType {
+	return &file_dembrane_webhooks_v1_attempt_proto_enumTypes[0]
+}
+
+func (x Phase) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use Phase.Descriptor instead.
+func (Phase) EnumDescriptor() ([]byte, []int) {
+	return file_dembrane_webhooks_v1_attempt_proto_rawDescGZIP(), []int{0}
+}
+
 // Outcome is what an attempt means for its delivery.
 type Outcome int32
 
@@ -79,11 +144,11 @@ func (x Outcome) String() string {
 }
 
 func (Outcome) Descriptor() protoreflect.EnumDescriptor {
-	return file_dembrane_webhooks_v1_attempt_proto_enumTypes[0].Descriptor()
+	return file_dembrane_webhooks_v1_attempt_proto_enumTypes[1].Descriptor()
 }
 
 func (Outcome) Type() protoreflect.EnumType {
-	return &file_dembrane_webhooks_v1_attempt_proto_enumTypes[0]
+	return &file_dembrane_webhooks_v1_attempt_proto_enumTypes[1]
 }
 
 func (x Outcome) Number() protoreflect.EnumNumber {
@@ -92,7 +157,7 @@ func (x Outcome) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Outcome.Descriptor instead.
 func (Outcome) EnumDescriptor() ([]byte, []int) {
-	return file_dembrane_webhooks_v1_attempt_proto_rawDescGZIP(), []int{0}
+	return file_dembrane_webhooks_v1_attempt_proto_rawDescGZIP(), []int{1}
 }
 
 // Reason is why an attempt was not answered 2xx: the closed set that logs,
@@ -182,11 +247,11 @@ func (x Reason) String() string {
 }
 
 func (Reason) Descriptor() protoreflect.EnumDescriptor {
-	return file_dembrane_webhooks_v1_attempt_proto_enumTypes[1].Descriptor()
+	return file_dembrane_webhooks_v1_attempt_proto_enumTypes[2].Descriptor()
 }
 
 func (Reason) Type() protoreflect.EnumType {
-	return &file_dembrane_webhooks_v1_attempt_proto_enumTypes[1]
+	return &file_dembrane_webhooks_v1_attempt_proto_enumTypes[2]
 }
 
 func (x Reason) Number() protoreflect.EnumNumber {
@@ -195,7 +260,7 @@ func (x Reason) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Reason.Descriptor instead.
 func (Reason) EnumDescriptor() ([]byte, []int) {
-	return file_dembrane_webhooks_v1_attempt_proto_rawDescGZIP(), []int{1}
+	return file_dembrane_webhooks_v1_attempt_proto_rawDescGZIP(), []int{2}
 }
 
 // Attempt is the record of one POST, or of the decision not to make one any
@@ -242,7 +307,9 @@ type Attempt struct {
 	// What came back; absent when nothing did.
 	Response *Response `protobuf:"bytes,19,opt,name=response,proto3" json:"response,omitempty"`
 	// The replay that it belongs to; empty for any other.
-	ReplayId      string `protobuf:"bytes,20,opt,name=replay_id,json=replayId,proto3" json:"replay_id,omitempty"`
+	ReplayId string `protobuf:"bytes,20,opt,name=replay_id,json=replayId,proto3" json:"replay_id,omitempty"`
+	// Where the time went; absent when nothing was sent.
+	Timing        *Timing `protobuf:"bytes,21,opt,name=timing,proto3" json:"timing,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -417,6 +484,96 @@ func (x *Attempt) GetReplayId() string {
 	return ""
 }
 
+func (x *Attempt) GetTiming() *Timing {
+	if x != nil {
+		return x.Timing
+	}
+	return nil
+}
+
+// Timing is how long the phases of an attempt took, in microseconds. One that did
+// not take place, as on a connection that was kept, is 0.
+type Timing struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Looking the name up.
+	DnsUs int64 `protobuf:"varint,1,opt,name=dns_us,json=dnsUs,proto3" json:"dns_us,omitempty"`
+	// Connecting.
+	ConnectUs int64 `protobuf:"varint,2,opt,name=connect_us,json=connectUs,proto3" json:"connect_us,omitempty"`
+	// Agreeing on TLS.
+	TlsUs int64 `protobuf:"varint,3,opt,name=tls_us,json=tlsUs,proto3" json:"tls_us,omitempty"`
+	// Sending the request and waiting for the response's headers.
+	WaitUs int64 `protobuf:"varint,4,opt,name=wait_us,json=waitUs,proto3" json:"wait_us,omitempty"`
+	// The phase in which an attempt without a status ended.
+	EndedIn       Phase `protobuf:"varint,5,opt,name=ended_in,json=endedIn,proto3,enum=dembrane.webhooks.v1.Phase" json:"ended_in,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Timing) Reset() {
+	*x = Timing{}
+	mi := &file_dembrane_webhooks_v1_attempt_proto_msgTypes[1]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Timing) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Timing) ProtoMessage() {}
+
+func (x *Timing) ProtoReflect() protoreflect.Message {
+	mi := &file_dembrane_webhooks_v1_attempt_proto_msgTypes[1]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Timing.ProtoReflect.Descriptor instead.
+func (*Timing) Descriptor() ([]byte, []int) {
+	return file_dembrane_webhooks_v1_attempt_proto_rawDescGZIP(), []int{1}
+}
+
+func (x *Timing) GetDnsUs() int64 {
+	if x != nil {
+		return x.DnsUs
+	}
+	return 0
+}
+
+func (x *Timing) GetConnectUs() int64 {
+	if x != nil {
+		return x.ConnectUs
+	}
+	return 0
+}
+
+func (x *Timing) GetTlsUs() int64 {
+	if x != nil {
+		return x.TlsUs
+	}
+	return 0
+}
+
+func (x *Timing) GetWaitUs() int64 {
+	if x != nil {
+		return x.WaitUs
+	}
+	return 0
+}
+
+func (x *Timing) GetEndedIn() Phase {
+	if x != nil {
+		return x.EndedIn
+	}
+	return Phase_PHASE_UNSPECIFIED
+}
+
 // AttemptBatch is one message on ATTEMPTS.
 type AttemptBatch struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -428,7 +585,7 @@ type AttemptBatch struct {
 
 func (x *AttemptBatch) Reset() {
 	*x = AttemptBatch{}
-	mi := &file_dembrane_webhooks_v1_attempt_proto_msgTypes[1]
+	mi := &file_dembrane_webhooks_v1_attempt_proto_msgTypes[2]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -440,7 +597,7 @@ func (x *AttemptBatch) String() string {
 func (*AttemptBatch) ProtoMessage() {}
 
 func (x *AttemptBatch) ProtoReflect() protoreflect.Message {
-	mi := &file_dembrane_webhooks_v1_attempt_proto_msgTypes[1]
+	mi := &file_dembrane_webhooks_v1_attempt_proto_msgTypes[2]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -453,7 +610,7 @@ func (x *AttemptBatch) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AttemptBatch.ProtoReflect.Descriptor instead.
 func (*AttemptBatch) Descriptor() ([]byte, []int) {
-	return file_dembrane_webhooks_v1_attempt_proto_rawDescGZIP(), []int{1}
+	return file_dembrane_webhooks_v1_attempt_proto_rawDescGZIP(), []int{2}
 }
 
 func (x *AttemptBatch) GetAttempts() []*Attempt {
@@ -477,7 +634,7 @@ type Request struct {
 
 func (x *Request) Reset() {
 	*x = Request{}
-	mi := &file_dembrane_webhooks_v1_attempt_proto_msgTypes[2]
+	mi := &file_dembrane_webhooks_v1_attempt_proto_msgTypes[3]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -489,7 +646,7 @@ func (x *Request) String() string {
 func (*Request) ProtoMessage() {}
 
 func (x *Request) ProtoReflect() protoreflect.Message {
-	mi := &file_dembrane_webhooks_v1_attempt_proto_msgTypes[2]
+	mi := &file_dembrane_webhooks_v1_attempt_proto_msgTypes[3]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -502,7 +659,7 @@ func (x *Request) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Request.ProtoReflect.Descriptor instead.
 func (*Request) Descriptor() ([]byte, []int) {
-	return file_dembrane_webhooks_v1_attempt_proto_rawDescGZIP(), []int{2}
+	return file_dembrane_webhooks_v1_attempt_proto_rawDescGZIP(), []int{3}
 }
 
 func (x *Request) GetUrl() string {
@@ -534,7 +691,7 @@ type Response struct {
 
 func (x *Response) Reset() {
 	*x = Response{}
-	mi := &file_dembrane_webhooks_v1_attempt_proto_msgTypes[3]
+	mi := &file_dembrane_webhooks_v1_attempt_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -546,7 +703,7 @@ func (x *Response) String() string {
 func (*Response) ProtoMessage() {}
 
 func (x *Response) ProtoReflect() protoreflect.Message {
-	mi := &file_dembrane_webhooks_v1_attempt_proto_msgTypes[3]
+	mi := &file_dembrane_webhooks_v1_attempt_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -559,7 +716,7 @@ func (x *Response) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Response.ProtoReflect.Descriptor instead.
 func (*Response) Descriptor() ([]byte, []int) {
-	return file_dembrane_webhooks_v1_attempt_proto_rawDescGZIP(), []int{3}
+	return file_dembrane_webhooks_v1_attempt_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *Response) GetHeaders() []*Header {
@@ -596,7 +753,7 @@ type Header struct {
 
 func (x *Header) Reset() {
 	*x = Header{}
-	mi := &file_dembrane_webhooks_v1_attempt_proto_msgTypes[4]
+	mi := &file_dembrane_webhooks_v1_attempt_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -608,7 +765,7 @@ func (x *Header) String() string {
 func (*Header) ProtoMessage() {}
 
 func (x *Header) ProtoReflect() protoreflect.Message {
-	mi := &file_dembrane_webhooks_v1_attempt_proto_msgTypes[4]
+	mi := &file_dembrane_webhooks_v1_attempt_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -621,7 +778,7 @@ func (x *Header) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Header.ProtoReflect.Descriptor instead.
 func (*Header) Descriptor() ([]byte, []int) {
-	return file_dembrane_webhooks_v1_attempt_proto_rawDescGZIP(), []int{4}
+	return file_dembrane_webhooks_v1_attempt_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *Header) GetName() string {
@@ -642,7 +799,7 @@ var File_dembrane_webhooks_v1_attempt_proto protoreflect.FileDescriptor
 
 const file_dembrane_webhooks_v1_attempt_proto_rawDesc = "" +
 	"\n" +
-	"\"dembrane/webhooks/v1/attempt.proto\x12\x14dembrane.webhooks.v1\x1a#dembrane/webhooks/v1/delivery.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xaf\x06\n" +
+	"\"dembrane/webhooks/v1/attempt.proto\x12\x14dembrane.webhooks.v1\x1a#dembrane/webhooks/v1/delivery.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xe5\x06\n" +
 	"\aAttempt\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x1f\n" +
 	"\vdelivery_id\x18\x02 \x01(\tR\n" +
@@ -671,7 +828,15 @@ const file_dembrane_webhooks_v1_attempt_proto_rawDesc = "" +
 	"\x0fnext_attempt_at\x18\x11 \x01(\v2\x1a.google.protobuf.TimestampR\rnextAttemptAt\x127\n" +
 	"\arequest\x18\x12 \x01(\v2\x1d.dembrane.webhooks.v1.RequestR\arequest\x12:\n" +
 	"\bresponse\x18\x13 \x01(\v2\x1e.dembrane.webhooks.v1.ResponseR\bresponse\x12\x1b\n" +
-	"\treplay_id\x18\x14 \x01(\tR\breplayId\"I\n" +
+	"\treplay_id\x18\x14 \x01(\tR\breplayId\x124\n" +
+	"\x06timing\x18\x15 \x01(\v2\x1c.dembrane.webhooks.v1.TimingR\x06timing\"\xa6\x01\n" +
+	"\x06Timing\x12\x15\n" +
+	"\x06dns_us\x18\x01 \x01(\x03R\x05dnsUs\x12\x1d\n" +
+	"\n" +
+	"connect_us\x18\x02 \x01(\x03R\tconnectUs\x12\x15\n" +
+	"\x06tls_us\x18\x03 \x01(\x03R\x05tlsUs\x12\x17\n" +
+	"\await_us\x18\x04 \x01(\x03R\x06waitUs\x126\n" +
+	"\bended_in\x18\x05 \x01(\x0e2\x1b.dembrane.webhooks.v1.PhaseR\aendedIn\"I\n" +
 	"\fAttemptBatch\x129\n" +
 	"\battempts\x18\x01 \x03(\v2\x1d.dembrane.webhooks.v1.AttemptR\battempts\":\n" +
 	"\aRequest\x12\x10\n" +
@@ -684,7 +849,16 @@ const file_dembrane_webhooks_v1_attempt_proto_rawDesc = "" +
 	"\ttruncated\x18\x03 \x01(\bR\ttruncated\"2\n" +
 	"\x06Header\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\tR\x05value*\xb5\x01\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value*o\n" +
+	"\x05Phase\x12\x15\n" +
+	"\x11PHASE_UNSPECIFIED\x10\x00\x12\r\n" +
+	"\tPHASE_DNS\x10\x01\x12\x11\n" +
+	"\rPHASE_CONNECT\x10\x02\x12\r\n" +
+	"\tPHASE_TLS\x10\x03\x12\x0e\n" +
+	"\n" +
+	"PHASE_SEND\x10\x04\x12\x0e\n" +
+	"\n" +
+	"PHASE_WAIT\x10\x05*\xb5\x01\n" +
 	"\aOutcome\x12\x17\n" +
 	"\x13OUTCOME_UNSPECIFIED\x10\x00\x12\x15\n" +
 	"\x11OUTCOME_DELIVERED\x10\x01\x12\x11\n" +
@@ -726,34 +900,38 @@ func file_dembrane_webhooks_v1_attempt_proto_rawDescGZIP() []byte {
 	return file_dembrane_webhooks_v1_attempt_proto_rawDescData
 }
 
-var file_dembrane_webhooks_v1_attempt_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
-var file_dembrane_webhooks_v1_attempt_proto_msgTypes = make([]protoimpl.MessageInfo, 5)
+var file_dembrane_webhooks_v1_attempt_proto_enumTypes = make([]protoimpl.EnumInfo, 3)
+var file_dembrane_webhooks_v1_attempt_proto_msgTypes = make([]protoimpl.MessageInfo, 6)
 var file_dembrane_webhooks_v1_attempt_proto_goTypes = []any{
-	(Outcome)(0),                  // 0: dembrane.webhooks.v1.Outcome
-	(Reason)(0),                   // 1: dembrane.webhooks.v1.Reason
-	(*Attempt)(nil),               // 2: dembrane.webhooks.v1.Attempt
-	(*AttemptBatch)(nil),          // 3: dembrane.webhooks.v1.AttemptBatch
-	(*Request)(nil),               // 4: dembrane.webhooks.v1.Request
-	(*Response)(nil),              // 5: dembrane.webhooks.v1.Response
-	(*Header)(nil),                // 6: dembrane.webhooks.v1.Header
-	(Trigger)(0),                  // 7: dembrane.webhooks.v1.Trigger
-	(*timestamppb.Timestamp)(nil), // 8: google.protobuf.Timestamp
+	(Phase)(0),                    // 0: dembrane.webhooks.v1.Phase
+	(Outcome)(0),                  // 1: dembrane.webhooks.v1.Outcome
+	(Reason)(0),                   // 2: dembrane.webhooks.v1.Reason
+	(*Attempt)(nil),               // 3: dembrane.webhooks.v1.Attempt
+	(*Timing)(nil),                // 4: dembrane.webhooks.v1.Timing
+	(*AttemptBatch)(nil),          // 5: dembrane.webhooks.v1.AttemptBatch
+	(*Request)(nil),               // 6: dembrane.webhooks.v1.Request
+	(*Response)(nil),              // 7: dembrane.webhooks.v1.Response
+	(*Header)(nil),                // 8: dembrane.webhooks.v1.Header
+	(Trigger)(0),                  // 9: dembrane.webhooks.v1.Trigger
+	(*timestamppb.Timestamp)(nil), // 10: google.protobuf.Timestamp
 }
 var file_dembrane_webhooks_v1_attempt_proto_depIdxs = []int32{
-	7, // 0: dembrane.webhooks.v1.Attempt.trigger:type_name -> dembrane.webhooks.v1.Trigger
-	8, // 1: dembrane.webhooks.v1.Attempt.started_at:type_name -> google.protobuf.Timestamp
-	0, // 2: dembrane.webhooks.v1.Attempt.outcome:type_name -> dembrane.webhooks.v1.Outcome
-	1, // 3: dembrane.webhooks.v1.Attempt.reason:type_name -> dembrane.webhooks.v1.Reason
-	8, // 4: dembrane.webhooks.v1.Attempt.next_attempt_at:type_name -> google.protobuf.Timestamp
-	4, // 5: dembrane.webhooks.v1.Attempt.request:type_name -> dembrane.webhooks.v1.Request
-	5, // 6: dembrane.webhooks.v1.Attempt.response:type_name -> dembrane.webhooks.v1.Response
-	2, // 7: dembrane.webhooks.v1.AttemptBatch.attempts:type_name -> dembrane.webhooks.v1.Attempt
-	6, // 8: dembrane.webhooks.v1.Response.headers:type_name -> dembrane.webhooks.v1.Header
-	9, // [9:9] is the sub-list for method output_type
-	9, // [9:9] is the sub-list for method input_type
-	9, // [9:9] is the sub-list for extension type_name
-	9, // [9:9] is the sub-list for extension extendee
-	0, // [0:9] is the sub-list for field type_name
+	9,  // 0: dembrane.webhooks.v1.Attempt.trigger:type_name -> dembrane.webhooks.v1.Trigger
+	10, // 1: dembrane.webhooks.v1.Attempt.started_at:type_name -> google.protobuf.Timestamp
+	1,  // 2: dembrane.webhooks.v1.Attempt.outcome:type_name -> dembrane.webhooks.v1.Outcome
+	2,  // 3: dembrane.webhooks.v1.Attempt.reason:type_name -> dembrane.webhooks.v1.Reason
+	10, // 4: dembrane.webhooks.v1.Attempt.next_attempt_at:type_name -> google.protobuf.Timestamp
+	6,  // 5: dembrane.webhooks.v1.Attempt.request:type_name -> dembrane.webhooks.v1.Request
+	7,  // 6: dembrane.webhooks.v1.Attempt.response:type_name -> dembrane.webhooks.v1.Response
+	4,  // 7: dembrane.webhooks.v1.Attempt.timing:type_name -> dembrane.webhooks.v1.Timing
+	0,  // 8: dembrane.webhooks.v1.Timing.ended_in:type_name -> dembrane.webhooks.v1.Phase
+	3,  // 9: dembrane.webhooks.v1.AttemptBatch.attempts:type_name -> dembrane.webhooks.v1.Attempt
+	8,  // 10: dembrane.webhooks.v1.Response.headers:type_name -> dembrane.webhooks.v1.Header
+	11, // [11:11] is the sub-list for method output_type
+	11, // [11:11] is the sub-list for method input_type
+	11, // [11:11] is the sub-list for extension type_name
+	11, // [11:11] is the sub-list for extension extendee
+	0,  // [0:11] is the sub-list for field type_name
 }
 
 func init() { file_dembrane_webhooks_v1_attempt_proto_init() }
@@ -767,8 +945,8 @@ func file_dembrane_webhooks_v1_attempt_proto_init() {
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_dembrane_webhooks_v1_attempt_proto_rawDesc), len(file_dembrane_webhooks_v1_attempt_proto_rawDesc)),
-			NumEnums:      2,
-			NumMessages:   5,
+			NumEnums:      3,
+			NumMessages:   6,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

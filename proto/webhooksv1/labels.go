@@ -20,10 +20,20 @@ func (r Reason) Label() string {
 // "test", "resend" or "replay".
 func (t Trigger) Label() string { return label(triggerLabels, t) }
 
+// Label is the phase as the delivery log writes it, such as "connect"; empty when
+// the attempt did not end in one.
+func (p Phase) Label() string {
+	if p == Phase_PHASE_UNSPECIFIED {
+		return ""
+	}
+	return label(phaseLabels, p)
+}
+
 // Every attempt is labelled several times, and String looks names up by reflection.
 var (
 	outcomeLabels = labels[Outcome](Outcome_name, "OUTCOME_") //nolint:gochecknoglobals // never changed
 	reasonLabels  = labels[Reason](Reason_name, "REASON_")    //nolint:gochecknoglobals // never changed
+	phaseLabels   = labels[Phase](Phase_name, "PHASE_")       //nolint:gochecknoglobals // never changed
 	triggerLabels = labels[Trigger](Trigger_name, "TRIGGER_") //nolint:gochecknoglobals // never changed
 )
 

@@ -393,3 +393,12 @@ func TestWhatIsParkedTogetherIsOneRange(t *testing.T) {
 	assert.Equal(t, "report.generated", seen[1])
 	assert.Equal(t, "conversation.started", seen[2])
 }
+
+func TestPhasesHaveTheSameNamesEverywhere(t *testing.T) {
+	for phase := range webhooksv1.Phase_name {
+		if phase > 0 {
+			assert.Equal(t, egress.Phase(phase).String(), webhooksv1.Phase(phase).Label())
+		}
+	}
+	assert.Len(t, webhooksv1.Phase_name, int(egress.PhaseWait)+1)
+}

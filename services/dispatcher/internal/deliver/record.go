@@ -63,6 +63,16 @@ func describeExchange(record *webhooksv1.Attempt, w *registry.Webhook, x exchang
 	record.DurationUs = x.took.Microseconds()
 	record.StatusCode = uint32(x.answer.StatusCode) //nolint:gosec // a status has three digits
 	record.Response = response(x.answer)
+	record.Timing = timing(x.answer.Timing)
+}
+
+// timing is where the time of an attempt went. The two enums of phases have the
+// same values, which a test holds.
+func timing(t egress.Timing) *webhooksv1.Timing {
+	return &webhooksv1.Timing{
+		DnsUs: t.DNS.Microseconds(), ConnectUs: t.Connect.Microseconds(), TlsUs: t.TLS.Microseconds(),
+		WaitUs: t.Wait.Microseconds(), EndedIn: webhooksv1.Phase(t.Ended), //nolint:gosec // one of six
+	}
 }
 
 // response keeps a bounded part of what came back, headers in the order of their
