@@ -94,6 +94,8 @@ func acceptable(r *http.Request) error {
 // parseObject reads a JSON object whose fields are to be read one by one, so that
 // one wrong type does not hide the others, and names are exact.
 func parseObject(raw []byte) (map[string]json.RawMessage, error) {
+	// Some programs put a byte order mark before what they write.
+	raw = bytes.TrimPrefix(raw, []byte("\ufeff"))
 	var fields map[string]json.RawMessage
 	malformed := answer(http.StatusUnprocessableEntity, "The request body is not valid JSON.")
 	if !utf8.Valid(raw) {

@@ -90,12 +90,17 @@ func (c *contract) operation(method, path string) string {
 // check judges one exchange. What no route is for has to say so.
 func (c *contract) check(t *testing.T, request *http.Request, sent []byte, r reply) {
 	t.Helper()
-	operation := c.operation(request.Method, request.URL.EscapedPath())
+	if request.Method == http.MethodHead { // as GET, without a body
+		assert.Empty(t, r.raw)
+		return
+	}
+	operation := c.operation(request.Method, request.URL.Path)
 	if operation == "" {
 		assert.Contains(t, []int{204, 404, 405, 429}, r.status, "%s %s is not in openapi.yaml", request.Method, request.URL.Path)
 		return
 	}
 	_, path, _ := strings.Cut(operation, " ")
+	sent = bytes.TrimPrefix(sent, []byte("\ufeff")) // JSON has none, but is sent with one
 	// Whatever stood in the address: the validator is to judge the rest.
 	path = strings.NewReplacer("{pid}", "p1", "{id}", "w1").Replace(path)
 	if request.URL.RawQuery != "" && r.status == 200 {
@@ -142,8 +147,8 @@ func TestTheDocumentIsValid(t *testing.T) {
 // is routed.
 func TestRoutesAndDocumentAgree(t *testing.T) {
 	a := newAPI(t)
-	e, isEcho := a.handler.(*echo.Echo)
-	require.True(t, isEcho)
+	e, hasRoutes := a.handler.(interface{ Routes() []*echo.Route })
+	require.True(t, hasRoutes)
 	var routed []string
 	for _, route := range e.Routes() {
 		if route.Method != echo.RouteNotFound {

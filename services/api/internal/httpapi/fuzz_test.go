@@ -118,18 +118,29 @@ func FuzzTokenOfARequest(f *testing.F) {
 	s := &server{Deps: Deps{SessionCookie: "session"}, origins: http.NewCrossOriginProtection()}
 	f.Fuzz(func(t *testing.T, cookie, authorization string) {
 		r := &http.Request{Method: http.MethodGet, Header: http.Header{"Cookie": {cookie}, "Authorization": {authorization}}}
-		token, err := s.token(r)
-		require.Equal(t, token, s.presented(r), "what is counted is what is asked about")
+		tokens, err := s.tokens(r)
 		if err != nil {
 			require.ErrorIs(t, err, access.ErrSession)
-			require.Empty(t, token)
+			require.Empty(t, tokens)
+			require.Equal(t, []string{""}, s.presented(r))
 			return
 		}
-		require.NotEmpty(t, token)
-		require.Equal(t, strings.TrimSpace(token), token)
-		require.True(t, strings.Contains(cookie, token) || strings.HasSuffix(strings.TrimSpace(authorization), token))
-		if given, err := r.Cookie("session"); err == nil && strings.TrimSpace(given.Value) != "" {
-			require.Contains(t, given.Value, token, "the cookie wins")
+		require.Equal(t, tokens, s.presented(r), "what is counted is what is asked about")
+		require.NotEmpty(t, tokens)
+		require.LessOrEqual(t, len(tokens), maxSessions)
+		var cookies []string
+		for _, given := range r.CookiesNamed("session") {
+			cookies = append(cookies, strings.TrimSpace(given.Value))
+		}
+		hasCookie := strings.Join(cookies, "") != ""
+		for _, token := range tokens {
+			require.NotEmpty(t, token)
+			require.Equal(t, strings.TrimSpace(token), token)
+			if hasCookie {
+				require.Contains(t, cookies, token, "the cookie wins")
+				continue
+			}
+			require.True(t, strings.HasSuffix(strings.TrimSpace(authorization), token))
 		}
 	})
 }

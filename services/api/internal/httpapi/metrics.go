@@ -33,7 +33,7 @@ func NewMetrics(r prometheus.Registerer) *Metrics {
 
 func (m *Metrics) observe(route, method string, status int, took time.Duration) {
 	switch method {
-	case http.MethodGet, http.MethodPost, http.MethodPatch, http.MethodDelete, http.MethodOptions:
+	case http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPatch, http.MethodDelete, http.MethodOptions:
 	default:
 		method = "other" // callers can make up methods
 	}

@@ -19,6 +19,8 @@ import (
 const (
 	keyCaller = "caller"
 	keyError  = "error"
+	// keyToken is the token that was good.
+	keyToken = "token"
 )
 
 // identify gives the request an id of our own: one that the caller chose would
@@ -35,6 +37,7 @@ func (s *server) identify(next echo.HandlerFunc) echo.HandlerFunc {
 func (s *server) observe(next echo.HandlerFunc) echo.HandlerFunc {
 	return func(c echo.Context) error {
 		began := time.Now()
+		method := methodOf(c.Request())
 		if err := next(c); err != nil {
 			c.Error(err)
 		}
@@ -44,16 +47,16 @@ func (s *server) observe(next echo.HandlerFunc) echo.HandlerFunc {
 		if !s.routes[route] {
 			route = "none"
 		}
-		s.Metrics.observe(route, c.Request().Method, status, took)
-		s.line(c, route, status, took)
+		s.Metrics.observe(route, method, status, took)
+		s.line(c, method, route, status, took)
 		return nil
 	}
 }
 
-func (s *server) line(c echo.Context, route string, status int, took time.Duration) {
+func (s *server) line(c echo.Context, method, route string, status int, took time.Duration) {
 	fields := []zap.Field{
 		zap.String("request_id", c.Response().Header().Get(echo.HeaderXRequestID)),
-		zap.String("method", c.Request().Method),
+		zap.String("method", method),
 		zap.String("route", route),
 		zap.Int(observe.KeyStatusCode, status),
 		zap.Duration(observe.KeyDurationMS, took),
@@ -136,56 +139,20 @@ func (s *server) authorize(c echo.Context, action access.Action) (access.Grant, 
 	if !s.Started() {
 		return access.Grant{}, away("The service is starting. Try again in a few seconds.")
 	}
-	token, err := s.token(c.Request())
+	tokens, err := s.tokens(c.Request())
 	if err != nil {
 		return access.Grant{}, err
 	}
-	grant, err := s.Access.Authorize(c.Request().Context(), token, c.Param("pid"), action)
-	if err != nil {
-		return access.Grant{}, fmt.Errorf("authorize: %w", err)
-	}
-	c.Set(keyCaller, grant.Caller)
-	return grant, nil
-}
-
-// token takes the token from the cookie, or from the Authorization header when
-// there is no cookie. A bad cookie is not retried with the header.
-func (s *server) token(r *http.Request) (string, error) {
-	if token := s.fromCookie(r); token != "" {
-		// A browser sends the cookie along whichever page makes it do so. Only
-		// pages of the dashboard, or of this very host, may have effects.
-		if err := s.origins.Check(r); err != nil {
-			return "", answer(http.StatusForbidden, "This page is not allowed to use your session.")
+	for _, token := range tokens {
+		var grant access.Grant
+		if grant, err = s.Access.Authorize(c.Request().Context(), token, c.Param("pid"), action); err == nil {
+			c.Set(keyCaller, grant.Caller)
+			c.Set(keyToken, token)
+			return grant, nil
 		}
-		return token, nil
+		if !errors.Is(err, access.ErrSession) {
+			break
+		}
 	}
-	if token := fromHeader(r); token != "" {
-		return token, nil
-	}
-	return "", access.ErrSession
-}
-
-// presented is the token that [server.token] would take, whether or not the
-// request may use it.
-func (s *server) presented(r *http.Request) string {
-	if token := s.fromCookie(r); token != "" {
-		return token
-	}
-	return fromHeader(r)
-}
-
-func (s *server) fromCookie(r *http.Request) string {
-	cookie, err := r.Cookie(s.SessionCookie)
-	if err != nil {
-		return ""
-	}
-	return strings.TrimSpace(cookie.Value)
-}
-
-func fromHeader(r *http.Request) string {
-	scheme, token, _ := strings.Cut(r.Header.Get(echo.HeaderAuthorization), " ")
-	if !strings.EqualFold(scheme, "Bearer") {
-		return ""
-	}
-	return strings.TrimSpace(token)
+	return access.Grant{}, fmt.Errorf("authorize: %w", err)
 }

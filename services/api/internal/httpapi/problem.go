@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"strings"
 
 	"github.com/labstack/echo/v4"
 
@@ -154,6 +155,9 @@ func (s *server) fail(err error, c echo.Context) {
 	if p.Status == http.StatusUnauthorized {
 		header.Set(echo.HeaderWWWAuthenticate, `Bearer realm="webhooks"`)
 	}
+	if allowed := header.Get(echo.HeaderAllow); strings.Contains(allowed, http.MethodGet) {
+		header.Set(echo.HeaderAllow, allowed+", "+http.MethodHead)
+	}
 	if p.retryAfter != "" {
 		header.Set(echo.HeaderRetryAfter, p.retryAfter)
 	}
@@ -161,9 +165,6 @@ func (s *server) fail(err error, c echo.Context) {
 	if err != nil { // it holds nothing but text
 		c.Response().WriteHeader(http.StatusInternalServerError)
 		return
-	}
-	if c.Request().Method == http.MethodHead {
-		body = nil
 	}
 	_ = c.Blob(p.Status, mimeProblem, body) // the caller is gone
 }

@@ -184,9 +184,6 @@ func TestRouting(t *testing.T) {
 	assert.Contains(t, r.header.Get("Allow"), "POST")
 	a.wantProblem(a.send("GET", base+"/x/test", ""), 405, "not allowed")
 	a.wantProblem(a.send("DELETE", "/api/health", ""), 405, "not allowed")
-	r = a.send("HEAD", base, "")
-	assert.Equal(t, 405, r.status)
-	assert.Empty(t, r.raw)
 }
 
 func TestSecurityHeaders(t *testing.T) {
@@ -240,7 +237,8 @@ func TestMalformedBodies(t *testing.T) {
 		`{"description":"` + strings.Repeat("x", 2001) + `"}`:             "at most 2000 characters",
 		`{"secret":"1234567"}`:                                            "8 to 255 bytes",
 		`{"secret":"` + strings.Repeat("é", 128) + `"}`:                   "8 to 255 bytes",
-		`{"secret":"12345678\n"}`:                                         "printable",
+		`{"secret":"1234\n5678"}`:                                         "printable",
+		`{"secret":"12345678\n"}`:                                         "begin or end with a blank or a line break",
 		`{"secret":"12345678\ud800"}`:                                     "printable",
 		`{"secret":"whsec_???"}`:                                          "base64",
 		`{"events":[]}`:                                                   "at least one event",
@@ -288,7 +286,7 @@ func TestUnknownEventsAndBadURLs(t *testing.T) {
 		`{"url":"https://[::1]/"}`:                   "not allowed to go",
 		`{"url":"http://localhost."}`:                "localhost",
 		`{"url":"http://2130706433/"}`:               "four decimal numbers",
-		`{"url":"https://example.org/\n"}`:           "control characters",
+		`{"url":"https://example.org/\nx"}`:          "control characters",
 	} {
 		post := strings.TrimSuffix(given, "}") + `,"secret":"12345678"` + missingFrom(given) + "}"
 		a.wantProblem(a.send("POST", base, post), 400, detail)

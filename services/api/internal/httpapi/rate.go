@@ -90,21 +90,25 @@ func (s *server) paced(next echo.HandlerFunc) echo.HandlerFunc {
 		if s.Rate.PerSecond == 0 || c.Request().URL.Path == pathHealth {
 			return next(c)
 		}
-		token := sha256.Sum256([]byte("token " + s.presented(c.Request())))
-		counted := token
-		if !s.callers.knows(token) {
-			counted = sha256.Sum256([]byte("address " + network(c.RealIP())))
+		counted := sha256.Sum256([]byte("address " + network(c.RealIP())))
+		for _, token := range s.presented(c.Request()) {
+			if key := tokenKey(token); s.callers.knows(key) {
+				counted = key
+				break
+			}
 		}
 		if wait := s.callers.take(counted, time.Now()); wait > 0 {
 			return tooMany(wait)
 		}
 		err := next(c)
-		if _, letIn := c.Get(keyCaller).(string); letIn {
-			s.callers.bucket(token)
+		if token, letIn := c.Get(keyToken).(string); letIn {
+			s.callers.bucket(tokenKey(token))
 		}
 		return err
 	}
 }
+
+func tokenKey(token string) bucketKey { return sha256.Sum256([]byte("token " + token)) }
 
 func tooMany(wait time.Duration) *problem {
 	seconds := max(1, int(math.Ceil(wait.Seconds())))

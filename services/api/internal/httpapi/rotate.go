@@ -31,7 +31,7 @@ type rotated struct {
 
 func readRotation(c echo.Context) (rotation, error) {
 	raw, err := readBody(c)
-	if err != nil || len(bytes.TrimSpace(raw)) == 0 {
+	if err != nil || len(bytes.TrimSpace(bytes.TrimPrefix(raw, []byte("\ufeff")))) == 0 {
 		return rotation{}, err
 	}
 	return parseRotation(raw)

@@ -9,6 +9,7 @@ import (
 
 	"github.com/dembrane/webhooks/proto/webhooksv1"
 	"github.com/dembrane/webhooks/services/api/internal/access"
+	"github.com/dembrane/webhooks/services/api/internal/store"
 )
 
 // shownBodyBytes is how much of a receiver's answer a test shows.
@@ -47,10 +48,10 @@ func (s *server) test(c echo.Context, grant access.Grant) error {
 	if err != nil {
 		return fmt.Errorf("test webhook: %w", err)
 	}
-	return c.JSON(http.StatusOK, showTest(attempt))
+	return c.JSON(http.StatusOK, showTest(attempt, w))
 }
 
-func showTest(a *webhooksv1.Attempt) tested {
+func showTest(a *webhooksv1.Attempt, w store.Webhook) tested {
 	t := tested{
 		Success:    a.GetOutcome() == webhooksv1.Outcome_OUTCOME_DELIVERED,
 		Outcome:    a.GetOutcome().Label(),
@@ -69,6 +70,9 @@ func showTest(a *webhooksv1.Attempt) tested {
 	t.ResponseTruncated = a.GetResponse().GetTruncated() || len(body) > shownBodyBytes
 	t.ResponseBody = strings.ToValidUTF8(string(body[:min(len(body), shownBodyBytes)]), "\ufffd")
 	t.Message = testMessage(a)
+	if t.Success && !w.Status.Enabled() {
+		t.Message += " The webhook is off: " + offSentence(w)
+	}
 	return t
 }
 
@@ -85,3 +89,13 @@ func testMessage(a *webhooksv1.Attempt) string {
 		return "Not delivered: " + strings.ReplaceAll(a.GetReason().Label(), "_", " ") + "."
 	}
 }
+
+// offSentence says why a webhook gets nothing but tests, and how to change that.
+func offSentence(w store.Webhook) string {
+	if w.DisabledReason != "" {
+		return lowerFirst(disabledSentence(w.DisabledReason))
+	}
+	return "no events are sent to it. Enable the webhook to have them sent."
+}
+
+func lowerFirst(sentence string) string { return strings.ToLower(sentence[:1]) + sentence[1:] }

@@ -18,14 +18,18 @@ const standardPrefix = "whsec_"
 
 // Name trims a name and checks it. A name is one line of text.
 func Name(s string) (string, error) {
-	s = strings.TrimSpace(s)
+	s = strings.TrimFunc(s, isBlank)
 	switch {
 	case s == "":
 		return "", bounds("name", "The name must not be empty.")
 	case utf8.RuneCountInString(s) > MaxNameRunes:
 		return "", bounds("name", fmt.Sprintf("The name must have at most %d characters.", MaxNameRunes))
-	case strings.ContainsFunc(s, unicode.IsControl) || !utf8.ValidString(s):
+	case !utf8.ValidString(s) || strings.ContainsFunc(s, unicode.IsControl) || strings.ContainsFunc(s, isLineSeparator):
 		return "", bounds("name", "The name must be one line of plain text.")
+	case strings.ContainsFunc(s, isOverride):
+		return "", bounds("name", "The name must not contain characters that change the direction of the text.")
+	case !showsSomething(s):
+		return "", bounds("name", "The name must contain something that can be seen.")
 	}
 	return s, nil
 }
@@ -45,13 +49,16 @@ func DefaultName(canonical string) string {
 
 // Description checks a description: text, possibly of several lines, or nothing.
 func Description(s string) (string, error) {
-	s = strings.TrimSpace(strings.ReplaceAll(s, "\r\n", "\n"))
+	s = strings.NewReplacer("\r\n", "\n", "\u2028", "\n", "\u2029", "\n").Replace(s)
+	s = strings.TrimFunc(s, isBlank)
 	unwanted := func(r rune) bool { return unicode.IsControl(r) && r != '\n' && r != '\t' }
 	switch {
 	case utf8.RuneCountInString(s) > MaxDescriptionRunes:
 		return "", bounds("description", fmt.Sprintf("The description must have at most %d characters.", MaxDescriptionRunes))
 	case strings.ContainsFunc(s, unwanted) || !utf8.ValidString(s):
 		return "", bounds("description", "The description must be plain text.")
+	case strings.ContainsFunc(s, isOverride):
+		return "", bounds("description", "The description must not contain characters that change the direction of the text.")
 	}
 	return s, nil
 }
@@ -62,9 +69,17 @@ func Secret(s string) error {
 	if len(s) < MinSecretBytes || len(s) > MaxSecretBytes {
 		return bounds("secret", fmt.Sprintf("The secret must have %d to %d bytes.", MinSecretBytes, MaxSecretBytes))
 	}
+	first, _ := utf8.DecodeRuneInString(s)
+	last, _ := utf8.DecodeLastRuneInString(s)
 	unprintable := func(r rune) bool { return r == utf8.RuneError || !unicode.IsGraphic(r) }
-	if strings.ContainsFunc(s, unprintable) {
+	switch {
+	case isBlank(first) || isBlank(last):
+		return bounds("secret", "The secret must not begin or end with a blank or a line break: they get lost in copying, "+
+			"and then no signature fits. Leave them out.")
+	case strings.ContainsFunc(s, unprintable):
 		return bounds("secret", "The secret must consist of printable characters, without line breaks.")
+	case strings.LastIndex(s, standardPrefix) > 0:
+		return bounds("secret", "The secret must begin with whsec_. Leave out what stands before it, such as v1, or a quotation mark.")
 	}
 	encoded, isStandard := strings.CutPrefix(s, standardPrefix)
 	if !isStandard {

@@ -29,12 +29,22 @@ func TestName(t *testing.T) {
 		"  CRM  ":                "CRM",
 		strings.Repeat("é", 200): strings.Repeat("é", 200),
 		"Zoë's 👩‍👩‍👧 hook":       "Zoë's 👩‍👩‍👧 hook",
+		"\u00a0CRM\u200b\n":      "CRM",
+		"שלום\u200e (CRM)":       "שלום\u200e (CRM)",
+		"می\u200cخواهم":          "می\u200cخواهم",
+		"?":                      "?",
+		"🏴\U000e0067\U000e0062\U000e0065\U000e006e\U000e0067\U000e007f": "🏴\U000e0067\U000e0062\U000e0065\U000e006e\U000e0067\U000e007f",
 	} {
 		got, err := registration.Name(given)
 		require.NoError(t, err)
 		assert.Equal(t, want, got)
 	}
-	for _, given := range []string{"", "   ", strings.Repeat("é", 201), "two\nlines", "nul\x00", "bad\xff"} {
+	for _, given := range []string{
+		"", "   ", strings.Repeat("é", 201), "two\nlines", "nul\x00", "bad\xff",
+		// Report B17: shows nothing, turns the text around, or is more than a line.
+		"\u200b\u200b", "\u3164", "\u2800\u2800", "\u200d", "\u0301", "\ufe0f", "\u00ad", "\u115f \u1160",
+		"a\u202eb", "x\u202dab", "a\u2067b\u2069", "a\u2028b", "a\u2029b", "a\u0085b",
+	} {
 		_, err := registration.Name(given)
 		_ = requireFault(t, err, registration.KindBounds, "name")
 	}
@@ -57,13 +67,14 @@ func TestDescription(t *testing.T) {
 		"":                        "",
 		" x ":                     "x",
 		"one\r\ntwo\tthree":       "one\ntwo\tthree",
+		"one\u2028two\u200b":      "one\ntwo",
 		strings.Repeat("é", 2000): strings.Repeat("é", 2000),
 	} {
 		got, err := registration.Description(given)
 		require.NoError(t, err)
 		assert.Equal(t, want, got)
 	}
-	for _, given := range []string{strings.Repeat("é", 2001), "nul\x00", "bad\xff", "esc\x1b[0m"} {
+	for _, given := range []string{strings.Repeat("é", 2001), "nul\x00", "bad\xff", "esc\x1b[0m", "a\u202eb"} {
 		_, err := registration.Description(given)
 		_ = requireFault(t, err, registration.KindBounds, "description")
 	}
@@ -75,7 +86,7 @@ func TestSecret(t *testing.T) {
 		"12345678",
 		"geheim wörd",
 		"пароль-пароль",
-		" spaces count ",
+		"blanks within count",
 		"emoji-🔑-secret",
 		strings.Repeat("x", 255),
 		"whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw",
@@ -89,12 +100,29 @@ func TestSecret(t *testing.T) {
 		"", "1", "1234567", strings.Repeat("x", 256), strings.Repeat("é", 128),
 		"new\nline-secret", "cr\r-secret-x", "tab\t-secret-x", "nul\x00-secret", "del\x7f-secret",
 		"nel\u0085-secret", "bad\xff-secret", "lost\ufffd-secret", "zero\u200bwidth", "line\u2028separator",
+		" spaces count", "spaces count ", "correct horse ", "        ", "nobreak-space\u00a0", "\u2003em-space-x",
+		"v1,whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", `"whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"`, "SECRET=whsec_aGk=",
 		"whsec_", "whsec_###", "whsec_abc", "whsec_aGk", "whsec_aGk= ", "whsec_aGl=", "whsec_-_-_",
 	} {
 		fault := requireFault(t, registration.Secret(given), registration.KindBounds, "secret")
 		if given != "" {
 			assert.NotContains(t, fault.Message, given+" ")
 		}
+	}
+}
+
+// What a person copies by accident is refused with what to do (report B16).
+func TestSecretSaysWhatToLeaveOut(t *testing.T) {
+	for given, want := range map[string]string{
+		"correct horse ":       "must not begin or end with a blank",
+		"        ":             "must not begin or end with a blank",
+		"correct horse\n":      "must not begin or end with a blank or a line break",
+		"v1,whsec_MfKQ9r8G":    "must begin with whsec_",
+		`"whsec_MfKQ9r8GKYqr"`: "must begin with whsec_",
+		" whsec_MfKQ9r8GKYqr":  "must not begin or end with a blank",
+	} {
+		fault := requireFault(t, registration.Secret(given), registration.KindBounds, "secret")
+		assert.Contains(t, fault.Message, want, given)
 	}
 }
 

@@ -2,10 +2,12 @@ package registration_test
 
 import (
 	"errors"
+	"fmt"
 	"net/netip"
 	"net/url"
 	"strings"
 	"testing"
+	"unicode"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -52,6 +54,41 @@ func TestURLCanonicalForm(t *testing.T) {
 		"https://example.0xg/":                        "https://example.0xg/",
 		"https://hooks.slack.com/services/T/B/x@y:z":  "https://hooks.slack.com/services/T/B/x@y:z",
 		"https://example.org/?url=http://a:b@c/d%23e": "https://example.org/?url=http://a:b@c/d%23e",
+
+		// What is escaped stays escaped, and what is not stays so (report B14).
+		"https://example.org/gr\u00f6\u00dfe%2Fapp/x":       "https://example.org/gr%C3%B6%C3%9Fe%2Fapp/x",
+		"https://example.org/hook/{team}%2Fx":               "https://example.org/hook/%7Bteam%7D%2Fx",
+		"https://example.org/%2f%2F%c3%B6/%7b%41%2e%2E":     "https://example.org/%2f%2F%c3%B6/%7b%41%2e%2E",
+		"https://example.org/a|b^c`d\"e<f>g%2F":             "https://example.org/a%7Cb%5Ec%60d%22e%3Cf%3Eg%2F",
+		"https://example.org/a/../b/./c//d/":                "https://example.org/a/../b/./c//d/",
+		"https://example.org//x":                            "https://example.org//x",
+		"https://example.org/!$&'()*+,;=:@[]~x?!$&'()*[]/?": "https://example.org/!$&'()*+,;=:@[]~x?!$&'()*[]/?",
+		"https://example.org/?q={a}%7Bb%7D|%zz&s=%2B+x%20y": "https://example.org/?q=%7Ba%7D%7Bb%7D%7C%zz&s=%2B+x%20y",
+		"https://example.org/\U0001f468\u200d\U0001f469":    "https://example.org/%F0%9F%91%A8%E2%80%8D%F0%9F%91%A9",
+
+		// Names as browsers take them (report B13).
+		"https://qa--shop.netlify.app/":     "https://qa--shop.netlify.app/",
+		"https://r3---sn-4g5e.example.org/": "https://r3---sn-4g5e.example.org/",
+		"http://webhook_receiver:9000/":     "http://webhook_receiver:9000/",
+		"https://_x._tcp.example.org/":      "https://_x._tcp.example.org/",
+		"https://QA--Shop.Netlify.APP/":     "https://qa--shop.netlify.app/",
+		"https://XN--BCHER-KVA.example/":    "https://xn--bcher-kva.example/",
+		"https://Stra\u00dfe.example/":      "https://xn--strae-oqa.example/",
+		"https://exa_mple.org/":             "https://exa_mple.org/",
+		"https://\u0130stanbul.example/":    "https://xn--istanbul-o0e.example/",
+		"https://[::FFFF:8.8.8.8]/":         "https://[::ffff:8.8.8.8]/",
+		"https://[2606:4700::1111]":         "https://[2606:4700::1111]",
+		"https://[2606:4700::1111]:/x":      "https://[2606:4700::1111]/x",
+		"https://example.org\u3002/":        "https://example.org/",
+
+		// What copying leaves at either end (report B15).
+		"https://example.org/hook ":                  "https://example.org/hook",
+		" \t https://example.org/hook\r\n":           "https://example.org/hook",
+		"https://example.org/hook\u00a0":             "https://example.org/hook",
+		"\ufeffhttps://example.org/hook\u200b":       "https://example.org/hook",
+		"\u2068https://example.org/hook\u2069\u200d": "https://example.org/hook",
+		"https://example.org/\u2003":                 "https://example.org/",
+		"https://example.org/\u2028\u0085":           "https://example.org/",
 	} {
 		t.Run(given, func(t *testing.T) {
 			got, err := rules().Canonical(given)
@@ -68,20 +105,22 @@ func TestURLCanonicalForm(t *testing.T) {
 // no sentence repeats what was given.
 func TestURLRefused(t *testing.T) {
 	const (
-		empty    = "must not be empty"
-		scheme   = "must start with https:// or http://"
-		host     = "must name a host"
-		name     = "not a valid name"
-		number   = "four decimal numbers"
-		userinfo = "must not contain a user name or a password"
-		fragment = "must not contain a fragment"
-		control  = "must not contain control characters"
-		space    = "must not contain spaces"
-		port     = "port must be a number from 1 to 65535"
-		percent  = "without percent-encoding and without a zone"
-		address  = "not allowed to go"
-		local    = "localhost"
-		invalid  = "not valid"
+		empty     = "must not be empty"
+		scheme    = "must start with https:// or http://"
+		host      = "must name a host"
+		name      = "not a valid name"
+		number    = "four decimal numbers"
+		userinfo  = "must not contain a user name or a password"
+		fragment  = "must not contain a fragment"
+		control   = "must not contain control characters"
+		space     = "must not contain spaces"
+		port      = "port must be a number from 1 to 65535"
+		percent   = "without percent-encoding and without a zone"
+		address   = "not allowed to go"
+		local     = "localhost"
+		brackets  = "an IPv6 address stands in brackets"
+		invisible = "an invisible character"
+		escapes   = "Write a percent sign as %25"
 	)
 	for given, want := range map[string]string{
 		"":                                 empty,
@@ -108,24 +147,18 @@ func TestURLRefused(t *testing.T) {
 		"https://a%zz:b@example.org":       userinfo,
 		"https://example.org#x":            fragment,
 		"https://example.org/#":            fragment,
-		"https://example.org/\n":           control,
-		"\thttps://example.org/":           control,
 		"https://example.org/\x00":         control,
 		"https://exa\rmple.org/":           control,
 		"https://example.org/\x7f":         control,
-		"https://example.org/\u0085":       control,
 		"https://example.org/\xff":         control,
-		" https://example.org":             space,
 		"https://example.org/a b":          space,
-		"https://example.org/\u2003":       space,
-		"https://example.org/\u2028":       space,
 		`https://example.org\@evil.test/`:  "backslashes",
 		"https://example.org:0":            port,
 		"https://example.org:65536":        port,
 		"https://example.org:99999":        port,
 		"https://example.org:-1":           port,
 		"https://example.org:http":         port,
-		"https://example.org:443:443":      invalid,
+		"https://example.org:443:443":      brackets,
 		"https://[2606:4700::1111]:0/":     port,
 		"https://[2606:4700::1111]:x/":     port,
 		"https://%6c%6f%63alhost/":         percent,
@@ -157,11 +190,29 @@ func TestURLRefused(t *testing.T) {
 		"https://localhost./":              local,
 		"https://app.localhost/":           local,
 		"https://\u24db\u24de\u24d2\u24d0\u24db\u24d7\u24de\u24e2\u24e3/": local,
-		"https://[1.2.3.4]/":                             invalid,
-		"https://[::1/":                                  invalid,
-		"https://::1/":                                   invalid,
-		"https://[]/":                                    invalid,
-		"https://exa_mple.org/":                          name,
+		"https://[1.2.3.4]/":                             brackets,
+		"https://[::1/":                                  brackets,
+		"https://::1/":                                   brackets,
+		"https://[]/":                                    brackets,
+		"https://[::1]x/":                                brackets,
+		"https://x[::1]/":                                brackets,
+		"https://example.org/\nx":                        control,
+		"https://example.org/\u2028x":                    space,
+		"https://example.org/a\u00a0b":                   space,
+		"https://exam\u200bple.org/x":                    invisible,
+		"https://example.org/a\u200bb":                   invisible,
+		"https://example.org/\ufeffb":                    invisible,
+		"https://example.org/a\u202eb":                   invisible,
+		"https://example.org/a\u00adb":                   invisible,
+		"\u200b":                                         empty,
+		" \n ":                                           empty,
+		"https://example-.org/":                          name,
+		"https://exa$mple.org/":                          name,
+		"https://exa{mple}.org/":                         name,
+		"https://xn--zzzz--.org/":                        name,
+		"https://example.org/100%":                       escapes,
+		"https://example.org/%2":                         escapes,
+		"https://example.org/%g0":                        escapes,
 		"https://-example.org/":                          name,
 		"https://example..org/":                          name,
 		"https://.example.org/":                          name,
@@ -170,7 +221,7 @@ func TestURLRefused(t *testing.T) {
 		"https://xn--a/":                                 name,
 		"https://exa\u200dmple.org/":                     name,
 		"https://exa<mple.org/":                          name,
-		"https://example.org/%zz":                        invalid,
+		"https://example.org/%zz":                        escapes,
 		"https://" + strings.Repeat("a", 64) + ".org/":   name,
 		"https://" + strings.Repeat("a.", 127) + "org/x": name,
 	} {
@@ -222,10 +273,37 @@ func TestURLAddressPolicyIsAsked(t *testing.T) {
 	require.Error(t, err, "names for loopback stay refused, whatever is opened")
 }
 
+// derived reports whether each byte of given is in stored, in order, as it is or
+// escaped: nothing was left out, nothing added, and nothing unescaped.
+func derived(given, stored string) bool {
+	for i := range len(given) {
+		escaped := fmt.Sprintf("%%%02X", given[i])
+		switch {
+		case stored != "" && stored[0] == given[i]:
+			stored = stored[1:]
+		case strings.HasPrefix(stored, escaped):
+			stored = stored[len(escaped):]
+		default:
+			return false
+		}
+	}
+	return stored == ""
+}
+
+// afterAuthority is the path and the query, found without parsing.
+func afterAuthority(s string) string {
+	_, s, _ = strings.Cut(s, "://")
+	if i := strings.IndexAny(s, "/?"); i >= 0 {
+		return s[i:]
+	}
+	return ""
+}
+
 func FuzzURL(f *testing.F) {
 	for _, seed := range []string{
 		"https://example.org/x?y=z", "http://[::1]:80/", "https://u:p@h/#f", "http://0x7f.1", "https://\u24db.test",
 		"https://example.org:00080/%41?\u00e9", "http://a%2eb/", "https://xn--bcher-kva.example",
+		"https://x/{a}%2F\u00f6%2f?{b}%2F%", " https://a_b--c.example./|\u200b", "http://[64:ff9b::808:808]/%25",
 	} {
 		f.Add(seed)
 	}
@@ -240,9 +318,18 @@ func FuzzURL(f *testing.F) {
 		require.NoError(t, err, "canonical form %q is refused", got)
 		require.Equal(t, got, again)
 		require.LessOrEqual(t, len(got), registration.MaxURLBytes)
+		trimmed := strings.TrimRightFunc(given, func(r rune) bool {
+			return unicode.IsSpace(r) || unicode.Is(unicode.Cf, r)
+		})
+		require.True(t, derived(afterAuthority(trimmed), afterAuthority(got)), "%q became %q", given, got)
 
+		// As a dispatcher reads, sends and shows it.
 		u, err := url.Parse(got)
 		require.NoError(t, err)
+		require.Equal(t, got, u.String())
+		if u.Path != "" {
+			require.Equal(t, afterAuthority(got), u.RequestURI())
+		}
 		require.Nil(t, u.User)
 		require.Empty(t, u.Fragment)
 		require.Contains(t, []string{"http", "https"}, u.Scheme)
