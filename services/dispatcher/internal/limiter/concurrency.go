@@ -8,9 +8,6 @@ const (
 	initialLimit = 2
 	// slow is how long an attempt may take before the endpoint gets fewer at once.
 	slow = time.Second
-	// unknownSpacing is what is taken for the time between two turns at an endpoint
-	// that has never answered.
-	unknownSpacing = time.Millisecond
 	// samples is over about how many attempts slower answers are averaged.
 	samples = 64
 )
@@ -99,16 +96,12 @@ func (c *concurrency) wait(ahead int) time.Duration {
 
 // spacing is the time between the turns of two deliveries that are turned away. In
 // slow start it is the shortest that there can be: it is better to ask once more
-// than to leave a quick receiver without work.
+// than to leave a quick receiver without work. It is nothing when none has ended.
 func (c *concurrency) spacing() time.Duration {
-	switch {
-	case c.took == 0:
-		return unknownSpacing
-	case c.growing:
+	if c.growing {
 		return c.took / time.Duration(c.most)
-	default:
-		return c.interval()
 	}
+	return c.interval()
 }
 
 // interval is the time from the end of one attempt to the end of the next, as far

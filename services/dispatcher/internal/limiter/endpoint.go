@@ -92,7 +92,10 @@ func (e *endpoint) busy() Cause {
 
 // turnAway gives a delivery the next time at which to ask again.
 func (e *endpoint) turnAway(r Request, earliest time.Time, cause Cause) Turn {
-	spacing := min(e.concurrency.spacing(), maxSpacing)
+	spacing := unknownSpacing
+	if learned := e.concurrency.spacing(); learned > 0 {
+		spacing = min(learned, maxSpacing)
+	}
 	return Turn{NotBefore: e.lineOf(r).nextSlot(earliest, max(spacing, e.rate.interval)), Cause: cause}
 }
 

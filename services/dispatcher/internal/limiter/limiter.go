@@ -51,15 +51,8 @@ const (
 	// standstill is how long this process has to have done nothing at all for it to be
 	// its own fault that receivers seem slow: it was stopped, or its machine was.
 	standstill = time.Second
-	// fullLine is the least time after which to ask again when a line that moves
-	// quickly was full.
-	fullLine = 50 * time.Millisecond
 	// rememberFor is how long what was learned of an idle endpoint is kept.
 	rememberFor = 30 * time.Second
-	// maxSpacing is the longest time between the turns of two deliveries that were
-	// turned away, unless the webhook's own rate asks for more. An endpoint that hangs
-	// now may soon be quick again, and what was missed must not take days then.
-	maxSpacing = 100 * time.Millisecond
 )
 
 // Limiter decides for all endpoints of this dispatcher. It is safe for concurrent use.

@@ -2,6 +2,19 @@ package limiter
 
 import "time"
 
+const (
+	// unknownSpacing is what is taken for the time between two turns at an endpoint
+	// that has never answered.
+	unknownSpacing = time.Millisecond
+	// fullLine is the least time after which to ask again when a line that moves
+	// quickly was full.
+	fullLine = 50 * time.Millisecond
+	// maxSpacing is the longest time between the turns of two deliveries that were
+	// turned away, unless the webhook's own rate asks for more. An endpoint that hangs
+	// now may soon be quick again, and what was missed must not take days then.
+	maxSpacing = 100 * time.Millisecond
+)
+
 // line is deliveries that wait for their turn at one endpoint, first come first
 // served, and the times that were given to those which were turned away.
 type line struct {

@@ -154,5 +154,34 @@ func TestTurnsAreAtTheEndpointsPace(t *testing.T) {
 			last = w.Wait(t.Context(), Request{Endpoint: "a"}).NotBefore
 		}
 		assert.InDelta(t, 1000*0.020/32, last.Sub(until).Seconds(), 0.1)
+
+		w.Pause("unknown", until, Paused)
+		for range 1000 {
+			last = w.Wait(t.Context(), Request{Endpoint: "unknown"}).NotBefore
+		}
+		assert.InDelta(t, 1, last.Sub(until).Seconds(), 0.1)
+	})
+}
+
+// Who finds a line full that moves quickly comes back soon.
+func TestALineThatIsFullHasPlacesSoon(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		limits := testLimits()
+		limits.MaxLine = 30
+		w := newWorld(t, limits, answersIn(10*time.Millisecond))
+		for range 5 { // until it has its whole limit
+			w.start(32, Request{Endpoint: "a"})
+			w.all.Wait()
+		}
+		w.start(62, Request{Endpoint: "a"})
+		require.Equal(t, 30, w.Load().Waiting)
+		turn := w.Wait(t.Context(), Request{Endpoint: "a"})
+		assert.Equal(t, Busy, turn.Cause)
+		soon := time.Until(turn.NotBefore)
+		assert.GreaterOrEqual(t, soon, 50*time.Millisecond)
+		assert.Less(t, soon, 60*time.Millisecond)
+		pass(soon)
+		assert.True(t, w.deliver(Request{Endpoint: "a"}).Go())
+		w.all.Wait()
 	})
 }

@@ -67,6 +67,16 @@ func TestSlowEndpointsGetLessAtOnce(t *testing.T) {
 	}
 }
 
+// It is better to ask a quick receiver too often than too rarely.
+func TestTurnsAreCloseInSlowStart(t *testing.T) {
+	c := newConcurrency(32)
+	assert.Zero(t, c.spacing(), "nothing is known")
+	round(&c, 320*time.Millisecond, false, noon)
+	assert.Equal(t, 10*time.Millisecond, c.spacing(), "as if it got its whole limit")
+	round(&c, 320*time.Millisecond, true, noon)
+	assert.Equal(t, 160*time.Millisecond, c.spacing(), "as it is")
+}
+
 // All that is under way looks slow at once when this process has stopped for a
 // moment, or its garbage is collected.
 func TestAHiccupDoesNotMakeALineLookLong(t *testing.T) {
@@ -258,6 +268,10 @@ func TestNobodyTakesAllThatIsFree(t *testing.T) {
 
 	held, _ = fill(1, place, holding{waiting: 1})
 	assert.Equal(t, 600, held, "half of all places")
+	limits.MaxLine = 100
+	held, _ = fill(1, place, holding{waiting: 1})
+	assert.Equal(t, 100, held, "what stands in line is unsettled, too")
+	limits.MaxLine = 0
 	held, s = fill(5, place, holding{waiting: 1})
 	assert.InDelta(t, 600, held, 5, "noisy ones leave half to the quiet")
 	assert.True(t, s.place(holding{inFlight: 100}), "without a line, nobody is noisy")
