@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -220,14 +219,4 @@ func bySequence(sequence uint64) []byte {
 }
 
 // subject is where JetStream is asked about EVENTS.
-func (r *EventReader) subject(what string) string {
-	options := r.js.Options()
-	prefix := "$JS.API."
-	switch {
-	case options.APIPrefix != "":
-		prefix = strings.TrimSuffix(options.APIPrefix, ".") + "."
-	case options.Domain != "":
-		prefix = "$JS." + options.Domain + ".API."
-	}
-	return prefix + what + StreamEvents
-}
+func (r *EventReader) subject(what string) string { return apiSubject(r.js, what+StreamEvents) }

@@ -2,12 +2,10 @@ package topology
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"time"
 
-	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 )
 
@@ -188,42 +186,9 @@ func (r *EventReader) confirm(ctx context.Context, leader leaderState, sequence 
 
 // fromLeader reads one event in the way that only the leader answers.
 func (r *EventReader) fromLeader(ctx context.Context, sequence uint64) (*jetstream.RawStreamMsg, error) {
-	ctx, cancel := context.WithTimeout(ctx, readTimeout)
-	defer cancel()
-	reply, err := r.js.Conn().RequestWithContext(ctx, r.subject("STREAM.MSG.GET."), bySequence(sequence))
-	if err != nil {
-		return nil, fmt.Errorf("read event %d from the leader: %w", sequence, err)
+	msg, err := fromLeader(ctx, r.js, StreamEvents, bySequence(sequence))
+	if err != nil && !errors.Is(err, jetstream.ErrMsgNotFound) {
+		return nil, fmt.Errorf("read event %d: %w", sequence, err)
 	}
-	var answer struct {
-		Error   *jetstream.APIError `json:"error"`
-		Message *struct {
-			Subject  string    `json:"subject"`
-			Sequence uint64    `json:"seq"`
-			Header   []byte    `json:"hdrs"`
-			Data     []byte    `json:"data"`
-			Time     time.Time `json:"time"`
-		} `json:"message"`
-	}
-	if err := json.Unmarshal(reply.Data, &answer); err != nil {
-		return nil, fmt.Errorf("read the leader's answer about event %d: %w", sequence, err)
-	}
-	if answer.Error != nil {
-		if answer.Error.ErrorCode == jetstream.JSErrCodeMessageNotFound {
-			return nil, jetstream.ErrMsgNotFound
-		}
-		return nil, fmt.Errorf("read event %d from the leader: %w", sequence, answer.Error)
-	}
-	if answer.Message == nil {
-		return nil, fmt.Errorf("read event %d from the leader: %w", sequence, jetstream.ErrInvalidJetStreamResponse)
-	}
-	msg := &jetstream.RawStreamMsg{
-		Subject: answer.Message.Subject, Sequence: answer.Message.Sequence,
-		Data: answer.Message.Data, Time: answer.Message.Time,
-	}
-	if len(answer.Message.Header) > 0 {
-		if msg.Header, err = nats.DecodeHeadersMsg(answer.Message.Header); err != nil {
-			return nil, fmt.Errorf("read the headers of event %d: %w", sequence, err)
-		}
-	}
-	return msg, nil
+	return msg, err
 }

@@ -56,6 +56,11 @@ const (
 // no dot, so it is never a registration's key.
 const KeyProjected = "projected"
 
+// KeyContent is the key in [BucketWebhooks] that is written before the first
+// registration and never again: a bucket that was emptied does not hold it any
+// more, so [KeyProjected] is written only if it is still where it was.
+const KeyContent = "content"
+
 const (
 	prefixEvents     = "dembrane.events."
 	prefixDeliveries = "dembrane.deliveries."
@@ -89,6 +94,12 @@ func PublishedSubject(stored string) string {
 		return stored // too short to name a project and a type, so it has no part
 	}
 	return prefixEvents + rest
+}
+
+// SubjectStored matches the subjects on which events of the project are stored:
+// with the part, whichever it is.
+func SubjectStored(projectID, eventType string) string {
+	return prefixEvents + "*." + projectID + "." + eventType
 }
 
 // ParseSubjectEvent takes the project and the event type out of the subject on

@@ -205,8 +205,8 @@ func (a *App) run(ctx context.Context) error {
 	recorder := deliverylog.New(deliverylog.Deps{
 		Store: webhooks, JS: js, Throttle: a.throttle, Log: a.log, Metrics: deliverylog.NewMetrics(a.metrics),
 		Health: health.New(health.Deps{
-			Store: webhooks, NATS: nc, Project: projector.Project, Throttle: a.throttle,
-			Log: a.log, Metrics: health.NewMetrics(a.metrics),
+			Store: webhooks, NATS: nc, Throttle: a.throttle, Log: a.log, Metrics: health.NewMetrics(a.metrics),
+			Project: func(ctx context.Context, projectID, id string) { projector.Project(ctx, projectID, id) },
 		}),
 	})
 	server, err := httpapi.New(httpapi.Deps{ //nolint:contextcheck // its handlers use their requests' contexts

@@ -94,9 +94,22 @@ type api struct {
 	actions   []access.Action
 	mu        sync.Mutex
 	projected []string
+	late      bool // changes do not come into force
 	tried     *webhooksv1.TestRequest
 	reply     *webhooksv1.Attempt
 	replyErr  error
+}
+
+// project plays the projection: it takes the mark off.
+func (a *api) project(ctx context.Context, projectID, id string) bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.projected = append(a.projected, projectID+"."+id)
+	if a.late {
+		return false
+	}
+	w, err := a.store.Load(ctx, id)
+	return assert.NoError(a.t, err) && assert.NoError(a.t, a.store.Settle(ctx, id, w.Revision))
 }
 
 func newAPI(t *testing.T) *api {
@@ -127,11 +140,7 @@ func newAPIWith(t *testing.T, change func(*httpapi.Deps), limits func(*http.Serv
 			return nil
 		}},
 		Renderer: payload.Renderer{AdminBaseURL: "https://dashboard.example.org"},
-		Project: func(_ context.Context, projectID, id string) {
-			a.mu.Lock()
-			defer a.mu.Unlock()
-			a.projected = append(a.projected, projectID+"."+id)
-		},
+		Project:  a.project,
 		SendTest: func(_ context.Context, r *webhooksv1.TestRequest) (*webhooksv1.Attempt, error) {
 			a.tried = r
 			return a.reply, a.replyErr

@@ -27,6 +27,7 @@ type rotation struct {
 type rotated struct {
 	Secret             string     `json:"secret"`
 	PreviousValidUntil *timestamp `json:"previous_valid_until"`
+	InForce            bool       `json:"in_force"`
 }
 
 func readRotation(c echo.Context) (rotation, error) {
@@ -93,6 +94,8 @@ func (s *server) rotate(c echo.Context, grant access.Grant) error {
 	}); err != nil {
 		return fmt.Errorf("rotate secret: %w", err)
 	}
-	s.Project(ctx, w.ProjectID, w.ID)
-	return c.JSON(http.StatusOK, rotated{Secret: fresh.Reveal(), PreviousValidUntil: optional(previousUntil)})
+	inForce := s.Project(ctx, w.ProjectID, w.ID)
+	return c.JSON(http.StatusOK, rotated{
+		Secret: fresh.Reveal(), PreviousValidUntil: optional(previousUntil), InForce: inForce,
+	})
 }

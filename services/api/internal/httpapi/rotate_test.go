@@ -34,7 +34,7 @@ func (a *api) rotate(id, body string) (secret string, until any) {
 	a.t.Helper()
 	r := a.send("POST", base+"/"+id+"/secret/rotate", body)
 	require.Equal(a.t, http.StatusOK, r.status, r.raw)
-	require.Len(a.t, r.body, 2)
+	require.Len(a.t, r.body, 3)
 	require.Contains(a.t, r.body, "previous_valid_until")
 	secret, _ = r.body["secret"].(string)
 	return secret, r.body["previous_valid_until"]

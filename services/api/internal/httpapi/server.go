@@ -48,8 +48,9 @@ type Deps struct {
 	Secrets  *secret.Box
 	Rules    registration.URLRules
 	Renderer payload.Renderer
-	// Project brings a change into the bucket. It never fails its caller.
-	Project func(ctx context.Context, projectID, webhookID string)
+	// Project brings a change into the bucket and reports whether it is there: if
+	// not, it will be, and its caller says so.
+	Project func(ctx context.Context, projectID, webhookID string) (inForce bool)
 	// SendTest makes one test delivery. Its errors are those of package testdelivery.
 	SendTest func(ctx context.Context, request *webhooksv1.TestRequest) (*webhooksv1.Attempt, error)
 	// Started reports whether the store has been prepared; until then nothing is

@@ -19,10 +19,12 @@ type shown struct {
 	Status      string   `json:"status"`
 	HasSecret   bool     `json:"has_secret"`
 	// MaxPerSecond is null when there is no limit.
-	MaxPerSecond *float64    `json:"max_per_second"`
-	Health       shownHealth `json:"health"`
-	DateCreated  timestamp   `json:"date_created"`
-	DateUpdated  timestamp   `json:"date_updated"`
+	MaxPerSecond *float64 `json:"max_per_second"`
+	// InForce is false while deliveries still follow an earlier state.
+	InForce     bool        `json:"in_force"`
+	Health      shownHealth `json:"health"`
+	DateCreated timestamp   `json:"date_created"`
+	DateUpdated timestamp   `json:"date_updated"`
 }
 
 type shownHealth struct {
@@ -54,6 +56,7 @@ func show(w store.Webhook) shown {
 		Status:      string(w.Status),
 		HasSecret:   len(w.Secrets) > 0,
 		Health:      showHealth(w),
+		InForce:     !w.Pending,
 		DateCreated: timestamp(w.CreatedAt),
 		DateUpdated: timestamp(w.UpdatedAt),
 	}

@@ -44,8 +44,8 @@ func (s *server) find(c echo.Context, grant access.Grant) (store.Webhook, error)
 	return w, nil
 }
 
-// create answers as soon as the database has the webhook: what is in the
-// database will be in force, whatever becomes of the projection.
+// create answers when the webhook is in force, or says that it is not: what is in
+// the database will be, whatever becomes of the projection.
 func (s *server) create(c echo.Context, grant access.Grant) error {
 	given, err := readWebhook(c)
 	if err != nil {
@@ -59,7 +59,7 @@ func (s *server) create(c echo.Context, grant access.Grant) error {
 	if err != nil {
 		return fmt.Errorf("create webhook: %w", err)
 	}
-	s.Project(c.Request().Context(), w.ProjectID, w.ID)
+	w.Pending = !s.Project(c.Request().Context(), w.ProjectID, w.ID)
 	return c.JSON(http.StatusCreated, show(w))
 }
 
@@ -135,7 +135,7 @@ func (s *server) apply(ctx context.Context, w store.Webhook, given webhookInput)
 	if err != nil {
 		return store.Webhook{}, fmt.Errorf("change webhook: %w", err)
 	}
-	s.Project(ctx, changed.ProjectID, changed.ID)
+	changed.Pending = !s.Project(ctx, changed.ProjectID, changed.ID)
 	return changed, nil
 }
 
@@ -147,8 +147,16 @@ func (s *server) remove(c echo.Context, grant access.Grant) error {
 	if err := s.Store.Delete(c.Request().Context(), grant.Project.ID, id); err != nil {
 		return fmt.Errorf("delete webhook: %w", err)
 	}
-	s.Project(c.Request().Context(), grant.Project.ID, id)
+	if !s.Project(c.Request().Context(), grant.Project.ID, id) {
+		return c.JSON(http.StatusAccepted, notYet{})
+	}
 	return c.NoContent(http.StatusNoContent)
+}
+
+// notYet says of a webhook that was deleted that deliveries still go out: they
+// stop by themselves.
+type notYet struct {
+	InForce bool `json:"in_force"`
 }
 
 // edits checks every field that was given and returns what they do to a webhook.

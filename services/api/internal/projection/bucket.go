@@ -7,101 +7,167 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
+	"go.uber.org/zap"
 	"google.golang.org/protobuf/proto"
 
 	"github.com/dembrane/webhooks/pkg/topology"
 	"github.com/dembrane/webhooks/proto/webhooksv1"
 )
 
-// bucketStream is the stream behind the bucket.
-const bucketStream = "KV_" + topology.BucketWebhooks
-
-// bucketState tells a bucket from one that was made anew or put back in time.
+// bucketState tells a bucket from one that was made anew, emptied, or put back in
+// time.
 type bucketState struct {
 	created  time.Time
 	sequence uint64
-	// complete says that the bucket says so: it does not after somebody emptied it.
-	complete bool
+	// content is where the bucket holds [topology.KeyContent]: 0 once it was emptied.
+	content uint64
+	// marked is where it says that it is complete; 0 when it does not.
+	marked uint64
 }
 
 // replacedBy reports whether what is known to be in the bucket may no longer be.
 func (b bucketState) replacedBy(next bucketState) bool {
-	return !next.created.Equal(b.created) || next.sequence < b.sequence || !next.complete
+	return !next.created.Equal(b.created) || next.sequence < b.sequence || next.content != b.content || next.marked == 0
 }
 
-// look returns the bucket and its state, and makes the bucket when it is gone.
-func (p *Projector) look(ctx context.Context) (jetstream.KeyValue, bucketState, error) {
-	stream, err := p.js.Stream(ctx, bucketStream)
+// look returns the state of the bucket, and makes the bucket when it is gone.
+func (p *Projector) look(ctx context.Context) (bucketState, error) {
+	ctx, cancel := context.WithTimeout(ctx, lookTimeout)
+	defer cancel()
+	stream, err := p.js.Stream(ctx, topology.StreamBucket)
 	if errors.Is(err, jetstream.ErrStreamNotFound) {
 		if err := topology.Ensure(ctx, p.js, p.settings); err != nil {
-			return nil, bucketState{}, fmt.Errorf("make bucket: %w", err)
+			return bucketState{}, fmt.Errorf("make bucket: %w", err)
 		}
-		stream, err = p.js.Stream(ctx, bucketStream)
+		stream, err = p.js.Stream(ctx, topology.StreamBucket)
 	}
 	if err != nil {
-		return nil, bucketState{}, fmt.Errorf("look at bucket: %w", err)
+		return bucketState{}, fmt.Errorf("look at bucket: %w", err)
+	}
+	info := stream.CachedInfo()
+	state := bucketState{created: info.Created, sequence: info.State.LastSeq}
+	marker, err := topology.ReadBucket(ctx, p.js, topology.KeyProjected)
+	if err != nil {
+		return bucketState{}, err
+	}
+	if marker.Value != nil {
+		state.marked = marker.Sequence
+	}
+	content, err := topology.ReadBucket(ctx, p.js, topology.KeyContent)
+	if err != nil {
+		return bucketState{}, err
+	}
+	state.content = content.Sequence
+	return state, nil
+}
+
+// begin makes sure that the bucket holds [topology.KeyContent].
+func (p *Projector) begin(ctx context.Context, state bucketState) (bucketState, error) {
+	if state.content != 0 {
+		return state, nil
+	}
+	ack, err := p.js.Publish(ctx, topology.SubjectKey(topology.KeyContent), []byte(time.Now().UTC().Format(time.RFC3339)),
+		jetstream.WithExpectLastSequencePerSubject(0))
+	if overtaken(err) { // another replica was faster
+		content, err := topology.ReadBucket(ctx, p.js, topology.KeyContent)
+		state.content = content.Sequence
+		return state, err //nolint:wrapcheck // it says what it did
+	}
+	if err != nil {
+		return state, fmt.Errorf("begin content of the bucket: %w", err)
+	}
+	state.content = ack.Sequence
+	return state, nil
+}
+
+// mark says that everything is in the bucket, if it was not emptied since the
+// content began that the pass has seen.
+func (p *Projector) mark(ctx context.Context, state bucketState) (bucketState, error) {
+	ack, err := p.js.Publish(ctx, topology.SubjectKey(topology.KeyProjected), []byte(time.Now().UTC().Format(time.RFC3339)),
+		jetstream.WithExpectLastSequenceForSubject(state.content, topology.SubjectKey(topology.KeyContent)))
+	if overtaken(err) {
+		return state, errors.New("mark bucket as complete: it was emptied or replaced meanwhile")
+	}
+	if err != nil {
+		return state, fmt.Errorf("mark bucket as complete: %w", err)
+	}
+	state.marked = ack.Sequence
+	return state, nil
+}
+
+// unmark says that the bucket is not complete: until it is marked again,
+// dispatchers take nobody's silence for a no.
+func (p *Projector) unmark(ctx context.Context, state *bucketState, why string) error {
+	if state.marked == 0 {
+		return nil
 	}
 	kv, err := p.js.KeyValue(ctx, topology.BucketWebhooks)
 	if err != nil {
-		return nil, bucketState{}, fmt.Errorf("open bucket: %w", err)
+		return fmt.Errorf("open bucket: %w", err)
 	}
-	_, err = kv.Get(ctx, topology.KeyProjected)
-	if err != nil && !errors.Is(err, jetstream.ErrKeyNotFound) {
-		return nil, bucketState{}, fmt.Errorf("look for %s: %w", topology.KeyProjected, err)
+	if err := kv.Delete(ctx, topology.KeyProjected); err != nil {
+		return fmt.Errorf("mark bucket as incomplete: %w", err)
 	}
-	info := stream.CachedInfo()
-	return kv, bucketState{created: info.Created, sequence: info.State.LastSeq, complete: err == nil}, nil
+	p.log.Warn("bucket is not what it was: writing it again", zap.String("why", why))
+	state.marked = 0
+	return nil
 }
 
 // entry is what the bucket holds under one key.
 type entry struct {
 	// sequence is what a write must compare with; 0 when there is nothing.
 	sequence uint64
+	created  time.Time
 	// value is nil when there is nothing, or nothing that can be read.
 	value *webhooksv1.Registration
 }
 
-func read(ctx context.Context, kv jetstream.KeyValue, key string) (entry, error) {
-	found, err := kv.Get(ctx, key)
-	if errors.Is(err, jetstream.ErrKeyNotFound) {
-		return entry{}, nil
-	}
+func (p *Projector) read(ctx context.Context, key string) (entry, error) {
+	found, err := topology.ReadBucket(ctx, p.js, key)
 	if err != nil {
-		return entry{}, fmt.Errorf("read key: %w", err)
+		return entry{}, err
+	}
+	e := entry{sequence: found.Sequence, created: found.Created}
+	if found.Value == nil {
+		return e, nil
 	}
 	value := &webhooksv1.Registration{}
-	// What a newer build adds is none of this one's business.
-	if err := (proto.UnmarshalOptions{DiscardUnknown: true}).Unmarshal(found.Value(), value); err != nil {
-		value = nil // to be overwritten
+	// What a newer build adds is none of this one's business. What cannot be read is
+	// to be overwritten.
+	if (proto.UnmarshalOptions{DiscardUnknown: true}).Unmarshal(found.Value, value) == nil {
+		e.value = value
 	}
-	return entry{sequence: found.Revision(), value: value}, nil
+	return e, nil
 }
 
 // errOvertaken says that somebody else wrote the key since it was read.
 var errOvertaken = errors.New("key changed concurrently")
 
 // write replaces what was read.
-func write(ctx context.Context, kv jetstream.KeyValue, key string, was entry, value *webhooksv1.Registration) error {
+func (p *Projector) write(ctx context.Context, key string, was entry, value *webhooksv1.Registration) error {
 	data, err := encode(value)
 	if err != nil {
 		return err
 	}
-	if was.sequence == 0 {
-		// Create also steps over the marker of a key that was deleted by hand.
-		_, err = kv.Create(ctx, key, data)
-	} else {
-		_, err = kv.Update(ctx, key, data, was.sequence)
-	}
-	var refused *jetstream.APIError
+	_, err = p.js.Publish(ctx, topology.SubjectKey(key), data, jetstream.WithExpectLastSequencePerSubject(was.sequence))
 	switch {
-	case err == nil:
-		return nil
-	case errors.Is(err, jetstream.ErrKeyExists),
-		errors.As(err, &refused) && refused.ErrorCode == jetstream.JSErrCodeStreamWrongLastSequence:
+	case overtaken(err):
 		return errOvertaken
-	default:
+	case err != nil:
 		return fmt.Errorf("write key: %w", err)
+	default:
+		return nil
 	}
+}
+
+// overtaken reports whether JetStream refused a write because what it compares
+// with has changed.
+func overtaken(err error) bool {
+	// While another write is on its way between the servers, it has no number yet.
+	const wrongLastSequence jetstream.ErrorCode = 10164
+	var refused *jetstream.APIError
+	return errors.As(err, &refused) &&
+		(refused.ErrorCode == jetstream.JSErrCodeStreamWrongLastSequence || refused.ErrorCode == wrongLastSequence)
 }
 
 // encode makes equal registrations equal bytes, within one build.

@@ -12,6 +12,7 @@ type Metrics struct {
 	seconds prometheus.Histogram
 	pending prometheus.Gauge
 	pass    prometheus.Gauge
+	missed  prometheus.Counter
 }
 
 // NewMetrics registers the metrics of the projection.
@@ -35,9 +36,13 @@ func NewMetrics(r prometheus.Registerer) *Metrics {
 			Help: "Duration of the last comparison of all registrations.",
 		}),
 	}
+	m.missed = prometheus.NewCounter(prometheus.CounterOpts{
+		Name: "webhooks_events_missed_total",
+		Help: "Events that webhooks missed because the bucket could not be written, and that were written down as due since.",
+	})
 	m.total.WithLabelValues("ok")
 	m.total.WithLabelValues("late")
-	r.MustRegister(m.total, m.seconds, m.pending, m.pass)
+	r.MustRegister(m.total, m.seconds, m.pending, m.pass, m.missed)
 	return m
 }
 

@@ -7,10 +7,10 @@
 // the key, whoever wins has the newer state, and an older revision can never
 // overwrite a newer one, whichever of several replicas writes.
 //
-//	write ──▶ Project ──▶ bucket          at once, best effort
-//	pending ─▶ Project ──▶ bucket         every few seconds, what was left over
-//	all ─────▶ Project ──▶ bucket ──▶ key "projected"
-//	                                      at start, every few minutes, and when the
+//	write ──▶ Project ──▶ bucket          at once; its answer says whether it is there
+//	pending ─▶ bucket ──▶ RANGES          every few seconds, what was left over, and
+//	                                      the events that it missed meanwhile
+//	all ─────▶ bucket ──▶ key "projected" at start, every few minutes, and when the
 //	                                      bucket is not the one it was
 package projection
 
@@ -19,7 +19,6 @@ import (
 	"errors"
 	"fmt"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
@@ -27,6 +26,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"github.com/dembrane/webhooks/pkg/observe"
+	"github.com/dembrane/webhooks/pkg/retry"
 	"github.com/dembrane/webhooks/pkg/topology"
 	"github.com/dembrane/webhooks/proto/webhooksv1"
 	"github.com/dembrane/webhooks/services/api/internal/store"
@@ -35,6 +35,10 @@ import (
 const (
 	// projectTimeout bounds the projection of one webhook.
 	projectTimeout = 2 * time.Second
+	// lookTimeout bounds a look at the bucket.
+	lookTimeout = 10 * time.Second
+	// leftOverTimeout bounds one that was left over: it may have missed many events.
+	leftOverTimeout = time.Minute
 	// tries is how often one webhook is tried against concurrent writers; what
 	// remains is left to the reconciler.
 	tries = 20
@@ -49,6 +53,7 @@ type webhooks interface {
 	Settle(ctx context.Context, id string, revision int64) error
 	Raise(ctx context.Context, id string, from, above int64) error
 	Purge(ctx context.Context, before time.Time, limit int64) (int, error)
+	StartFrom(ctx context.Context, projectID, id string, revision int64, from time.Time) error
 }
 
 // Options says how often the projector looks for work.
@@ -67,9 +72,6 @@ type Projector struct {
 	options  Options
 	log      *zap.Logger
 	metrics  *Metrics
-
-	mu sync.Mutex
-	kv jetstream.KeyValue
 }
 
 // Deps is what a projector needs.
@@ -91,56 +93,88 @@ func New(deps Deps) *Projector {
 	}
 }
 
-// Project brings one webhook up to date in the bucket, at once. A failure is
-// logged and left to the reconciler: what the database holds will be projected,
-// so whoever just wrote it has nothing to do. It outlives its caller's context.
-func (p *Projector) Project(ctx context.Context, projectID, id string) {
+// Project brings one webhook up to date in the bucket, at once, and reports
+// whether it is there. A failure is logged and left to the reconciler: what the
+// database holds will be projected, so whoever just wrote it has nothing to do. It
+// outlives its caller's context.
+func (p *Projector) Project(ctx context.Context, projectID, id string) (inForce bool) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), projectTimeout)
 	defer cancel()
 	began := time.Now()
-	err := p.project(ctx, projectID, id)
+	var done projected
+	pace := retry.Pace{First: 50 * time.Millisecond, Longest: 500 * time.Millisecond}
+	err := retry.Until(ctx, pace, nil, func(ctx context.Context) error {
+		now, err := p.project(ctx, projectID, id, atOnce)
+		done.there = now.there
+		if now.there { // what is left over is the reconciler's
+			err = nil
+		}
+		return err
+	})
 	p.metrics.projected(err, time.Since(began))
 	if err != nil {
 		p.log.Warn("projection is late: it will be tried again",
 			zap.String(observe.KeyProject, projectID), zap.String(observe.KeyWebhook, id), zap.Error(err))
 	}
+	return done.there
 }
 
-func (p *Projector) project(ctx context.Context, projectID, id string) error {
-	kv, err := p.bucket(ctx)
-	if err != nil {
-		return err
-	}
+// urgency is who projects.
+type urgency int
+
+const (
+	// atOnce is for whoever has just changed the webhook, and answers when it is done.
+	atOnce urgency = iota
+	// later is for whoever finds what was left over.
+	later
+)
+
+// projected is what became of one webhook.
+type projected struct {
+	// there says that the bucket holds what the database does, and wrote that it
+	// did not before.
+	there, wrote bool
+}
+
+func (p *Projector) project(ctx context.Context, projectID, id string, u urgency) (projected, error) {
 	key := topology.KeyRegistration(projectID, id)
+	var done projected
 	for range tries {
-		done, err := p.step(ctx, kv, key, id)
+		next, err := p.step(ctx, key, id, u, &done)
 		if errors.Is(err, errOvertaken) {
 			continue
 		}
 		if err != nil {
-			p.forget()
-			return fmt.Errorf("project webhook %s: %w", id, err)
+			return done, fmt.Errorf("project webhook %s: %w", id, err)
 		}
-		if done {
-			return nil
+		if next == settled {
+			return done, nil
 		}
 	}
-	return fmt.Errorf("project webhook %s: %w", id, errOvertaken)
+	return done, fmt.Errorf("project webhook %s: %w", id, errOvertaken)
 }
 
+// outcome says whether there is more to do.
+type outcome bool
+
+const (
+	settled outcome = true
+	again   outcome = false
+)
+
 // step compares the key with the document once, in this order, and does what
-// brings them closer. It reports true when they agree.
-func (p *Projector) step(ctx context.Context, kv jetstream.KeyValue, key, id string) (bool, error) {
-	was, err := read(ctx, kv, key)
+// brings them closer.
+func (p *Projector) step(ctx context.Context, key, id string, u urgency, done *projected) (outcome, error) {
+	was, err := p.read(ctx, key)
 	if err != nil {
-		return false, err
+		return again, err
 	}
 	w, err := p.store.Load(ctx, id)
 	if errors.Is(err, store.ErrNotFound) {
-		return true, p.bury(ctx, kv, key, was)
+		return settled, p.bury(ctx, key, was)
 	}
 	if err != nil {
-		return false, fmt.Errorf("load webhook: %w", err)
+		return again, fmt.Errorf("load webhook: %w", err)
 	}
 	want := w.Registration()
 	held := was.value.GetRevision()
@@ -150,52 +184,40 @@ func (p *Projector) step(ctx context.Context, kv jetstream.KeyValue, key, id str
 		// derived from it. It is still the truth: it gets a revision that wins.
 		p.log.Warn("database is behind the bucket: raising the revision",
 			zap.String(observe.KeyWebhook, id), zap.Int64("revision", w.Revision), zap.Uint64("bucket_revision", held))
-		err := p.store.Raise(ctx, id, w.Revision, int64(held)) //nolint:gosec // made by this service
-		return false, err
-	case held < want.GetRevision():
-		if err := write(ctx, kv, key, was, want); err != nil {
-			return false, err
+		return again, p.store.Raise(ctx, id, w.Revision, int64(held)) //nolint:gosec // made by this service
+	case held == want.GetRevision():
+		done.there = true
+	case u == later && fresh(w, time.Now()):
+		return settled, nil // whoever has changed it is about to project it
+	default:
+		starting, err := p.start(ctx, w, u)
+		if err != nil || starting {
+			return again, err
 		}
+		if err := p.write(ctx, key, was, want); err != nil {
+			return again, err
+		}
+		*done = projected{there: true, wrote: true}
+		was.created = time.Time{} // now, by the server's clock
 	}
-	if w.Pending {
-		return true, p.store.Settle(ctx, id, w.Revision)
+	if !w.Pending {
+		return settled, nil
 	}
-	return true, nil
+	return settled, p.settle(ctx, w, was, u)
 }
 
 // bury writes a tombstone over a registration that the database has purged or
 // has never had, so that a bucket put back in time brings nothing back to life.
-func (p *Projector) bury(ctx context.Context, kv jetstream.KeyValue, key string, was entry) error {
+func (p *Projector) bury(ctx context.Context, key string, was entry) error {
 	if was.sequence == 0 || was.value.GetDeleted() {
 		return nil
 	}
 	p.log.Warn("bucket holds a webhook that the database does not know: burying it", zap.String("key", key))
 	projectID, id, _ := strings.Cut(key, ".")
-	return write(ctx, kv, key, was, &webhooksv1.Registration{
+	return p.write(ctx, key, was, &webhooksv1.Registration{
 		Id:        id,
 		ProjectId: projectID,
 		Revision:  was.value.GetRevision() + 1,
 		Deleted:   true,
 	})
-}
-
-// bucket returns the bucket without asking the server for it every time.
-func (p *Projector) bucket(ctx context.Context) (jetstream.KeyValue, error) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if p.kv != nil {
-		return p.kv, nil
-	}
-	kv, err := p.js.KeyValue(ctx, topology.BucketWebhooks)
-	if err != nil {
-		return nil, fmt.Errorf("open bucket: %w", err)
-	}
-	p.kv = kv
-	return kv, nil
-}
-
-func (p *Projector) forget() {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.kv = nil
 }

@@ -54,7 +54,10 @@ func newWorld(t *testing.T) *world {
 }
 
 func (w *world) projector(deps projection.Deps) *projection.Projector {
-	deps.JS, deps.Settings, deps.Log = w.js, streams(), zap.NewNop()
+	deps.Settings, deps.Log = streams(), zap.NewNop()
+	if deps.JS == nil {
+		deps.JS = w.js
+	}
 	deps.Metrics = projection.NewMetrics(prometheus.NewRegistry())
 	if deps.Store == nil {
 		deps.Store = w.store
@@ -66,10 +69,11 @@ func (w *world) projector(deps projection.Deps) *projection.Projector {
 }
 
 // run reconciles until the test ends, or until the returned function is called.
-func (w *world) run(deps projection.Deps) (stop func()) {
+func (w *world) run(deps projection.Deps) (stop func()) { return w.runOver(w.projector(deps)) }
+
+func (w *world) runOver(p *projection.Projector) (stop func()) {
 	ctx, cancel := context.WithCancel(w.t.Context())
 	ended := make(chan error, 1)
-	p := w.projector(deps)
 	go func() { ended <- p.Run(ctx) }()
 	stop = sync.OnceFunc(func() {
 		cancel()
@@ -79,11 +83,14 @@ func (w *world) run(deps projection.Deps) (stop func()) {
 	return stop
 }
 
-func (w *world) create() store.Webhook {
+// create stores a webhook that is disabled, so that nothing is ever owed to it.
+func (w *world) create() store.Webhook { return w.createAs(registration.Draft) }
+
+func (w *world) createAs(status registration.Status) store.Webhook {
 	w.t.Helper()
 	made, err := w.store.Create(w.t.Context(), store.Webhook{
 		ID: registration.NewID(), ProjectID: "p1", Name: "CRM", URL: "https://example.org/hook",
-		Events: []string{"report.generated"}, Status: registration.Published,
+		Events: []string{"report.generated"}, Status: status,
 		Secrets:   []store.Secret{{Ciphertext: []byte("sealed")}},
 		CreatedAt: time.Now().UTC().Truncate(time.Millisecond),
 	}, 1000)
@@ -156,7 +163,7 @@ func (w *world) complete() bool {
 func TestProjectAtOnce(t *testing.T) {
 	w := newWorld(t)
 	p := w.projector(projection.Deps{})
-	made := w.create()
+	made := w.createAs(registration.Published)
 
 	p.Project(t.Context(), "p1", made.ID)
 	w.agree(made.ID)
@@ -331,7 +338,7 @@ func TestBrokerAway(t *testing.T) {
 	w.nats.Shutdown()
 	made := w.create()
 	began := time.Now()
-	w.projector(projection.Deps{}).Project(t.Context(), "p1", made.ID)
+	assert.False(t, w.projector(projection.Deps{}).Project(t.Context(), "p1", made.ID), "in force")
 	assert.Less(t, time.Since(began), 5*time.Second)
 	got, err := w.store.Load(t.Context(), made.ID)
 	require.NoError(t, err)

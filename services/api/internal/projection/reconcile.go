@@ -2,16 +2,12 @@ package projection
 
 import (
 	"context"
-	"crypto/sha256"
 	"errors"
 	"fmt"
-	"strings"
 	"time"
 
-	"github.com/nats-io/nats.go/jetstream"
 	"go.uber.org/zap"
 
-	"github.com/dembrane/webhooks/pkg/topology"
 	"github.com/dembrane/webhooks/services/api/internal/store"
 )
 
@@ -20,10 +16,7 @@ const (
 	passTimeout = 5 * time.Minute
 	// pendingPage is how many left-over marks are looked at in one go.
 	pendingPage = 500
-	// tombstoneAge is how long a deleted webhook is remembered by the database.
-	// The bucket remembers it for ever.
-	tombstoneAge = 30 * 24 * time.Hour
-	purgePage    = 500
+	purgePage   = 500
 	// reconcileShare keeps looking for left-overs below a fiftieth of the time, also
 	// in a database that has to read everything for it.
 	reconcileShare = 50
@@ -46,7 +39,7 @@ func (p *Projector) Run(ctx context.Context) error {
 		began := time.Now()
 		loop.tick(ctx)
 		wait := p.options.Reconcile
-		if !loop.failing {
+		if !loop.failing && !loop.waiting {
 			wait = max(wait, min(reconcileShare*time.Since(began), reconcileLatest))
 		}
 		timer.Reset(wait)
@@ -60,15 +53,14 @@ type reconciler struct {
 	known   bucketState
 	rebuilt time.Time
 	failing bool
+	// waiting says that webhooks are waiting to come into force.
+	waiting bool
 }
 
 func (r *reconciler) tick(ctx context.Context) {
 	err := r.reconcile(ctx)
 	if ctx.Err() != nil {
 		return
-	}
-	if err != nil {
-		r.forget()
 	}
 	// One line when it begins and one when it ends, however long it lasts.
 	switch {
@@ -81,55 +73,67 @@ func (r *reconciler) tick(ctx context.Context) {
 }
 
 func (r *reconciler) reconcile(ctx context.Context) error {
-	kv, state, err := r.look(ctx)
+	state, err := r.look(ctx)
 	if err != nil {
 		return err
 	}
-	if r.rebuilt.IsZero() || r.known.replacedBy(state) || time.Since(r.rebuilt) >= r.options.Rebuild {
-		began := time.Now()
-		if err := r.rebuild(ctx, kv); err != nil {
-			return err
-		}
-		r.rebuilt = began
-	} else if err := r.leftOver(ctx); err != nil {
+	first := r.rebuilt.IsZero()
+	replaced := !first && r.known.replacedBy(state)
+	if !first && !replaced && time.Since(r.rebuilt) < r.options.Rebuild {
+		// What was written meanwhile counts as known only as far as it was seen.
+		r.known = state
+		r.waiting, err = r.leftOver(ctx)
 		return err
 	}
-	// What was written meanwhile counts as known only as far as it was seen.
-	r.known = state
+	if replaced {
+		if err := r.unmark(ctx, &state, "it was made again, emptied, or put back in time"); err != nil {
+			return err
+		}
+	}
+	began := time.Now()
+	if state, err = r.rebuild(ctx, state); err != nil {
+		return err
+	}
+	r.rebuilt, r.known, r.waiting = began, state, true // some may have missed events
 	return nil
 }
 
 // Complete compares everything once and corrects what differs. It is for whoever
 // changed the database while no projector ran.
 func (p *Projector) Complete(ctx context.Context) error {
-	kv, _, err := p.look(ctx)
+	state, err := p.look(ctx)
 	if err != nil {
 		return err
 	}
-	return p.rebuild(ctx, kv)
+	_, err = p.rebuild(ctx, state)
+	return err
 }
 
-// leftOver projects what a crash or an outage left marked.
-func (p *Projector) leftOver(ctx context.Context) error {
+// leftOver projects what a crash or an outage left marked, and reports whether
+// there was any.
+func (p *Projector) leftOver(ctx context.Context) (bool, error) {
 	ids, err := p.store.Pending(ctx, pendingPage)
 	if err != nil {
-		return fmt.Errorf("find pending webhooks: %w", err)
+		return false, fmt.Errorf("find pending webhooks: %w", err)
 	}
 	p.metrics.setPending(len(ids))
 	var faults []error
 	for _, id := range ids {
-		if err := p.again(ctx, id); err != nil {
-			faults = append(faults, err)
+		err := p.again(ctx, id)
+		if err == nil {
+			continue
 		}
-		if ctx.Err() != nil {
+		faults = append(faults, err)
+		if _, err := p.look(ctx); err != nil { // nothing will succeed
+			faults = append(faults, err)
 			break
 		}
 	}
-	return errors.Join(faults...)
+	return len(ids) > 0, errors.Join(faults...)
 }
 
 func (p *Projector) again(ctx context.Context, id string) error {
-	ctx, cancel := context.WithTimeout(ctx, projectTimeout)
+	ctx, cancel := context.WithTimeout(ctx, leftOverTimeout)
 	defer cancel()
 	w, err := p.store.Load(ctx, id)
 	if errors.Is(err, store.ErrNotFound) {
@@ -139,86 +143,46 @@ func (p *Projector) again(ctx context.Context, id string) error {
 		return fmt.Errorf("load webhook %s: %w", id, err)
 	}
 	began := time.Now()
-	err = p.project(ctx, w.ProjectID, id)
+	_, err = p.project(ctx, w.ProjectID, id, later)
 	p.metrics.projected(err, time.Since(began))
 	return err
 }
 
 // rebuild compares everything and corrects what differs, then says so in the
-// bucket. What is written while it runs is projected by its writer.
-func (p *Projector) rebuild(ctx context.Context, kv jetstream.KeyValue) error {
+// bucket. What is written while it runs is projected by its writer. It costs what
+// is live: a webhook that is the same in both costs no request, and neither does
+// a tombstone.
+func (p *Projector) rebuild(ctx context.Context, state bucketState) (bucketState, error) {
 	ctx, cancel := context.WithTimeout(ctx, passTimeout)
 	defer cancel()
-	began := time.Now()
-	held, err := p.digests(ctx, kv)
-	if err != nil {
-		return err
+	pass := pass{Projector: p, began: time.Now()}
+	var err error
+	if pass.state, err = p.begin(ctx, state); err != nil {
+		return state, err
 	}
-	compared, corrected := 0, 0
-	if err := p.store.Each(ctx, func(w store.Webhook) error {
-		compared++
-		data, err := encode(w.Registration())
-		if err != nil {
-			return err
-		}
-		key := topology.KeyRegistration(w.ProjectID, w.ID)
-		digest, found := held[key]
-		delete(held, key)
-		if found && digest == sha256.Sum256(data) && !w.Pending {
-			return nil
-		}
-		corrected++
-		return p.project(ctx, w.ProjectID, w.ID)
-	}); err != nil {
-		return fmt.Errorf("project everything: %w", err)
+	if pass.held, err = p.snapshot(ctx); err != nil {
+		return state, err
 	}
-	// What is left has no document: purged, or from another database.
-	for key := range held {
-		projectID, id, _ := strings.Cut(key, ".")
-		if err := p.project(ctx, projectID, id); err != nil {
-			return fmt.Errorf("bury what is unknown: %w", err)
-		}
+	if err := p.store.Each(ctx, func(w store.Webhook) error { return pass.compare(ctx, w) }); err != nil {
+		return state, fmt.Errorf("project everything: %w", err)
 	}
-	if _, err := kv.Put(ctx, topology.KeyProjected, []byte(time.Now().UTC().Format(time.RFC3339))); err != nil {
-		return fmt.Errorf("mark bucket as complete: %w", err)
+	if err := pass.bury(ctx); err != nil {
+		return state, fmt.Errorf("bury what is unknown: %w", err)
 	}
-	p.metrics.rebuilt(time.Since(began))
+	if pass.state, err = p.mark(ctx, pass.state); err != nil {
+		return state, err
+	}
+	p.metrics.rebuilt(time.Since(pass.began))
 	p.metrics.setPending(0)
-	p.log.Info("every registration is in the bucket",
-		zap.Int("webhooks", compared), zap.Int("corrected", corrected), zap.Duration("duration_ms", time.Since(began)))
-	return p.purge(ctx)
-}
-
-// digests reads the whole bucket and keeps 32 bytes of each registration.
-func (p *Projector) digests(ctx context.Context, kv jetstream.KeyValue) (map[string][sha256.Size]byte, error) {
-	watcher, err := kv.WatchAll(ctx, jetstream.IgnoreDeletes())
-	if err != nil {
-		return nil, fmt.Errorf("read bucket: %w", err)
-	}
-	defer func() { _ = watcher.Stop() }() // the server notices by itself
-	held := map[string][sha256.Size]byte{}
-	for {
-		select {
-		case <-ctx.Done():
-			return nil, fmt.Errorf("read bucket: %w", context.Cause(ctx))
-		case update, open := <-watcher.Updates():
-			if !open {
-				return nil, errors.New("read bucket: the watch ended early")
-			}
-			if update == nil { // all that was there has been seen
-				return held, nil
-			}
-			if strings.Contains(update.Key(), ".") {
-				held[update.Key()] = sha256.Sum256(update.Value())
-			}
-		}
-	}
+	p.log.Info("every registration is in the bucket", zap.Int("webhooks", pass.compared),
+		zap.Int("corrected", pass.corrected), zap.Duration("duration_ms", time.Since(pass.began)))
+	return pass.state, p.purge(ctx)
 }
 
 // purge forgets old tombstones, which the bucket has by now.
 func (p *Projector) purge(ctx context.Context) error {
 	for {
-		purged, err := p.store.Purge(ctx, time.Now().Add(-tombstoneAge), purgePage)
+		purged, err := p.store.Purge(ctx, time.Now().Add(-p.tombstoneAge()), purgePage)
 		if err != nil {
 			return fmt.Errorf("purge tombstones: %w", err)
 		}

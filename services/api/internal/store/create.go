@@ -35,6 +35,7 @@ func (s *Store) Create(ctx context.Context, w Webhook, limit int) (Webhook, erro
 	defer cancel()
 	w.Revision, w.Pending = 1, true
 	w.UpdatedAt = w.CreatedAt
+	w.owe(nil, w.UpdatedAt)
 	var made Webhook
 	try := creation{Store: s, webhook: w, limit: limit}
 	doubted := false

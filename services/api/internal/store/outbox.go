@@ -15,11 +15,11 @@ func (s *Store) Pending(ctx context.Context, limit int64) ([]string, error) {
 	return s.ids(ctx, bson.D{{Key: "pending", Value: true}}, limit)
 }
 
-// Settle takes the mark off a revision that is in the bucket. It does nothing
-// when there is a newer one.
+// Settle takes the mark off a revision that is in the bucket, and of which nothing
+// is owed any more. It does nothing when there is a newer one.
 func (s *Store) Settle(ctx context.Context, id string, revision int64) error {
 	return s.update(ctx, id, bson.D{{Key: "revision", Value: revision}},
-		bson.D{{Key: "$unset", Value: bson.D{{Key: "pending", Value: ""}}}})
+		bson.D{{Key: "$unset", Value: bson.D{{Key: "pending", Value: ""}, {Key: "owed", Value: ""}}}})
 }
 
 // eachTimeout bounds what a server may spend on the reading of every webhook: it

@@ -121,11 +121,12 @@ func (s *Store) find(ctx context.Context, filter bson.D, opts *options.FindOptio
 // [ErrConflict].
 func (s *Store) Change(ctx context.Context, projectID, id string, edit func(*Webhook) error) (Webhook, error) {
 	return s.revise(ctx, projectID, id, func(w *Webhook) error {
-		was := w.Status
+		was, wanted := w.Status, slices.Clone(w.wanted())
 		if err := edit(w); err != nil {
 			return err
 		}
 		w.UpdatedAt = later(w.UpdatedAt, now())
+		w.owe(wanted, w.UpdatedAt)
 		if w.Status.Enabled() && !was.Enabled() {
 			enabled := w.UpdatedAt
 			w.EnabledAt = &enabled
@@ -164,6 +165,7 @@ func (s *Store) tryRevise(ctx context.Context, projectID, id string, edit func(*
 	}
 	next := current
 	next.Events, next.Secrets = slices.Clone(current.Events), slices.Clone(current.Secrets)
+	next.Owed, next.WantedFrom = slices.Clone(current.Owed), slices.Clone(current.WantedFrom)
 	next.dropExpired(now())
 	if err := edit(&next); err != nil {
 		return Webhook{}, false, err
@@ -246,7 +248,8 @@ func (s *Store) Raise(ctx context.Context, id string, from, above int64) error {
 // not from any more. Health is left alone: it has another writer.
 func (s *Store) replace(ctx context.Context, from int64, w *Webhook) (bool, error) {
 	w.Revision, w.Pending = from+1, true
-	set := append(w.content(), bson.E{Key: "revision", Value: w.Revision}, bson.E{Key: "pending", Value: true})
+	set := append(w.content(), bson.E{Key: "revision", Value: w.Revision}, bson.E{Key: "pending", Value: true},
+		bson.E{Key: "owed", Value: w.Owed}, bson.E{Key: "wanted_from", Value: w.WantedFrom})
 	return s.updateLocked(ctx, w.ID, bson.D{{Key: "revision", Value: from}}, bson.D{{Key: "$set", Value: set}})
 }
 

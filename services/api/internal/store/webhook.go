@@ -30,6 +30,10 @@ type Webhook struct {
 	Revision int64 `bson:"revision"`
 	// Pending marks a revision that is not known to be in the bucket.
 	Pending bool `bson:"pending,omitempty"`
+	// Owed are the types of which what is published before that is owed.
+	Owed []Owed `bson:"owed,omitempty"`
+	// WantedFrom is set for types that were owed for longer than a moment.
+	WantedFrom []WantedFrom `bson:"wanted_from,omitempty"`
 	// Slot is unique: `{project}/{number}` while the webhook lives, its id after.
 	Slot string `bson:"slot"`
 
@@ -85,6 +89,7 @@ func (w Webhook) Registration() *webhooksv1.Registration {
 	r.Events = w.Events
 	r.Enabled = w.Status.Enabled()
 	r.MaxPerSecond = w.MaxPerSecond
+	r.WantedFrom = wantedFrom(w.WantedFrom)
 	for _, secret := range w.Secrets {
 		sealed := &webhooksv1.SealedSecret{Ciphertext: secret.Ciphertext}
 		if secret.ValidUntil != nil {

@@ -27,7 +27,7 @@ type view struct {
 // leader that is cut off from the others still answers for a while; whoever can
 // reach only it can reach no event that was published since then either.
 func look(ctx context.Context, stream jetstream.Stream, watched uint64, timeout time.Duration) view {
-	const marker = bucketSubjects + topology.KeyProjected
+	marker := topology.SubjectKey(topology.KeyProjected)
 	v := view{asked: time.Now(), watched: watched}
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()

@@ -19,8 +19,6 @@ import (
 	"github.com/dembrane/webhooks/services/dispatcher/internal/registry"
 )
 
-const bucketStream = "KV_" + topology.BucketWebhooks
-
 // current waits until the registry knows what is in the bucket.
 func (f *fixture) current() {
 	f.t.Helper()
@@ -75,7 +73,7 @@ func TestAnEmptiedBucketProvesNothing(t *testing.T) {
 	f.projected()
 	f.current()
 
-	stream, err := f.js.Stream(t.Context(), bucketStream)
+	stream, err := f.js.Stream(t.Context(), topology.StreamBucket)
 	require.NoError(t, err)
 	require.NoError(t, stream.Purge(t.Context()))
 	f.blind()
@@ -133,14 +131,14 @@ func TestWhatIsMissingInAnOldBackupIsNotForgotten(t *testing.T) {
 	f.put(registration("w1", 1))
 	f.put(registration("w2", 1))
 	f.projected()
-	backup := natstest.TakeBackup(t, f.nc, bucketStream)
+	backup := natstest.TakeBackup(t, f.nc, topology.StreamBucket)
 	f.put(&webhooksv1.Registration{Id: "w2", ProjectId: "p1", Revision: 2, Deleted: true})
 	f.put(registration("w3", 1))
 	f.putRaw(topology.KeyProjected, []byte("2"))
 	f.passed()
 	f.current()
 
-	require.NoError(t, f.js.DeleteStream(t.Context(), bucketStream))
+	require.NoError(t, f.js.DeleteStream(t.Context(), topology.StreamBucket))
 	backup.Restore(t, f.nc)
 
 	f.eventually(func() bool { return f.logs.FilterMessage("registrations loaded").Len() == 2 }, "loaded again")
@@ -184,7 +182,7 @@ func TestCase42AHundredThousandRegistrationsLoadInSeconds(t *testing.T) {
 		r.ProjectId = fmt.Sprintf("p%d", i/50)
 		data, err := proto.Marshal(r)
 		require.NoError(t, err)
-		_, err = js.PublishAsync("$KV."+topology.BucketWebhooks+"."+topology.KeyRegistration(r.GetProjectId(), r.GetId()), data)
+		_, err = js.PublishAsync(topology.SubjectKey(topology.KeyRegistration(r.GetProjectId(), r.GetId())), data)
 		require.NoError(t, err)
 	}
 	select {

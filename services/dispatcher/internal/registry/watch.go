@@ -15,11 +15,6 @@ import (
 )
 
 const (
-	// bucketStream is the stream behind the bucket, and bucketSubjects what the
-	// subjects in it begin with.
-	bucketStream   = "KV_" + topology.BucketWebhooks
-	bucketSubjects = "$KV." + topology.BucketWebhooks + "."
-
 	// lookEvery is how often the bucket is compared with what its watch has said. It
 	// takes two looks to be sure, and both have to fit into [currentFor] with room
 	// for a slow answer.
@@ -112,7 +107,7 @@ func (r *Registry) follow(ctx context.Context, js jetstream.JetStream) (loaded b
 func open(ctx context.Context, js jetstream.JetStream) (jetstream.Stream, error) {
 	ctx, cancel := context.WithTimeout(ctx, askTimeout)
 	defer cancel()
-	stream, err := js.Stream(ctx, bucketStream)
+	stream, err := js.Stream(ctx, topology.StreamBucket)
 	if err != nil {
 		return nil, fmt.Errorf("find the bucket's stream: %w", err)
 	}
@@ -204,6 +199,7 @@ func (r *Registry) takeEntry(l *loading, entry jetstream.KeyValueEntry) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	put := entry.Operation() == jetstream.KeyValuePut
+	_, id, registration := strings.Cut(entry.Key(), ".")
 	switch {
 	case entry.Key() == topology.KeyProjected:
 		l.marked = time.Time{}
@@ -213,12 +209,12 @@ func (r *Registry) takeEntry(l *loading, entry jetstream.KeyValueEntry) {
 		if l.live && l.marked.After(r.marked) {
 			r.marked = l.marked
 		}
+	case !registration: // what the api keeps for itself
 	case put:
 		r.apply(l.table, entry.Key(), entry.Value())
 	default:
 		// Only a tombstone deletes a webhook; a key that somebody removed is written
 		// again by the api's reconciler.
-		_, id, _ := strings.Cut(entry.Key(), ".")
 		r.keep(l.table, id)
 	}
 }
