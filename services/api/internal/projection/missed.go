@@ -105,7 +105,7 @@ func readMissed(ctx context.Context, consumer jetstream.Consumer, pending uint64
 	visit func(jetstream.Msg, *jetstream.MsgMetadata) error,
 ) error {
 	for number := uint64(1); pending > 0; {
-		batch, err := consumer.Fetch(int(min(pending, 2*rangeDeliveries)), jetstream.FetchMaxWait(readWait)) //nolint:gosec // it is small
+		batch, err := consumer.Fetch(int(min(pending, 2*rangeDeliveries)), jetstream.FetchMaxWait(readWait))
 		if err != nil {
 			return fmt.Errorf("read events: %w", err)
 		}
