@@ -48,6 +48,8 @@ const (
 type webhooks interface {
 	// Load returns tombstones, too, and store.ErrNotFound without any trace.
 	Load(ctx context.Context, id string) (store.Webhook, error)
+	// LoadLinearizable is Load by a server that is certainly the primary.
+	LoadLinearizable(ctx context.Context, id string) (store.Webhook, error)
 	Each(ctx context.Context, visit func(store.Webhook) error) error
 	Pending(ctx context.Context, limit int64) ([]string, error)
 	Settle(ctx context.Context, id string, revision int64) error
@@ -212,8 +214,16 @@ func (p *Projector) bury(ctx context.Context, key string, was entry) error {
 	if was.sequence == 0 || was.value.GetDeleted() {
 		return nil
 	}
-	p.log.Warn("bucket holds a webhook that the database does not know: burying it", zap.String("key", key))
 	projectID, id, _ := strings.Cut(key, ".")
+	// A server that is not the primary any more, and does not know it, lacks what was
+	// made since. It must not bury it.
+	if _, err := p.store.LoadLinearizable(ctx, id); !errors.Is(err, store.ErrNotFound) {
+		if err == nil {
+			err = errOvertaken
+		}
+		return fmt.Errorf("make sure that it is unknown: %w", err)
+	}
+	p.log.Warn("bucket holds a webhook that the database does not know: burying it", zap.String("key", key))
 	return p.write(ctx, key, was, &webhooksv1.Registration{
 		Id:        id,
 		ProjectId: projectID,
