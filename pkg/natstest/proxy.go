@@ -32,10 +32,10 @@ const (
 	proxyEnded
 )
 
-// NewProxy starts a proxy in front of a server. It ends with the test.
-func NewProxy(tb testing.TB, s *Server) *Proxy {
+// NewProxy starts a proxy in front of the server at this URL. It ends with the test.
+func NewProxy(tb testing.TB, serverURL string) *Proxy {
 	tb.Helper()
-	target, err := url.Parse(s.URL())
+	target, err := url.Parse(serverURL)
 	if err != nil {
 		tb.Fatalf("parse the test's server URL: %v", err)
 	}

@@ -18,6 +18,7 @@ import (
 	"go.uber.org/zap/zaptest"
 	"golang.org/x/sync/errgroup"
 
+	"github.com/dembrane/webhooks/pkg/natstest"
 	keysets "github.com/dembrane/webhooks/pkg/secret"
 	apiapp "github.com/dembrane/webhooks/services/api/app"
 	dispatcherapp "github.com/dembrane/webhooks/services/dispatcher/app"
@@ -31,6 +32,9 @@ type services struct {
 	*system
 
 	ops string // of the dispatcher
+
+	// Each has a network of its own, which can break.
+	apiNATS, dispatcherNATS *natstest.Proxy
 }
 
 // startServices runs an api, a dispatcher, a broker and a database within this
@@ -57,9 +61,10 @@ func startServices(t *testing.T, more settings) *services {
 	broker, err := embedded.StartNATS(t.Context(), "127.0.0.1:0", c.NATSDir(), log)
 	require.NoError(t, err)
 	t.Cleanup(broker.Stop)
-	managing, err := c.API(broker.URL(), mongo.URI())
+	apiNATS, dispatcherNATS := natstest.NewProxy(t, broker.URL()), natstest.NewProxy(t, broker.URL())
+	managing, err := c.API(apiNATS.URL(), mongo.URI())
 	require.NoError(t, err)
-	dispatching, err := c.Dispatcher(broker.URL())
+	dispatching, err := c.Dispatcher(dispatcherNATS.URL())
 	require.NoError(t, err)
 	dispatching.OpsAddr = "127.0.0.1:0"
 	api, err := apiapp.New(managing, log)
@@ -71,7 +76,10 @@ func startServices(t *testing.T, more settings) *services {
 	parts, ctx := errgroup.WithContext(ctx)
 	parts.Go(func() error { return api.Run(ctx) })
 	parts.Go(func() error { return dispatcher.Run(ctx) })
-	s := &services{system: &system{folder: folder}, ops: "http://" + dispatcher.OpsAddr()}
+	s := &services{
+		system: &system{folder: folder}, ops: "http://" + dispatcher.OpsAddr(),
+		apiNATS: apiNATS, dispatcherNATS: dispatcherNATS,
+	}
 	t.Cleanup(func() {
 		s.disconnect()
 		cancel()

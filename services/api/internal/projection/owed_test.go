@@ -90,7 +90,7 @@ func (w *world) wanted(id, eventType string, at time.Time) bool {
 func TestAnAPIThatIsCutOffOwesWhatIsMissedMeanwhile(t *testing.T) {
 	w := newWorld(t)
 	enabled, disabled, deleted := w.create(), w.createAs(registration.Published), w.createAs(registration.Published)
-	proxy := natstest.NewProxy(t, w.nats)
+	proxy := natstest.NewProxy(t, w.nats.URL())
 	js, err := jetstream.New(proxy.Connect())
 	require.NoError(t, err)
 	p := w.projector(projection.Deps{JS: js})

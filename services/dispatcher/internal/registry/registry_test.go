@@ -54,7 +54,7 @@ func start(t *testing.T) *fixture {
 func prepare(t *testing.T) *fixture {
 	t.Helper()
 	server := natstest.Start(t, natstest.Embedded())
-	f := &fixture{t: t, server: server, nc: server.Connect(t), proxy: natstest.NewProxy(t, server), box: newBox(t)}
+	f := &fixture{t: t, server: server, nc: server.Connect(t), proxy: natstest.NewProxy(t, server.URL()), box: newBox(t)}
 	var err error
 	f.js, err = jetstream.New(f.nc)
 	require.NoError(t, err)
