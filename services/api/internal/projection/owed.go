@@ -103,14 +103,13 @@ func (p *Projector) settle(ctx context.Context, w store.Webhook, was entry, u ur
 // writeMissed writes down what a webhook has missed, as due at once. It reports
 // false when that is not known yet.
 func (p *Projector) writeMissed(ctx context.Context, w store.Webhook, inBucket time.Time) (bool, error) {
-	asked := time.Now()
 	clock, err := p.eventsClock(ctx)
 	if err != nil {
 		return false, err
 	}
-	// Too much rather than too little: whoever made the change had no answer yet
-	// for much longer than this took.
-	ahead := clock.Sub(asked)
+	// Too little by as long as the answer took: an event of just before the change is
+	// no harm, a missed one is.
+	ahead := clock.Sub(time.Now())
 	var spans []span
 	for _, owed := range w.Owed {
 		until := inBucket.Add(inForceAfter)

@@ -98,6 +98,7 @@ func TestAnAPIThatIsCutOffOwesWhatIsMissedMeanwhile(t *testing.T) {
 		require.True(t, p.Project(t.Context(), "p1", made.ID), "in force")
 	}
 	w.publish("report.generated", "before")
+	<-time.After(500 * time.Millisecond) // clocks are compared over the network
 
 	proxy.Cut()
 	change := func(id string, status registration.Status) {
