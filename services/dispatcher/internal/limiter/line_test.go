@@ -18,7 +18,7 @@ func TestABurstToReceiversThatAnswerAtOnceIsNotTurnedAway(t *testing.T) {
 		w.answers = func(string) Result {
 			w.mu.Lock()
 			defer w.mu.Unlock()
-			if attempts++; attempts < 100 { // our own first moments slow the first ones down
+			if attempts++; attempts < 50 { // our own first moments slow the first ones down
 				return Result{Took: 60 * time.Millisecond}
 			}
 			return Result{Took: 6 * time.Millisecond}
