@@ -24,6 +24,7 @@ import (
 	"github.com/dembrane/webhooks/services/dispatcher/internal/deliver"
 	"github.com/dembrane/webhooks/services/dispatcher/internal/due"
 	"github.com/dembrane/webhooks/services/dispatcher/internal/eventbody"
+	"github.com/dembrane/webhooks/services/dispatcher/internal/hints"
 	"github.com/dembrane/webhooks/services/dispatcher/internal/intake"
 	"github.com/dembrane/webhooks/services/dispatcher/internal/limiter"
 	"github.com/dembrane/webhooks/services/dispatcher/internal/registry"
@@ -184,6 +185,7 @@ func (a *App) dispatch(ctx context.Context, nc *nats.Conn, js jetstream.JetStrea
 	})
 	defer client.Close()
 	webhooks := registry.Open(a.box, a.log)
+	others := hints.New(hints.Deps{Conn: nc, WebhookOf: registry.WebhookOf, Log: a.log})
 	limits := limiter.New(limiter.Limits{
 		Concurrency: a.config.LaneConcurrency,
 		MaxWait:     a.config.LaneMaxWait,
@@ -191,7 +193,7 @@ func (a *App) dispatch(ctx context.Context, nc *nats.Conn, js jetstream.JetStrea
 		MaxWaiting:  a.config.MaxUnsettled,
 		MaxLine:     max(1, a.config.MaxUnsettled/topology.Partitions/lineOfPart),
 		MaxBytes:    a.config.MaxInFlightBytes / 4,
-	}, limiter.Deps{})
+	}, limiter.Deps{Tell: others.Tell})
 	defer limits.Close()
 	deliverer := deliver.New(deliver.Deps{
 		Registry: webhooks, Limiter: limits, Client: client, JetStream: js, Log: a.log, Metrics: a.metrics,
@@ -216,6 +218,7 @@ func (a *App) dispatch(ctx context.Context, nc *nats.Conn, js jetstream.JetStrea
 	consumers := newConsumers(js, deliverer.Storing, a.config.Consumption().AckWait, a.config.MaxInFlightBytes/2+heldInTransit, a.log)
 	parts, taking := errgroup.WithContext(ctx)
 	parts.Go(func() error { return webhooks.Run(taking, js) })
+	parts.Go(func() error { return others.Run(taking, limits) })
 	parts.Go(func() error { return tests.Run(taking, nc, a.version) })
 	parts.Go(func() error {
 		select {

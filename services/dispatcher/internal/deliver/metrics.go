@@ -43,6 +43,11 @@ func newMetrics(r prometheus.Registerer, load func() limiter.Load, refused func(
 			func() int { return load().Broken },
 		},
 		{
+			"webhooks_dispatchers",
+			"Dispatchers that this one hears of, itself included; each takes its share of a webhook's max_per_second. Fewer than there are: NATS does not carry messages between them.",
+			func() int { return load().Replicas },
+		},
+		{
 			"webhooks_messages_refused",
 			"Messages that JetStream refuses to store and that are tried again. While there is one, no attempt begins: look at the disk, the limits and the leaders of the streams.",
 			refused,

@@ -354,6 +354,8 @@ type Load struct {
 	// them hold so many Bytes.
 	InFlight, Waiting int
 	Bytes             int64
+	// Replicas is how many dispatchers share each webhook's rate.
+	Replicas int
 }
 
 // Load tells what there is now.
@@ -363,6 +365,7 @@ func (l *Limiter) Load() Load {
 	load := Load{
 		Endpoints: len(l.endpoints),
 		InFlight:  l.share.total.inFlight, Waiting: l.share.total.waiting, Bytes: l.share.total.bytes,
+		Replicas: l.replicas,
 	}
 	for _, e := range l.endpoints {
 		if !e.breaker.closed() {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/url"
 	"slices"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -70,13 +71,21 @@ func (w *Webhook) Keys(dst []signature.Key, now time.Time) []signature.Key {
 	return dst
 }
 
+func endpoint(webhookID, url string) string { return webhookID + " " + url }
+
+// WebhookOf is the id of the webhook that an [Webhook.Endpoint] belongs to.
+func WebhookOf(endpoint string) string {
+	id, _, _ := strings.Cut(endpoint, " ")
+	return id
+}
+
 // New makes a webhook of its registration. What cannot be used becomes its Fault.
 func New(r *webhooksv1.Registration, box *secret.Box) *Webhook {
 	w := &Webhook{
 		ID:        r.GetId(),
 		ProjectID: r.GetProjectId(),
 		Revision:  r.GetRevision(),
-		Endpoint:  r.GetId() + " " + r.GetUrl(),
+		Endpoint:  endpoint(r.GetId(), r.GetUrl()),
 		Enabled:   r.GetEnabled() && !r.GetDeleted(),
 		events:    r.GetEvents(),
 
