@@ -109,7 +109,7 @@ func (p *Projector) writeMissed(ctx context.Context, w store.Webhook, inBucket t
 	}
 	// Too little by as long as the answer took: an event of just before the change is
 	// no harm, a missed one is.
-	ahead := clock.Sub(time.Now())
+	ahead := time.Until(clock)
 	var spans []span
 	for _, owed := range w.Owed {
 		until := inBucket.Add(inForceAfter)

@@ -89,8 +89,9 @@ func (p *pass) bury(ctx context.Context) error {
 			}
 		case p.began.Sub(h.buried) > p.tombstoneAge() && forgotten < forgetAtMost:
 			forgotten++
-			err := stream.DeleteMsg(ctx, h.sequence)
-			if err != nil && !errors.Is(err, jetstream.ErrMsgNotFound) {
+			// Unlike a Purge of the key, this leaves no marker behind.
+			if err := stream.Purge(ctx, jetstream.WithPurgeSubject(topology.SubjectKey(key)),
+				jetstream.WithPurgeSequence(h.sequence+1)); err != nil {
 				return fmt.Errorf("forget tombstone %s: %w", key, err)
 			}
 		}

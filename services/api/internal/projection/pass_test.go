@@ -153,3 +153,25 @@ func TestAPassCostsWhatIsLive(t *testing.T) {
 	assert.True(t, w.held("purged1").GetDeleted())
 	w.agree(live.ID)
 }
+
+// And they do not stay for ever: here, nothing can be owed at once.
+func TestATombstoneGoesWhenNothingCanBeOwedAnyMore(t *testing.T) {
+	w := newWorld(t)
+	live, deleted := w.create(), w.create()
+	require.NoError(t, w.projector(projection.Deps{}).Complete(t.Context()))
+	require.NoError(t, w.store.Delete(t.Context(), "p1", deleted.ID))
+	atOnce := streams()
+	atOnce.EventsMaxAge = -7 * 24 * time.Hour
+	p := w.projector(projection.Deps{Settings: atOnce})
+
+	require.NoError(t, p.Complete(t.Context()))
+	assert.True(t, w.held(deleted.ID).GetDeleted(), "the database has only just forgotten it")
+	require.NoError(t, p.Complete(t.Context()))
+
+	assert.Nil(t, w.held(deleted.ID))
+	w.agree(live.ID)
+	info, err := w.stream().Info(t.Context())
+	require.NoError(t, err)
+	assert.EqualValues(t, 3, info.State.Msgs, "one webhook, and two keys of our own")
+	require.NoError(t, p.Complete(t.Context()))
+}

@@ -54,7 +54,10 @@ func newWorld(t *testing.T) *world {
 }
 
 func (w *world) projector(deps projection.Deps) *projection.Projector {
-	deps.Settings, deps.Log = streams(), zap.NewNop()
+	deps.Log = zap.NewNop()
+	if deps.Settings.Replicas == 0 {
+		deps.Settings = streams()
+	}
 	if deps.JS == nil {
 		deps.JS = w.js
 	}
