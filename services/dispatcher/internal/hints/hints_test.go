@@ -241,14 +241,15 @@ func TestWordsAreFewAndNobodyWaitsForThem(t *testing.T) {
 	h := New(Deps{Log: zap.NewNop()})
 	now := time.Now()
 	for i := range 1000 {
-		h.Tell(limiter.Hint{Endpoint: "a", Until: now.Add(time.Duration(i)), Cause: limiter.Paused})
+		h.Tell(limiter.Hint{Endpoint: "a", Until: now.Add(time.Hour + time.Duration(i)), Cause: limiter.Paused})
 	}
-	require.Equal(t, []limiter.Hint{{Endpoint: "a", Until: now.Add(999), Cause: limiter.Paused}}, h.next(now))
+	require.Equal(t, []limiter.Hint{{Endpoint: "a", Until: now.Add(time.Hour + 999), Cause: limiter.Paused}}, h.next(now))
 	h.Tell(limiter.Hint{Endpoint: "a"})
 	h.Tell(limiter.Hint{Endpoint: "b"})
 	require.Equal(t, []limiter.Hint{{Endpoint: "b"}}, h.next(now.Add(tellEvery-1)))
 	require.Equal(t, []limiter.Hint{{Endpoint: "a"}}, h.next(now.Add(tellEvery)))
-	require.Empty(t, h.next(now.Add(3*tellEvery)))
+	h.Tell(limiter.Hint{Endpoint: "c", Until: now.Add(2 * tellEvery), Cause: limiter.Paused})
+	require.Empty(t, h.next(now.Add(3*tellEvery)), "what is over is not told")
 	assert.Empty(t, h.told)
 	for i := range 2 * maxUntold {
 		h.Tell(limiter.Hint{Endpoint: strconv.Itoa(i)})

@@ -72,9 +72,12 @@ func (h *Hints) next(now time.Time) []limiter.Hint {
 	}
 	var due []limiter.Hint
 	for endpoint, hint := range h.untold {
-		if _, early := h.told[endpoint]; !early {
+		if _, early := h.told[endpoint]; early {
+			continue
+		}
+		delete(h.untold, endpoint)
+		if hint.Until.IsZero() || now.Before(hint.Until) { // else it is over
 			h.told[endpoint] = now
-			delete(h.untold, endpoint)
 			due = append(due, hint)
 		}
 	}

@@ -185,3 +185,20 @@ func TestALineThatIsFullHasPlacesSoon(t *testing.T) {
 		w.all.Wait()
 	})
 }
+
+// A timer that is late does not make everybody after it late.
+func TestALateTimerIsMadeUpFor(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, testLimits(), answersIn(time.Millisecond))
+		w.start(2, Request{Endpoint: "a", MaxPerSecond: 10})
+		e := w.endpoints["a"]
+		w.mu.Lock()
+		e.timer.Stop()
+		w.mu.Unlock()
+		started := w.times[0]
+		pass(130 * time.Millisecond)
+		w.wake(e)
+		w.all.Wait()
+		assert.Equal(t, started.Add(200*time.Millisecond), e.rate.next)
+	})
+}
