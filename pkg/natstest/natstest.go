@@ -47,11 +47,22 @@ func WithoutJetStream() Option {
 	return func(s *Server) { s.options.JetStream = false }
 }
 
+// WithStore sets how many bytes JetStream may store.
+func WithStore(bytes int64) Option {
+	return func(s *Server) { s.options.JetStreamMaxStore = bytes }
+}
+
+// WithLimits limits the account that everybody is in.
+func WithLimits(limits *server.JetStreamAccountLimits) Option {
+	return func(s *Server) { s.limits = limits }
+}
+
 // Server is one server. Its methods are called from the test's goroutine.
 type Server struct {
 	tb       testing.TB
 	embedded bool
 	options  server.Options
+	limits   *server.JetStreamAccountLimits
 	running  *server.Server
 	url      string
 }
@@ -65,7 +76,7 @@ func Start(tb testing.TB, options ...Option) *Server {
 		Port:               server.RANDOM_PORT,
 		JetStream:          true,
 		JetStreamMaxMemory: 256 << 20,
-		JetStreamMaxStore:  16 << 30,
+		JetStreamMaxStore:  64 << 30, // room for every default limit
 		MaxPayload:         topology.MaxEventBytes + topology.HeaderAllowance,
 		NoLog:              true,
 		NoSigs:             true,
@@ -121,6 +132,15 @@ func (s *Server) Restart() {
 	s.run()
 }
 
+// Wipe starts the server again with nothing in its store.
+func (s *Server) Wipe() {
+	s.tb.Helper()
+	s.mustBeEmbedded("Wipe")
+	s.stop()
+	s.options.StoreDir = s.tb.TempDir()
+	s.run()
+}
+
 func (s *Server) mustBeEmbedded(method string) {
 	s.tb.Helper()
 	if !s.embedded {
@@ -139,6 +159,12 @@ func (s *Server) run() {
 	if !running.ReadyForConnections(patience) {
 		running.Shutdown()
 		s.tb.Fatalf("the test's nats-server is not ready after %s", patience)
+	}
+	if s.limits != nil {
+		limits := map[string]server.JetStreamAccountLimits{"": *s.limits}
+		if err := running.GlobalAccount().UpdateJetStreamLimits(limits); err != nil {
+			s.tb.Fatalf("limit the account of the test's nats-server: %v", err)
+		}
 	}
 	s.running = running
 	s.url = running.ClientURL()
@@ -206,5 +232,6 @@ func owned() []string {
 	return []string{
 		topology.StreamEvents, topology.StreamDeliveries, topology.StreamRanges, topology.StreamAttempts,
 		topology.StreamRejected, "KV_" + topology.BucketWebhooks,
+		"KV_" + topology.BucketLimits, "KV_" + topology.BucketCheckpoints,
 	}
 }

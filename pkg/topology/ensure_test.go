@@ -63,7 +63,7 @@ func TestEnsureAppliesWhatAnOperatorChanged(t *testing.T) {
 	js := open(t)
 	require.NoError(t, topology.Ensure(t.Context(), js, settings()))
 	changed := settings()
-	changed.EventsMaxAge, changed.EventsMaxBytes, changed.DuplicateWindow = 48*time.Hour, 1<<20, 2*time.Minute
+	changed.EventsMaxAge, changed.EventsMaxBytes, changed.DuplicateWindow = 48*time.Hour, 17<<30, 2*time.Minute
 
 	require.NoError(t, topology.Ensure(t.Context(), js, changed))
 
@@ -71,7 +71,7 @@ func TestEnsureAppliesWhatAnOperatorChanged(t *testing.T) {
 	require.NoError(t, err)
 	config := stream.CachedInfo().Config
 	assert.Equal(t, 48*time.Hour, config.MaxAge)
-	assert.EqualValues(t, 1<<20, config.MaxBytes)
+	assert.EqualValues(t, 17<<30, config.MaxBytes)
 	assert.Equal(t, 2*time.Minute, config.Duplicates)
 	assert.Equal(t, jetstream.DiscardNew, config.Discard, "publishing is refused, never made room for")
 }
@@ -100,6 +100,8 @@ func TestEnsureRefusesWhatCannotWork(t *testing.T) {
 		"no retention":          func(s *topology.Settings) { s.EventsMaxAge = 0 },
 		"no duplicate window":   func(s *topology.Settings) { s.DuplicateWindow = 0 },
 		"window over retention": func(s *topology.Settings) { s.DuplicateWindow = 25 * time.Hour },
+		"too many parts":        func(s *topology.Settings) { s.IntakeParts = 257 },
+		"a limit of nothing":    func(s *topology.Settings) { s.RangesMaxBytes = 5 },
 	} {
 		s := settings()
 		spoil(&s)

@@ -47,7 +47,7 @@ func dense(sequences []uint64) int {
 		if sequences[i] <= sequences[i-1] {
 			break // not ascending, so not a batch
 		}
-		if sequences[i]-sequences[0]+1 <= 2*uint64(i+1) { //nolint:gosec // i is small
+		if sequences[i]-sequences[0]+1 <= 2*uint64(i+1) {
 			found = i + 1
 		}
 	}

@@ -6,7 +6,6 @@
 package topology
 
 import (
-	"fmt"
 	"strings"
 	"time"
 
@@ -21,6 +20,13 @@ const (
 	StreamAttempts   = "ATTEMPTS"
 	StreamRejected   = "REJECTED"
 	BucketWebhooks   = "WEBHOOKS"
+	// BucketLimits holds hints between dispatchers, by webhook id.
+	BucketLimits = "LIMITS"
+	// BucketCheckpoints says how far consumers of EVENTS have settled.
+	BucketCheckpoints = "CHECKPOINTS"
+
+	// bucketPrefix begins the name of the stream that a bucket is.
+	bucketPrefix = "KV_"
 )
 
 // Names of the durable consumers, besides those of [Intake]. Every replica of a
@@ -30,15 +36,6 @@ const (
 	ConsumerRanges = "ranges"
 	ConsumerRecord = "record"
 )
-
-// Partitions is the number of parts that the projects are spread over. Events of
-// different parts are taken in side by side, so that a flood of one project's
-// events is not ahead of everybody's. JetStream puts the part into the subject of
-// what it stores, by a hash of the project; publishers know nothing of it. Fixed:
-// with another number, events in the stream would belong to nobody. Six, because
-// each part may have one event of [MaxEventBytes] on its way to a client for which
-// a nats-server buffers 64 MiB before it cuts it off.
-const Partitions = 6
 
 // Fixed subjects.
 const (
@@ -143,102 +140,6 @@ func SubjectRejected(eventSubject string) string {
 // KeyRegistration is the webhook's key in [BucketWebhooks].
 func KeyRegistration(projectID, webhookID string) string { return projectID + "." + webhookID }
 
-// Settings is what an operator chooses about the streams.
-type Settings struct {
-	// Replicas is the number of copies of every stream and of the bucket: 1 or 3.
-	Replicas int
-	// EventsMaxAge is how long events are retained, and so how far back a replay
-	// can reach. A retry later than this is recorded as expired.
-	EventsMaxAge time.Duration
-	// EventsMaxBytes limits the stream EVENTS; publishing beyond it is refused,
-	// never made room for. 0 means no limit of its own.
-	EventsMaxBytes int64
-	// DuplicateWindow is how long a repeated publish of the same event id is
-	// stored once only.
-	DuplicateWindow time.Duration
-}
-
-// Streams returns the configuration of every stream, in the order in which an
-// event passes them.
-func Streams(s Settings) []jetstream.StreamConfig {
-	maxBytes := s.EventsMaxBytes
-	if maxBytes == 0 {
-		maxBytes = -1
-	}
-	return []jetstream.StreamConfig{
-		{
-			Name:        StreamEvents,
-			Description: "What happened, as pipeline stages published it. The only place a payload is stored.",
-			Subjects:    []string{prefixEvents + ">"},
-			SubjectTransform: &jetstream.SubjectTransformConfig{
-				Source:      prefixEvents + "*.>",
-				Destination: fmt.Sprintf("%s{{partition(%d,1)}}.{{wildcard(1)}}.>", prefixEvents, Partitions),
-			},
-			Retention:   jetstream.LimitsPolicy,
-			Discard:     jetstream.DiscardNew,
-			MaxAge:      s.EventsMaxAge,
-			MaxBytes:    maxBytes,
-			Duplicates:  s.DuplicateWindow,
-			AllowDirect: true,
-			Storage:     jetstream.FileStorage,
-			Replicas:    s.Replicas,
-		},
-		{
-			Name:              StreamDeliveries,
-			Description:       "What is owed later, one delivery a message: retries and resends. Ids only.",
-			Subjects:          []string{prefixDeliveries + ">", prefixScheduled + ">"},
-			Retention:         jetstream.WorkQueuePolicy,
-			Discard:           jetstream.DiscardOld, // nothing is: there is no limit, and schedules ask for it
-			AllowMsgSchedules: true,
-			Storage:           jetstream.FileStorage,
-			Replicas:          s.Replicas,
-		},
-		{
-			// A stream of its own, so that a dispatcher that does not know ranges yet
-			// is never given one: it would drop it as unreadable.
-			Name:              StreamRanges,
-			Description:       "What is owed later, many deliveries of one webhook a message: parked deliveries and replays. Ids only.",
-			Subjects:          []string{prefixRanges + ">"},
-			Retention:         jetstream.WorkQueuePolicy,
-			Discard:           jetstream.DiscardOld, // nothing is: there is no limit, and schedules ask for it
-			AllowMsgSchedules: true,
-			Storage:           jetstream.FileStorage,
-			Replicas:          s.Replicas,
-		},
-		{
-			Name:        StreamAttempts,
-			Description: "Outcome records on their way to MongoDB, many in one message.",
-			Subjects:    []string{SubjectAttempts},
-			Retention:   jetstream.WorkQueuePolicy,
-			Discard:     jetstream.DiscardNew,
-			Storage:     jetstream.FileStorage,
-			Replicas:    s.Replicas,
-		},
-		{
-			Name:        StreamRejected,
-			Description: "Events that could not be read, with the reason. The payload stays in EVENTS.",
-			Subjects:    []string{prefixRejected + ">"},
-			Retention:   jetstream.LimitsPolicy,
-			Discard:     jetstream.DiscardOld,
-			MaxAge:      30 * 24 * time.Hour,
-			MaxBytes:    1 << 30,
-			Storage:     jetstream.FileStorage,
-			Replicas:    s.Replicas,
-		},
-	}
-}
-
-// Bucket returns the configuration of the bucket of registrations.
-func Bucket(s Settings) jetstream.KeyValueConfig {
-	return jetstream.KeyValueConfig{
-		Bucket:      BucketWebhooks,
-		Description: "Projection of the registrations; secrets are encrypted.",
-		History:     1,
-		Storage:     jetstream.FileStorage,
-		Replicas:    s.Replicas,
-	}
-}
-
 // PullHeartbeat is how often a consumer says that it is there while it has nothing
 // to give. Whoever hears nothing for twice as long asks again: the server that
 // knew of the question may have died, and a client that is connected to another
@@ -253,20 +154,6 @@ type Consumption struct {
 	// MaxAckPending bounds the unsettled messages over all replicas. The consumers
 	// of [Intake] have equal parts of it.
 	MaxAckPending int
-}
-
-// Intake returns the dispatcher's consumers on EVENTS: one for each part of the
-// projects, and last one for what was published on a subject too short to name a
-// project and an event type, which is only rejected.
-func Intake(c Consumption) []jetstream.ConsumerConfig {
-	c.MaxAckPending = (c.MaxAckPending + Partitions - 1) / Partitions
-	all := make([]jetstream.ConsumerConfig, 0, Partitions+1)
-	for part := range Partitions {
-		all = append(all, consumer(fmt.Sprintf("intake-%d", part),
-			fmt.Sprintf("Events that dispatchers take in, part %d of %d of the projects.", part+1, Partitions),
-			fmt.Sprintf("%s%d.>", prefixEvents, part), c))
-	}
-	return append(all, consumer("intake-malformed", "What was published on a subject that names no event type.", prefixEvents+"*", c))
 }
 
 // Due returns the dispatcher's consumer on DELIVERIES.
@@ -295,17 +182,4 @@ func consumer(name, description, filter string, c Consumption) jetstream.Consume
 		MaxAckPending: c.MaxAckPending,
 		MaxDeliver:    -1,
 	}
-}
-
-// Validate reports every setting that cannot work.
-func (s Settings) Validate() error {
-	switch {
-	case s.Replicas < 1 || s.Replicas > 5:
-		return fmt.Errorf("replicas must be 1 to 5, not %d", s.Replicas)
-	case s.EventsMaxAge < time.Hour:
-		return fmt.Errorf("events must be retained for at least 1h, not %s", s.EventsMaxAge)
-	case s.DuplicateWindow < time.Second || s.DuplicateWindow > s.EventsMaxAge:
-		return fmt.Errorf("the duplicate window must be between 1s and the retention of events, not %s", s.DuplicateWindow)
-	}
-	return nil
 }

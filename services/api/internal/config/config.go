@@ -56,9 +56,17 @@ type Config struct {
 	AttemptsMaxAge        time.Duration  `env:"ATTEMPTS_MAX_AGE" envDefault:"720h" desc:"How long the delivery log keeps an attempt."`
 	TestTimeout           time.Duration  `env:"TEST_TIMEOUT" envDefault:"33s" desc:"How long a test delivery is waited for; more than the dispatcher's ATTEMPT_TIMEOUT can be."`
 
-	StreamReplicas  int           `env:"STREAM_REPLICAS" envDefault:"1" desc:"Copies of every stream and of the bucket: 1, or 3 on a cluster."`
-	EventsMaxAge    time.Duration `env:"EVENTS_MAX_AGE" envDefault:"720h" desc:"How long events are retained, and so how far back a replay can reach."`
-	EventsMaxBytes  int64         `env:"EVENTS_MAX_BYTES" envDefault:"0" desc:"Limit of the stream EVENTS in bytes; publishing beyond it is refused. 0: no limit."`
+	StreamReplicas int           `env:"STREAM_REPLICAS" envDefault:"1" desc:"Copies of every stream and of the bucket: 1, or 3 on a cluster."`
+	EventsMaxAge   time.Duration `env:"EVENTS_MAX_AGE" envDefault:"720h" desc:"How long events are retained, and so how far back a replay can reach."`
+	IntakeParts    int           `env:"INTAKE_PARTS" envDefault:"0" desc:"Parts that the projects are spread over, so that a flood of one project's events is ahead of those of its own part only (1 to 256; 0: as this version thinks best). It can be changed at any time; nothing is lost."`
+
+	EventsMaxBytes     int64 `env:"EVENTS_MAX_BYTES" envDefault:"0" desc:"Limit of the stream EVENTS in bytes; publishing beyond it is refused. 0: 16 GiB, or less where JetStream has no room for the limits of all streams when they are made; -1: no limit. The same for the limits below; a start raises a limit and never lowers one."`
+	DeliveriesMaxBytes int64 `env:"DELIVERIES_MAX_BYTES" envDefault:"0" desc:"Limit of the stream DELIVERIES in bytes; 0: 2 GiB, some five million retries. When it is nearly full, no new attempts are made."`
+	RangesMaxBytes     int64 `env:"RANGES_MAX_BYTES" envDefault:"0" desc:"Limit of the stream RANGES in bytes; 0: 512 MiB. When it is nearly full, no new attempts are made."`
+	AttemptsMaxBytes   int64 `env:"ATTEMPTS_MAX_BYTES" envDefault:"0" desc:"Limit of the stream ATTEMPTS in bytes: of the records that wait for MongoDB; 0: 2 GiB. When it is full, no new attempts are made."`
+	RejectedMaxBytes   int64 `env:"REJECTED_MAX_BYTES" envDefault:"0" desc:"Limit of the stream REJECTED in bytes; 0: 512 MiB. The oldest go first."`
+	WebhooksMaxBytes   int64 `env:"WEBHOOKS_MAX_BYTES" envDefault:"0" desc:"Limit of the bucket WEBHOOKS in bytes; 0: 1 GiB."`
+
 	DuplicateWindow time.Duration `env:"DUPLICATE_WINDOW" envDefault:"10m" desc:"How long a repeated publish of the same event id is stored once only."`
 
 	OpsAddr       string        `env:"OPS_ADDR" envDefault:":9090" desc:"Listener of /livez, /readyz and /metrics; \"none\" for none."`
@@ -148,9 +156,17 @@ func (c Config) Validate() error {
 // Streams is the part that says how the streams are kept.
 func (c Config) Streams() topology.Settings {
 	return topology.Settings{
-		Replicas:        c.StreamReplicas,
-		EventsMaxAge:    c.EventsMaxAge,
-		EventsMaxBytes:  c.EventsMaxBytes,
+		Replicas:     c.StreamReplicas,
+		EventsMaxAge: c.EventsMaxAge,
+		IntakeParts:  c.IntakeParts,
+
+		EventsMaxBytes:     c.EventsMaxBytes,
+		DeliveriesMaxBytes: c.DeliveriesMaxBytes,
+		RangesMaxBytes:     c.RangesMaxBytes,
+		AttemptsMaxBytes:   c.AttemptsMaxBytes,
+		RejectedMaxBytes:   c.RejectedMaxBytes,
+		WebhooksMaxBytes:   c.WebhooksMaxBytes,
+
 		DuplicateWindow: c.DuplicateWindow,
 	}
 }

@@ -39,10 +39,10 @@ type Config struct {
 	MaxInFlightBytes int64         `env:"MAX_IN_FLIGHT_BYTES" envDefault:"268435456" desc:"Bodies held in memory at once, in bytes, per replica."`
 	MaxUnsettled     int           `env:"MAX_UNSETTLED" envDefault:"8192" desc:"Events, and as many due deliveries, that all replicas together may have taken and not settled; a sixth of the events for each sixth of the projects. Keep it well above MAX_IN_FLIGHT times the replicas."`
 
-	StreamReplicas  int           `env:"STREAM_REPLICAS" envDefault:"1" desc:"Copies of every stream and of the bucket: 1, or 3 on a cluster."`
-	EventsMaxAge    time.Duration `env:"EVENTS_MAX_AGE" envDefault:"720h" desc:"How long events are retained, and so how far back a replay can reach."`
-	EventsMaxBytes  int64         `env:"EVENTS_MAX_BYTES" envDefault:"0" desc:"Limit of the stream EVENTS in bytes; publishing beyond it is refused. 0: no limit."`
-	DuplicateWindow time.Duration `env:"DUPLICATE_WINDOW" envDefault:"10m" desc:"How long a repeated publish of the same event id is stored once only."`
+	StreamReplicas  int           `env:"STREAM_REPLICAS" envDefault:"1" desc:"Accepted and without effect: the api makes the streams, and its setting counts."`
+	EventsMaxAge    time.Duration `env:"EVENTS_MAX_AGE" envDefault:"720h" desc:"Accepted and without effect: the api makes the streams, and its setting counts."`
+	EventsMaxBytes  int64         `env:"EVENTS_MAX_BYTES" envDefault:"0" desc:"Accepted and without effect: the api makes the streams, and its setting counts."`
+	DuplicateWindow time.Duration `env:"DUPLICATE_WINDOW" envDefault:"10m" desc:"Accepted and without effect: the api makes the streams, and its setting counts."`
 
 	OpsAddr       string        `env:"OPS_ADDR" envDefault:":9090" desc:"Listener of /livez, /readyz and /metrics; \"none\" for none."`
 	LogLevel      string        `env:"LOG_LEVEL" envDefault:"info" desc:"debug, info, warn or error."`
