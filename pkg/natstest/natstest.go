@@ -52,6 +52,11 @@ func WithStore(bytes int64) Option {
 	return func(s *Server) { s.options.JetStreamMaxStore = bytes }
 }
 
+// WithPassword lets in whoever is named "test" and has this password.
+func WithPassword(password string) Option {
+	return func(s *Server) { s.options.Username, s.options.Password = "test", password }
+}
+
 // WithLimits limits the account that everybody is in.
 func WithLimits(limits *server.JetStreamAccountLimits) Option {
 	return func(s *Server) { s.limits = limits }
@@ -124,11 +129,14 @@ func (s *Server) Shutdown() {
 }
 
 // Restart starts the server again, on the same port and store, after stopping it
-// if it still runs.
-func (s *Server) Restart() {
+// if it still runs. Options change what it was started with.
+func (s *Server) Restart(options ...Option) {
 	s.tb.Helper()
 	s.mustBeEmbedded("Restart")
 	s.stop()
+	for _, option := range options {
+		option(s)
+	}
 	s.run()
 }
 

@@ -1,6 +1,7 @@
 package natstest
 
 import (
+	"io"
 	"net"
 	"net/url"
 	"sync"
@@ -73,6 +74,22 @@ func (p *Proxy) Cut() { p.become(proxyCut) }
 
 // Heal forwards again, what was kept back first.
 func (p *Proxy) Heal() { p.become(proxyForwards) }
+
+// Tell sends a line of the protocol to every client, as if the server had. Nothing
+// else should be on its way to them.
+func (p *Proxy) Tell(line string) {
+	p.tb.Helper()
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for conn := range p.conns {
+		if conn.LocalAddr().String() != p.listener.Addr().String() {
+			continue // to the server
+		}
+		if _, err := io.WriteString(conn, line+"\r\n"); err != nil {
+			p.tb.Fatalf("tell a client of the test's nats-server: %v", err)
+		}
+	}
+}
 
 func (p *Proxy) become(state proxyState) {
 	p.mu.Lock()

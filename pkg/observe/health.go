@@ -22,6 +22,7 @@ type Health struct {
 	names    []string
 	checks   map[string]Check
 	draining atomic.Bool
+	dead     atomic.Pointer[string]
 }
 
 // NewHealth returns a health without checks, which is ready.
@@ -55,6 +56,9 @@ func (h *Health) Ready(ctx context.Context) map[string]string {
 	if h.draining.Load() {
 		faults["process"] = "stopping"
 	}
+	if why := h.dead.Load(); why != nil {
+		faults["process"] = *why
+	}
 	for i, check := range checks {
 		if err := check(ctx); err != nil {
 			faults[names[i]] = err.Error()
@@ -62,6 +66,11 @@ func (h *Health) Ready(ctx context.Context) map[string]string {
 	}
 	return faults
 }
+
+// Dead says that the process cannot do its work any more and that nothing mends
+// that: from now on it is neither alive nor ready. The text is shown to operators.
+// Whoever says so ends the process as well.
+func (h *Health) Dead(why string) { h.dead.CompareAndSwap(nil, &why) }
 
 func (h *Health) serveReady(w http.ResponseWriter, r *http.Request) {
 	faults := h.Ready(r.Context())
@@ -73,8 +82,12 @@ func (h *Health) serveReady(w http.ResponseWriter, r *http.Request) {
 }
 
 // serveLive answers as long as the process can answer at all: a dependency that
-// is down is no reason to restart.
+// is down is no reason to restart. Only what nothing mends is.
 func (h *Health) serveLive(w http.ResponseWriter, _ *http.Request) {
+	if why := h.dead.Load(); why != nil {
+		answer(w, http.StatusServiceUnavailable, map[string]any{"live": false, "fault": *why})
+		return
+	}
 	answer(w, http.StatusOK, map[string]any{"live": true})
 }
 

@@ -89,6 +89,17 @@ func TestReadinessIsTheSumOfItsChecks(t *testing.T) {
 	assert.JSONEq(t, `{"live":true}`, body)
 }
 
+func TestWhatNothingMendsIsNotAlive(t *testing.T) {
+	health := observe.NewHealth()
+	ops := serve(t, health, observe.NewRegistry())
+	health.Dead("the connection is closed for good")
+	health.Dead("and so is another")
+	status, body := get(t, http.MethodGet, "http://"+ops.Addr()+"/livez")
+	assert.Equal(t, http.StatusServiceUnavailable, status)
+	assert.JSONEq(t, `{"live":false,"fault":"the connection is closed for good"}`, body)
+	require.ErrorContains(t, observe.CheckReady(ops.Addr()), "closed for good")
+}
+
 func TestACheckIsReplacedByItsName(t *testing.T) {
 	health := observe.NewHealth()
 	health.Add("store", func(context.Context) error { return errors.New("old") })

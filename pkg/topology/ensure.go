@@ -237,11 +237,10 @@ func noRoom(err error) bool {
 	if !errors.As(err, &refused) {
 		return false
 	}
-	switch refused.ErrorCode {
-	case 10002, 10028, 10047, 10122:
-		return true
-	case 10005:
-		return strings.Contains(refused.Description, "insufficient storage")
-	}
-	return false
+	const (
+		ofAccount, memory, storage, ofOneStream = 10002, 10028, 10047, 10122
+		noPeers                                 = 10005
+	)
+	return slices.Contains([]jetstream.ErrorCode{ofAccount, memory, storage, ofOneStream}, refused.ErrorCode) ||
+		refused.ErrorCode == noPeers && strings.Contains(refused.Description, "insufficient storage")
 }

@@ -11,8 +11,6 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
-	"go.uber.org/zap"
-	"go.uber.org/zap/zaptest/observer"
 
 	"github.com/dembrane/webhooks/pkg/natstest"
 	"github.com/dembrane/webhooks/pkg/topology"
@@ -199,38 +197,6 @@ func TestSubjectsOfEvents(t *testing.T) {
 		assert.False(t, ok, subject)
 	}
 	assert.Equal(t, "dembrane.rejected.p1.conversation.started", topology.SubjectRejected("dembrane.events.p1.conversation.started"))
-}
-
-func TestConnectOutlivesAnyOutage(t *testing.T) {
-	server := natstest.Start(t, natstest.Embedded())
-	url := server.URL()
-	server.Shutdown()
-	core, logs := observer.New(zap.DebugLevel)
-	nc, err := topology.Connect(topology.Connection{URL: url, Name: "test"}, zap.New(core))
-	require.NoError(t, err, "none can be reached yet")
-	defer nc.Close()
-	require.Error(t, nc.Publish("x", nil), "nothing is kept in memory meanwhile")
-
-	server.Restart()
-	require.Eventually(t, nc.IsConnected, patience, time.Millisecond)
-	server.Shutdown()
-	require.Eventually(t, func() bool { return !nc.IsConnected() }, patience, time.Millisecond)
-	server.Restart()
-	require.Eventually(t, nc.IsConnected, patience, time.Millisecond)
-	assert.NotZero(t, logs.FilterMessage("nats disconnected").Len())
-}
-
-func TestConnectFailsOnWhatCanNeverWork(t *testing.T) {
-	for _, c := range []topology.Connection{
-		{URL: "nats://%zz"},
-		{URL: "nats://127.0.0.1:1", CredentialsFile: "missing.creds"},
-	} {
-		nc, err := topology.Connect(c, zap.NewNop())
-		if nc != nil {
-			nc.Close()
-		}
-		assert.Error(t, err, c)
-	}
 }
 
 // The server announces every change of a stream. A process that starts beside

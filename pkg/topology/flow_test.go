@@ -25,9 +25,18 @@ func TestFlowPageShowsTheStreams(t *testing.T) {
 		require.Contains(t, string(page), fmt.Sprintf("| stream `%s` | %s | %s | %s |",
 			stream.Name, subjects, retention(stream), stream.Description))
 	}
-	bucket := topology.Bucket(settings)
-	require.Contains(t, string(page), fmt.Sprintf("| bucket `%s` | `%s` | last value | %s |",
-		bucket.Bucket, topology.KeyRegistration("{project}", "{webhook}"), bucket.Description))
+	for key, bucket := range map[string]jetstream.KeyValueConfig{
+		topology.KeyRegistration("{project}", "{webhook}"): topology.Bucket(settings),
+		"{consumer}": topology.Checkpoints(settings),
+		"{webhook}":  topology.Limits(settings),
+	} {
+		kept := "last value"
+		if bucket.TTL > 0 {
+			kept += fmt.Sprintf(", %d hours, in memory", int(bucket.TTL.Hours()))
+		}
+		require.Contains(t, string(page), fmt.Sprintf("| bucket `%s` | `%s` | %s | %s |",
+			bucket.Bucket, key, kept, bucket.Description))
+	}
 }
 
 func retention(stream jetstream.StreamConfig) string {

@@ -128,7 +128,7 @@ func Room(ctx context.Context, js jetstream.JetStream) error {
 		}
 		info := stream.CachedInfo()
 		limit := info.Config.MaxBytes
-		if limit > 0 && info.State.Bytes > uint64(limit-reserve(limit)) {
+		if limit > 0 && info.State.Bytes > uint64(limit-reserve(limit)) { //nolint:gosec // above 0
 			return fmt.Errorf("stream %s is nearly full: %d of %d bytes; raise %s_MAX_BYTES of the api",
 				name, info.State.Bytes, limit, name)
 		}
@@ -148,10 +148,10 @@ func checkVersion(version string) error {
 	minor, _, _ := strings.Cut(rest, ".")
 	x, errX := strconv.Atoi(major)
 	y, errY := strconv.Atoi(minor)
-	if errX != nil || errY != nil {
-		return nil // a build of somebody's own; what it cannot do, it will say
-	}
-	if x < 2 || (x == 2 && y < 12) {
+	// A build of somebody's own may be named in another way; what it cannot do, it
+	// will say.
+	known := errX == nil && errY == nil
+	if known && (x < 2 || x == 2 && y < 12) {
 		return fmt.Errorf("the NATS server is version %s; 2.12 or newer is needed, for message schedules", version)
 	}
 	return nil

@@ -2,6 +2,7 @@ package topology_test
 
 import (
 	"context"
+	"fmt"
 	"testing"
 	"time"
 
@@ -50,7 +51,7 @@ func TestAStartTakesNothingAway(t *testing.T) {
 	assert.EqualValues(t, -1, config(t, js, topology.StreamAttempts).MaxBytes)
 	var said []string
 	for _, entry := range logs.All() {
-		said = append(said, entry.ContextMap()["stream"].(string)+": "+entry.Message)
+		said = append(said, fmt.Sprint(entry.ContextMap()["stream"], ": ", entry.Message))
 	}
 	assert.ElementsMatch(t, []string{
 		"EVENTS: stream differs from the settings: it keeps messages for 720h0m0s although the settings say 1h0m0s; " +

@@ -181,7 +181,14 @@ func (a *App) Run(ctx context.Context) error {
 	return errors.Join(err, <-ops)
 }
 
-func (a *App) run(ctx context.Context) error {
+func (a *App) run(ctx context.Context) (err error) {
+	ctx, end := context.WithCancelCause(ctx)
+	defer func() {
+		if cause := context.Cause(ctx); errors.Is(cause, topology.ErrConnectionLost) {
+			err = errors.Join(err, cause)
+		}
+		end(nil)
+	}()
 	webhooks, err := store.Open(ctx, a.config.MongoDBURI, a.config.MongoDBDatabase, a.log)
 	if err != nil {
 		return errors.Join(err, a.listener.Close())
@@ -189,6 +196,10 @@ func (a *App) run(ctx context.Context) error {
 	defer a.closing(ctx, "mongodb", webhooks.Close)
 	nc, err := topology.Connect(topology.Connection{
 		URL: a.config.NATSURL, CredentialsFile: a.config.NATSCredentialsFile, Name: "webhooks-api",
+		Lost: func(err error) {
+			a.health.Dead(err.Error())
+			end(err)
+		},
 	}, a.log)
 	if err != nil {
 		return errors.Join(err, a.listener.Close())
@@ -231,11 +242,13 @@ func (a *App) run(ctx context.Context) error {
 	if err != nil {
 		return errors.Join(err, a.listener.Close())
 	}
-	a.addChecks(nc, webhooks)
+	owner := topology.NewOwner(js, a.config.Streams(), a.log)
+	a.addChecks(nc, owner, webhooks)
 
 	group, stop := errgroup.WithContext(ctx)
 	group.Go(func() error { return a.identity.Run(stop) })
-	group.Go(func() error { return a.setUp(stop, webhooks, js) })
+	group.Go(func() error { return a.setUp(stop, webhooks, owner) })
+	group.Go(func() error { return owner.Run(stop) })
 	group.Go(func() error { return a.buildIndexes(stop, webhooks) })
 	group.Go(func() error {
 		select {
@@ -263,7 +276,7 @@ func (a *App) run(ctx context.Context) error {
 }
 
 // setUp prepares the store and the streams, each as long as it takes.
-func (a *App) setUp(ctx context.Context, webhooks *store.Store, js jetstream.JetStream) error {
+func (a *App) setUp(ctx context.Context, webhooks *store.Store, owner *topology.Owner) error {
 	both, ctx := errgroup.WithContext(ctx)
 	both.Go(func() error {
 		return a.insist(ctx, "store", &a.prepared, func(ctx context.Context) error {
@@ -274,7 +287,7 @@ func (a *App) setUp(ctx context.Context, webhooks *store.Store, js jetstream.Jet
 		return a.insist(ctx, "streams", &a.projectable, func(ctx context.Context) error {
 			bounded, cancel := context.WithTimeout(ctx, setUpTimeout)
 			defer cancel()
-			return topology.Ensure(bounded, js, a.config.Streams())
+			return owner.Ensure(bounded)
 		})
 	})
 	if err := both.Wait(); err != nil {
@@ -307,13 +320,9 @@ func (a *App) insist(ctx context.Context, what string, done *atomic.Bool, attemp
 	return nil
 }
 
-func (a *App) addChecks(nc *nats.Conn, webhooks *store.Store) {
-	a.health.Add("nats", func(context.Context) error {
-		if !nc.IsConnected() {
-			return errors.New("not connected")
-		}
-		return nil
-	})
+func (a *App) addChecks(nc *nats.Conn, owner *topology.Owner, webhooks *store.Store) {
+	a.health.Add("nats", func(context.Context) error { return topology.Connected(nc) })
+	a.health.Add("streams", func(context.Context) error { return owner.Err() })
 	a.health.Add("mongodb", func(ctx context.Context) error {
 		if webhooks.Ping(ctx) != nil {
 			return errors.New("does not answer")

@@ -136,41 +136,48 @@ func (a *App) Run(ctx context.Context) error {
 	return errors.Join(err, <-ops)
 }
 
-func (a *App) run(ctx context.Context) error {
+func (a *App) run(ctx context.Context) (err error) {
+	ctx, end := context.WithCancelCause(ctx)
+	defer func() {
+		if cause := context.Cause(ctx); errors.Is(cause, topology.ErrConnectionLost) {
+			err = errors.Join(err, cause)
+		}
+		end(nil)
+	}()
 	nc, err := topology.Connect(topology.Connection{
 		URL: a.config.NATSURL, CredentialsFile: a.config.NATSCredentialsFile, Name: "webhooks-dispatcher",
+		Lost: func(err error) {
+			a.health.Dead(err.Error())
+			end(err)
+		},
 	}, a.log)
 	if err != nil {
 		return err
 	}
 	defer nc.Close()
-	a.health.Add("nats", func(context.Context) error {
-		if !nc.IsConnected() {
-			return errors.New("not connected")
-		}
-		return nil
-	})
+	a.health.Add("nats", func(context.Context) error { return topology.Connected(nc) })
 	js, err := jetstream.New(nc, jetstream.WithPublishAsyncMaxPending(unstoredMax), jetstream.WithPublishAsyncTimeout(10*time.Second))
 	if err != nil {
 		return fmt.Errorf("open jetstream: %w", err)
 	}
-	if err := a.ensure(ctx, js); err != nil || ctx.Err() != nil {
+	a.health.Add("streams", func(ctx context.Context) error { return topology.Check(ctx, js) })
+	if err := a.await(ctx, js); err != nil || ctx.Err() != nil {
 		return err
 	}
 	return a.dispatch(ctx, nc, js)
 }
 
-// ensure sets up the streams, however long NATS takes to come up.
-func (a *App) ensure(ctx context.Context, js jetstream.JetStream) error {
-	err := retry.Until(ctx, retry.Pace{First: 100 * time.Millisecond, Longest: 5 * time.Second},
-		func(err error, _ time.Duration) { a.log.Warn("streams not set up, trying again", zap.Error(err)) },
+// await waits until an api has made the streams, however long that takes.
+func (a *App) await(ctx context.Context, js jetstream.JetStream) error {
+	err := retry.Until(ctx, retry.Pace{First: 100 * time.Millisecond, Longest: 2 * time.Second},
+		func(err error, _ time.Duration) { a.log.Warn("waiting for the streams", zap.Error(err)) },
 		func(ctx context.Context) error {
-			setup, cancel := context.WithTimeout(ctx, askTimeout)
+			look, cancel := context.WithTimeout(ctx, askTimeout)
 			defer cancel()
-			return topology.Ensure(setup, js, a.config.Streams())
+			return topology.Check(look, js)
 		})
 	if err != nil && ctx.Err() == nil {
-		return fmt.Errorf("set up streams: %w", err)
+		return fmt.Errorf("wait for the streams: %w", err)
 	}
 	return nil
 }

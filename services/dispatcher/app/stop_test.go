@@ -16,6 +16,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"github.com/dembrane/webhooks/pkg/event"
+	"github.com/dembrane/webhooks/pkg/natstest"
 	"github.com/dembrane/webhooks/pkg/topology"
 	"github.com/dembrane/webhooks/proto/webhooksv1"
 	"github.com/dembrane/webhooks/services/dispatcher/app"
@@ -265,4 +266,21 @@ func TestNewReportsWhatCanNeverWork(t *testing.T) {
 	wrong.OpsAddr = "256.0.0.1:1"
 	_, err = app.New(wrong, "1.2.3", log)
 	require.Error(t, err)
+}
+
+// A connection that the client gives up for good ends the process: it would live
+// on and do nothing.
+func TestALostConnectionEndsTheProcess(t *testing.T) {
+	s := begin(t)
+	proxy := natstest.NewProxy(t, s.server.URL())
+	s.config.NATSURL = proxy.URL()
+	s.projected()
+	d := s.dispatch()
+	proxy.Tell("-ERR 'Something New'")
+	select {
+	case err := <-d.ended:
+		require.ErrorIs(t, err, topology.ErrConnectionLost)
+	case <-time.After(patience):
+		require.Fail(t, "lives on")
+	}
 }
