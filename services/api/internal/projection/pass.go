@@ -9,8 +9,10 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
+	"go.uber.org/zap"
 	"google.golang.org/protobuf/proto"
 
+	"github.com/dembrane/webhooks/pkg/observe"
 	"github.com/dembrane/webhooks/pkg/topology"
 	"github.com/dembrane/webhooks/proto/webhooksv1"
 	"github.com/dembrane/webhooks/services/api/internal/store"
@@ -61,6 +63,12 @@ func (p *pass) compare(ctx context.Context, w store.Webhook) error {
 		return nil
 	}
 	done, err := p.project(ctx, w.ProjectID, w.ID, later)
+	if err != nil && ctx.Err() == nil && len(w.Owed) > 0 {
+		// What it misses is owed to it, whenever it is written: everybody else need not
+		// wait for that.
+		p.log.Warn("projection is late: it will be tried again", zap.String(observe.KeyWebhook, w.ID), zap.Error(err))
+		return nil
+	}
 	if err != nil || !done.wrote {
 		return err
 	}

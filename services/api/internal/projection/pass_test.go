@@ -15,6 +15,7 @@ import (
 	"github.com/dembrane/webhooks/pkg/topology"
 	"github.com/dembrane/webhooks/proto/webhooksv1"
 	"github.com/dembrane/webhooks/services/api/internal/projection"
+	"github.com/dembrane/webhooks/services/api/internal/registration"
 	"github.com/dembrane/webhooks/services/api/internal/store"
 )
 
@@ -174,4 +175,25 @@ func TestATombstoneGoesWhenNothingCanBeOwedAnyMore(t *testing.T) {
 	require.NoError(t, err)
 	assert.EqualValues(t, 3, info.State.Msgs, "one webhook, and two keys of our own")
 	require.NoError(t, p.Complete(t.Context()))
+}
+
+// What one webhook missed cannot be found out: the bucket is complete all the same.
+func TestOneThatIsOwedEventsHoldsUpNobodyElse(t *testing.T) {
+	w := newWorld(t)
+	late := w.createAt(registration.Published, time.Now().Add(-time.Minute))
+	other := w.create()
+	require.NoError(t, w.js.DeleteStream(t.Context(), topology.StreamEvents))
+	p := w.projector(projection.Deps{})
+
+	require.NoError(t, p.Complete(t.Context()))
+
+	assert.True(t, w.complete())
+	w.agree(other.ID)
+	got, err := w.store.Load(t.Context(), late.ID)
+	require.NoError(t, err)
+	assert.True(t, got.Pending)
+	assert.NotEmpty(t, got.Owed)
+	require.NoError(t, topology.Ensure(t.Context(), w.js, streams()))
+	w.runOver(p)
+	w.agree(late.ID)
 }

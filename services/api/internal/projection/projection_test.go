@@ -90,12 +90,16 @@ func (w *world) runOver(p *projection.Projector) (stop func()) {
 func (w *world) create() store.Webhook { return w.createAs(registration.Draft) }
 
 func (w *world) createAs(status registration.Status) store.Webhook {
+	return w.createAt(status, time.Now())
+}
+
+func (w *world) createAt(status registration.Status, at time.Time) store.Webhook {
 	w.t.Helper()
 	made, err := w.store.Create(w.t.Context(), store.Webhook{
 		ID: registration.NewID(), ProjectID: "p1", Name: "CRM", URL: "https://example.org/hook",
 		Events: []string{"report.generated"}, Status: status,
 		Secrets:   []store.Secret{{Ciphertext: []byte("sealed")}},
-		CreatedAt: time.Now().UTC().Truncate(time.Millisecond),
+		CreatedAt: at.UTC().Truncate(time.Millisecond),
 	}, 1000)
 	require.NoError(w.t, err)
 	return made
