@@ -30,6 +30,9 @@ func (c *Client) exchange(a *attempt) (Result, error) {
 	if err != nil {
 		return Result{}, err
 	}
+	if a.habit.http2 {
+		a.habit = c.habits.learn(a.host, speaksHTTP1)
+	}
 	defer func() { _ = response.Body.Close() }()
 	return c.read(a, response), nil
 }

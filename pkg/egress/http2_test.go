@@ -9,6 +9,8 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -217,4 +219,175 @@ func TestReceiverThatGivesUpHTTP2(t *testing.T) {
 	}, long, time.Millisecond)
 	wantStatus(t, http.StatusOK, post(t, client, target))
 	assert.False(t, client.habits.of(hostOf(parse(t, target))).http2)
+}
+
+func TestB3_HTTP11Required(t *testing.T) {
+	t.Parallel()
+	for name, refuse := range map[string]func(frames, uint32) error{
+		"the stream is reset": func(f frames, stream uint32) error { return f.WriteRSTStream(stream, http2.ErrCodeHTTP11Required) },
+		"the connection is going away": func(f frames, _ uint32) error {
+			return errors.Join(f.WriteGoAway(0, http2.ErrCodeHTTP11Required, nil))
+		},
+		"it does not speak HTTP/2 at all": func(f frames, _ uint32) error { return f.WriteRawFrame(http2.FrameSettings, 0, 7, []byte("HTTP/1")) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			ca := newAuthority(t)
+			var over1, over2 atomic.Int32
+			config := &tls.Config{Certificates: []tls.Certificate{ca.sign(t, nil)}, NextProtos: []string{"h2", "http/1.1"}}
+			plain := rawServer(t, func(_ int, conn net.Conn) {
+				secured := tls.Server(conn, config)
+				if secured.HandshakeContext(t.Context()) != nil {
+					return
+				}
+				if secured.ConnectionState().NegotiatedProtocol == "h2" {
+					talkHTTP2(secured, func(f frames, stream uint32) error {
+						over2.Add(1)
+						return refuse(f, stream)
+					})
+					return
+				}
+				for r := bufio.NewReader(secured); readRequest(r); {
+					over1.Add(1)
+					_, _ = io.WriteString(secured, ok)
+				}
+			})
+			client := newClient(t, Options{RootCAs: ca.pool()})
+			target := strings.Replace(plain, "http:", "https:", 1)
+			first := post(t, client, target)
+			if name == "the stream is reset" {
+				wantStatus(t, http.StatusOK, first)
+				assert.True(t, first.Resent)
+				assert.Len(t, first.Notes, 1)
+			} else {
+				wantStatus(t, http.StatusOK, post(t, client, target)) // the next attempt
+			}
+			seen := over2.Load()
+			for range 3 {
+				wantStatus(t, http.StatusOK, post(t, client, target))
+			}
+			assert.Equal(t, seen, over2.Load(), "HTTP/2 is not tried any more")
+			assert.LessOrEqual(t, seen, int32(2))
+		})
+	}
+}
+
+func TestReceiverThatWantedHTTP1AndNowHasOnlyHTTP2(t *testing.T) {
+	t.Parallel()
+	ca := newAuthority(t)
+	var requests atomic.Int32
+	config := &tls.Config{Certificates: []tls.Certificate{ca.sign(t, nil)}, NextProtos: []string{"h2"}}
+	config.GetConfigForClient = func(hello *tls.ClientHelloInfo) (*tls.Config, error) {
+		if !slices.Contains(hello.SupportedProtos, "h2") {
+			return nil, errors.New("HTTP/2 only")
+		}
+		return config, nil
+	}
+	plain := rawServer(t, func(_ int, conn net.Conn) {
+		talkHTTP2(tls.Server(conn, config), func(f frames, stream uint32) error {
+			if requests.Add(1) == 1 {
+				return f.WriteRSTStream(stream, http2.ErrCodeHTTP11Required)
+			}
+			return f.respond(stream)
+		})
+	})
+	target := strings.Replace(plain, "http:", "https:", 1)
+	client := newClient(t, Options{RootCAs: ca.pool()})
+	wantReason(t, webhooksv1.Reason_REASON_TLS, post(t, client, target))
+	wantStatus(t, http.StatusOK, post(t, client, target))
+}
+
+func TestCase17_KeptHTTP2ConnectionEndsAsTheRequestArrives(t *testing.T) {
+	t.Parallel()
+	ca := newAuthority(t)
+	var dials atomic.Int32
+	target := http2Server(t, ca, func(f frames, stream uint32, n int32) error {
+		if n == 2 {
+			return io.EOF
+		}
+		return f.respond(stream)
+	})
+	client := newClient(t, Options{RootCAs: ca.pool()})
+	connect := client.dialer.connect
+	client.dialer.connect = func(ctx context.Context, network, address string) (net.Conn, error) {
+		dials.Add(1)
+		return connect(ctx, network, address)
+	}
+	wantStatus(t, http.StatusOK, post(t, client, target))
+	result := post(t, client, target)
+	wantStatus(t, http.StatusOK, result)
+	assert.True(t, result.Resent)
+	for n := range int32(3) { // from now on no connection is kept
+		wantStatus(t, http.StatusOK, post(t, client, target))
+		assert.Equal(t, 3+n, dials.Load())
+	}
+	assert.Empty(t, client.http2.hosts)
+}
+
+func TestA15_IdleHTTP2ConnectionsAreBounded(t *testing.T) {
+	t.Parallel()
+	ca := newAuthority(t)
+	client := newClient(t, Options{RootCAs: ca.pool(), MaxIdleConns: 3})
+	ended := make(chan int, 100)
+	config := &tls.Config{Certificates: []tls.Certificate{ca.sign(t, nil)}, NextProtos: []string{"h2"}}
+	const receivers = 10
+	for i := range receivers {
+		plain := rawServer(t, func(_ int, conn net.Conn) {
+			talkHTTP2(tls.Server(conn, config), func(f frames, stream uint32) error { return f.respond(stream) })
+			ended <- i
+		})
+		wantStatus(t, http.StatusOK, post(t, client, strings.Replace(plain, "http:", "https:", 1)))
+	}
+	for i := range receivers - 3 {
+		assert.Equal(t, i, <-ended, "the ones that were idle for the longest time")
+	}
+	client.http2.mu.Lock()
+	assert.Equal(t, 3, client.http2.idle.Len())
+	assert.Len(t, client.http2.hosts, 3)
+	client.http2.mu.Unlock()
+	assert.Empty(t, ended)
+}
+
+func TestHTTP2ConnectionsThatTheReceiverEndedAreForgotten(t *testing.T) {
+	t.Parallel()
+	ca := newAuthority(t)
+	client := newClient(t, Options{RootCAs: ca.pool()})
+	for range 3 {
+		target := http2Server(t, ca, func(f frames, stream uint32, _ int32) error { return errors.Join(f.respond(stream), io.EOF) })
+		wantStatus(t, http.StatusOK, post(t, client, target))
+	}
+	assert.Eventually(t, func() bool {
+		target := http2Server(t, ca, func(f frames, stream uint32, _ int32) error { return f.respond(stream) })
+		wantStatus(t, http.StatusOK, post(t, client, target))
+		client.http2.mu.Lock()
+		defer client.http2.mu.Unlock()
+		oldest, _ := client.http2.idle.Front().Value.(*http2Conn)
+		return oldest.Err() == nil
+	}, long, 10*time.Millisecond)
+}
+
+func TestHabitsAreBoundedAndForgotten(t *testing.T) {
+	t.Parallel()
+	var s habits
+	for i := range maxHabits + 10 {
+		s.learn(host{"https", strconv.Itoa(i)}, speaksHTTP2)
+	}
+	assert.LessOrEqual(t, len(s.known), maxHabits)
+
+	var h habit
+	assert.False(t, h.unkept() || h.onlyHTTP1())
+	want := unkeptFor
+	for range 10 {
+		endsKeptConnections(&h)
+		endsKeptConnections(&h) // under way at the same time
+		assert.True(t, h.unkept())
+		assert.Equal(t, want, h.unkeptFor)
+		assert.WithinDuration(t, time.Now().Add(want), h.unkeptUntil, time.Second)
+		want = min(2*want, maxUnkeptFor)
+		h.unkeptUntil = time.Now()
+		assert.False(t, h.unkept())
+	}
+	asksForHTTP1(&h)
+	assert.True(t, h.onlyHTTP1())
+	assert.WithinDuration(t, time.Now().Add(onlyHTTP1For), h.onlyHTTP1Until, time.Second)
 }

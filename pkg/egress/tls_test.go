@@ -1,17 +1,25 @@
 package egress
 
 import (
+	"bufio"
+	"bytes"
+	"crypto/aes"
+	"crypto/cipher"
 	"crypto/ecdsa"
 	"crypto/elliptic"
+	"crypto/hmac"
 	"crypto/rand"
+	"crypto/sha256"
 	"crypto/tls"
 	"crypto/x509"
 	"crypto/x509/pkix"
+	"encoding/hex"
 	"io"
 	"math/big"
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -172,25 +180,113 @@ func TestCase13_Handshakes(t *testing.T) {
 		})
 		wantReason(t, webhooksv1.Reason_REASON_TLS, post(t, newClient(t, Options{}), https(server)))
 	})
-	t.Run("is too old", func(t *testing.T) {
-		t.Parallel()
-		server := secureServer(t, &tls.Config{Certificates: []tls.Certificate{ca.sign(t, nil)}, MaxVersion: tls.VersionTLS11})
-		wantReason(t, webhooksv1.Reason_REASON_TLS, post(t, newClient(t, Options{RootCAs: ca.pool()}), server))
-	})
 	t.Run("is TLS 1.2", func(t *testing.T) {
 		t.Parallel()
 		server := secureServer(t, &tls.Config{Certificates: []tls.Certificate{ca.sign(t, nil)}, MaxVersion: tls.VersionTLS12})
 		wantStatus(t, http.StatusOK, post(t, newClient(t, Options{RootCAs: ca.pool()}), server))
 	})
-	t.Run("wants a certificate from us", func(t *testing.T) {
-		t.Parallel()
-		for _, version := range []uint16{tls.VersionTLS12, tls.VersionTLS13} {
-			server := secureServer(t, &tls.Config{
-				Certificates: []tls.Certificate{ca.sign(t, nil)}, ClientAuth: tls.RequireAnyClientCert, MaxVersion: version,
-			})
-			wantReason(t, webhooksv1.Reason_REASON_TLS, post(t, newClient(t, Options{RootCAs: ca.pool()}), server))
+}
+
+func TestTLSFailuresSayWhatIsWrong(t *testing.T) {
+	t.Parallel()
+	ca := newAuthority(t)
+	for name, test := range map[string]struct {
+		config *tls.Config
+		want   string
+	}{
+		"version":                     {&tls.Config{MaxVersion: tls.VersionTLS11, MinVersion: tls.VersionTLS10}, tooOldDetail},
+		"cipher":                      {&tls.Config{MaxVersion: tls.VersionTLS12, CipherSuites: []uint16{tls.TLS_RSA_WITH_AES_128_CBC_SHA}}, cipherDetail},
+		"client certificate, TLS 1.2": {&tls.Config{ClientAuth: tls.RequireAnyClientCert, MaxVersion: tls.VersionTLS12}, certWantDetail},
+		"client certificate, TLS 1.3": {&tls.Config{ClientAuth: tls.RequireAnyClientCert}, certWantDetail},
+		"client certificate, HTTP/2":  {&tls.Config{ClientAuth: tls.RequireAnyClientCert, NextProtos: []string{"h2"}}, certWantDetail},
+		"protocol":                    {&tls.Config{NextProtos: []string{"smtp"}}, "HTTP/1.1"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			test.config.Certificates = []tls.Certificate{ca.sign(t, nil)}
+			result := post(t, newClient(t, Options{RootCAs: ca.pool()}), secureServer(t, test.config))
+			wantReason(t, webhooksv1.Reason_REASON_TLS, result)
+			assert.Contains(t, result.Detail, test.want)
+		})
+	}
+	for alert, want := range map[uint8]string{
+		20: "ended the TLS connection", alertHandshakeFailure: cipherDetail, alertInsufficientSecurity: cipherDetail, alertBadCertificate: certWantDetail,
+		43: certWantDetail, 45: certWantDetail, alertCertificateUnknown: certWantDetail, alertUnknownCA: certWantDetail, alertCertificateRequired: certWantDetail,
+		alertProtocolVersion: tooOldDetail, alertInternalError: "fault of its own", alertUnrecognizedName: "does not serve the host name", alertNoProtocol: "HTTP/1.1",
+	} {
+		detail, ok := explainAlert(&net.OpError{Op: "remote error", Err: tls.AlertError(alert)}, false)
+		assert.True(t, ok)
+		assert.Contains(t, detail, want, alert)
+	}
+	_, ok := explainAlert(&net.OpError{Op: "read", Err: tls.AlertError(40)}, false)
+	assert.False(t, ok)
+}
+
+// recorded keeps what a server writes, and the secrets of its key log.
+type recorded struct {
+	net.Conn
+
+	written, secrets bytes.Buffer
+}
+
+func (r *recorded) Write(p []byte) (int, error) {
+	r.written.Write(p)
+	return r.Conn.Write(p)
+}
+
+// expand is the pseudo-random function of TLS 1.2 (RFC 5246, 5).
+func expand(secret []byte, label string, seed []byte, n int) []byte {
+	mac := func(data []byte) []byte {
+		h := hmac.New(sha256.New, secret)
+		h.Write(data)
+		return h.Sum(nil)
+	}
+	seed = append([]byte(label), seed...)
+	var out []byte
+	for a := mac(seed); len(out) < n; a = mac(a) {
+		out = append(out, mac(append(slices.Clone(a), seed...))...)
+	}
+	return out[:n]
+}
+
+// helloRequest is the record with which a server asks for renegotiation after its first one in the cipher
+// TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256.
+func helloRequest(t *testing.T, r *recorded) []byte {
+	t.Helper()
+	fields := strings.Fields(r.secrets.String()) // CLIENT_RANDOM <random> <master secret>
+	clientRandom, err := hex.DecodeString(fields[1])
+	require.NoError(t, err)
+	master, err := hex.DecodeString(fields[2])
+	require.NoError(t, err)
+	serverRandom := r.written.Bytes()[11:43] // of the ServerHello
+	keys := expand(master, "key expansion", append(slices.Clone(serverRandom), clientRandom...), 40)
+	block, err := aes.NewCipher(keys[16:32])
+	require.NoError(t, err)
+	aead, err := cipher.NewGCM(block)
+	require.NoError(t, err)
+	sequence := []byte{0, 0, 0, 0, 0, 0, 0, 1}
+	nonce := append(slices.Clone(keys[36:40]), sequence...)
+	sealed := aead.Seal(nil, nonce, []byte{0, 0, 0, 0}, append(slices.Clone(sequence), 22, 3, 3, 0, 4))
+	return append(append([]byte{22, 3, 3, 0, byte(8 + len(sealed))}, sequence...), sealed...)
+}
+
+func TestB4_RenegotiationIsNotTheReceiversEnd(t *testing.T) {
+	t.Parallel()
+	ca := newAuthority(t)
+	plain := rawServer(t, func(_ int, conn net.Conn) {
+		r := &recorded{Conn: conn}
+		secured := tls.Server(r, &tls.Config{
+			Certificates: []tls.Certificate{ca.sign(t, nil)}, MaxVersion: tls.VersionTLS12, KeyLogWriter: &r.secrets,
+			CipherSuites: []uint16{tls.TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256},
+		})
+		if readRequest(bufio.NewReader(secured)) {
+			_, _ = conn.Write(helloRequest(t, r))
 		}
+		untilClosed(conn)
 	})
+	result := post(t, newClient(t, Options{RootCAs: ca.pool()}), strings.Replace(plain, "http:", "https:", 1))
+	wantReason(t, webhooksv1.Reason_REASON_TLS, result)
+	assert.Contains(t, result.Detail, "renegotiation")
 }
 
 func TestCase09_SlowLorisOverTLS(t *testing.T) {

@@ -97,7 +97,11 @@ func (x *exchange) own(response *http.Response) *http.Response {
 // finish keeps the connection or closes it, and lets go of the exchange.
 func (x *exchange) finish(reusable bool) {
 	t, c := x.transport, x.conn
-	reusable = reusable && !x.request.Close && x.reader.Buffered() == 0 && x.complete()
+	if reusable && x.reader.Buffered() > 0 {
+		t.idle.learn(c.host, false)
+		reusable = false
+	}
+	reusable = reusable && !x.request.Close && x.complete()
 	if x.detached() && reusable {
 		x.stopped()
 		t.idle.put(c, t)

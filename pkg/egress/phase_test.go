@@ -1,0 +1,191 @@
+package egress
+
+import (
+	"bufio"
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/dembrane/webhooks/proto/webhooksv1"
+)
+
+func TestTimingSaysWhereTheTimeWent(t *testing.T) {
+	t.Parallel()
+	const slow = 60 * time.Millisecond
+	ca := newAuthority(t)
+	config := &tls.Config{Certificates: []tls.Certificate{ca.sign(t, nil)}}
+	plain := rawServer(t, func(_ int, conn net.Conn) {
+		<-time.After(slow)
+		secured := tls.Server(conn, config)
+		for r := bufio.NewReader(secured); readRequest(r); {
+			<-time.After(slow)
+			_, _ = io.WriteString(secured, ok)
+		}
+	})
+	client := newClient(t, Options{RootCAs: ca.pool(), Resolver: nameServer(t, func(string, int) []string {
+		time.Sleep(slow / 2) //nolint:forbidigo // a name server that is slow
+		return []string{"127.0.0.1"}
+	})})
+	config.Certificates[0] = ca.sign(t, func(c *x509.Certificate) { c.DNSNames = []string{"receiver.example"} })
+	target := strings.Replace(withHost(t, plain, "receiver.example"), "http:", "https:", 1)
+
+	first := post(t, client, target)
+	wantStatus(t, http.StatusOK, first)
+	assert.GreaterOrEqual(t, first.Timing.DNS, slow/2)
+	assert.Positive(t, first.Timing.Connect)
+	assert.GreaterOrEqual(t, first.Timing.TLS, slow)
+	assert.GreaterOrEqual(t, first.Timing.Wait, slow)
+	assert.Equal(t, PhaseNone, first.Timing.Ended)
+
+	second := post(t, client, target) // the connection has rested meanwhile
+	wantStatus(t, http.StatusOK, second)
+	<-time.After(slow)
+	third := post(t, client, target)
+	wantStatus(t, http.StatusOK, third)
+	assert.Zero(t, third.Timing.DNS+third.Timing.Connect+third.Timing.TLS, "the connection was kept")
+	assert.GreaterOrEqual(t, third.Timing.Wait, slow)
+}
+
+func TestTimeoutsSayInWhichPhase(t *testing.T) {
+	t.Parallel()
+	silent := func(_ int, conn net.Conn) { untilClosed(conn) }
+	deaf := func(_ int, conn net.Conn) {
+		_, _ = bufio.NewReaderSize(conn, 16).Peek(16)
+		<-t.Context().Done()
+	}
+	socket := listenPacket(t)
+	resolver := nameServer(t, func(string, int) []string { return nil })
+	resolver.Dial = dialTo(t, socket.LocalAddr().String())
+	for name, test := range map[string]struct {
+		target string
+		size   int
+		phase  Phase
+		detail string
+	}{
+		"dns":  {"http://receiver.example/", 2, PhaseDNS, "looked up"},
+		"tls":  {strings.Replace(rawServer(t, silent), "http:", "https:", 1), 2, PhaseTLS, "TLS handshake"},
+		"send": {rawServer(t, deaf), 32 << 20, PhaseSend, "take the whole request"},
+		"wait": {rawServer(t, silent), 2, PhaseWait, "did not answer"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			client := newClient(t, Options{AttemptTimeout: short, Resolver: resolver})
+			result := client.Post(t.Context(), Call{URL: parse(t, test.target), Body: make([]byte, test.size)})
+			wantReason(t, webhooksv1.Reason_REASON_TIMEOUT, result)
+			assert.Equal(t, test.phase.String(), result.Timing.Ended.String())
+			assert.Equal(t, name, test.phase.String())
+			assert.Contains(t, result.Detail, test.detail)
+			assert.Contains(t, result.Detail, "within "+short.String())
+		})
+	}
+	t.Run("connect", func(t *testing.T) {
+		t.Parallel()
+		client := newClient(t, Options{AttemptTimeout: short})
+		client.dialer.connect = func(ctx context.Context, _, _ string) (net.Conn, error) {
+			<-ctx.Done()
+			return nil, &net.OpError{Op: "dial", Err: os.ErrDeadlineExceeded}
+		}
+		result := post(t, client, "http://127.0.0.1:9/")
+		wantReason(t, webhooksv1.Reason_REASON_TIMEOUT, result)
+		assert.Equal(t, PhaseConnect, result.Timing.Ended)
+	})
+}
+
+func wantOurs(tb testing.TB, got Result) {
+	tb.Helper()
+	wantReason(tb, webhooksv1.Reason_REASON_INTERNAL, got)
+	assert.True(tb, got.Ours)
+}
+
+func TestCase44_WhatWeLackIsOurFault(t *testing.T) {
+	t.Parallel()
+	for _, lack := range []error{syscall.EMFILE, syscall.ENFILE, syscall.ENOBUFS, syscall.ENOMEM, syscall.EADDRNOTAVAIL} {
+		t.Run(lack.Error(), func(t *testing.T) {
+			t.Parallel()
+			client := newClient(t, Options{Policy: NewPolicy(nil)})
+			connect := client.dialer.connect
+			client.dialer.connect = func(ctx context.Context, network, address string) (net.Conn, error) {
+				addr, err := net.ResolveTCPAddr("tcp", address)
+				if err != nil {
+					return connect(ctx, network, address)
+				}
+				return nil, &net.OpError{Op: "dial", Addr: addr, Err: os.NewSyscallError("socket", lack)}
+			}
+			for _, scheme := range []string{"http", "https"} {
+				wantOurs(t, post(t, client, scheme+"://8.8.8.8/"))
+			}
+			if errors.Is(lack, syscall.EADDRNOTAVAIL) { // that is what a machine without IPv6 says
+				result := post(t, client, "http://[2606:4700:4700::1111]/")
+				wantReason(t, webhooksv1.Reason_REASON_CONNECT, result)
+				assert.False(t, result.Ours)
+				assert.Contains(t, result.Detail, "IPv6 only")
+			} else {
+				wantOurs(t, post(t, client, "http://[2606:4700:4700::1111]/"))
+			}
+		})
+	}
+	t.Run("in a look-up", func(t *testing.T) {
+		t.Parallel()
+		client := newClient(t, Options{Resolver: &net.Resolver{Dial: func(context.Context, string, string) (net.Conn, error) {
+			return nil, os.NewSyscallError("socket", syscall.EMFILE)
+		}}})
+		wantOurs(t, post(t, client, "http://receiver.example/"))
+	})
+	t.Run("not when only the name server is away", func(t *testing.T) {
+		t.Parallel()
+		client := newClient(t, Options{Resolver: &net.Resolver{Dial: func(context.Context, string, string) (net.Conn, error) {
+			return nil, os.NewSyscallError("connect", syscall.ECONNREFUSED)
+		}}})
+		result := post(t, client, "http://receiver.example/")
+		wantReason(t, webhooksv1.Reason_REASON_DNS, result)
+		assert.False(t, result.Ours)
+	})
+}
+
+// TestA11NoFileDescriptors takes all file descriptors of a process of its own.
+func TestA11NoFileDescriptors(t *testing.T) {
+	t.Parallel()
+	command := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestA11InAProcessOfItsOwn$", "-test.v")
+	command.Env = append(os.Environ(), "EGRESS_FEW_FILES=1")
+	out, err := command.CombinedOutput()
+	require.NoError(t, err, "%s", out)
+	assert.Contains(t, string(out), "every attempt was ours")
+}
+
+func TestA11InAProcessOfItsOwn(t *testing.T) {
+	if os.Getenv("EGRESS_FEW_FILES") == "" {
+		return // TestA11NoFileDescriptors starts it
+	}
+	hanging := rawServer(t, func(_ int, conn net.Conn) { untilClosed(conn) })
+	healthy := rawServer(t, func(_ int, conn net.Conn) { answer(conn, ok) })
+	client, hung := newClient(t, Options{AttemptTimeout: short}), newClient(t, Options{})
+	require.NoError(t, syscall.Setrlimit(syscall.RLIMIT_NOFILE, &syscall.Rlimit{Cur: 40, Max: 40}))
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	var wg sync.WaitGroup
+	for range 100 {
+		wg.Go(func() { hung.Post(ctx, Call{URL: parse(t, hanging)}) })
+	}
+	require.Eventually(t, func() bool { return post(t, client, healthy).Ours }, long, time.Millisecond)
+	for range 20 {
+		wantOurs(t, post(t, client, healthy))
+		wantOurs(t, post(t, client, "http://receiver.example/"))
+	}
+	cancel()
+	wg.Wait()
+	_, _ = os.Stdout.WriteString("every attempt was ours\n")
+}
