@@ -108,6 +108,8 @@ func (a *attempt) describe(result Result) Result {
 // alone reports whether the request gets a connection of its own.
 func (a *attempt) alone() bool { return a.single || a.habit.unkept() }
 
+func (a *attempt) late() bool { return late(a.Context) }
+
 // late reports whether the time of the attempt, or of its caller, is over. A connection may notice before the context.
 func late(ctx context.Context) bool {
 	deadline, ok := ctx.Deadline()

@@ -166,15 +166,9 @@ func (c *Client) Post(ctx context.Context, call Call) Result {
 	within, cancel := context.WithTimeout(ctx, c.timeout)
 	defer cancel()
 	a := &attempt{Context: within, call: call, host: hostOf(call.URL), habit: c.habits.of(hostOf(call.URL))}
-	result, failed := c.exchange(a)
-	if failed != nil && !late(within) && c.again(a, failed) {
-		a.resent = true
-		if result, failed = c.exchange(a); failed != nil {
-			c.learn(a, failed)
-		}
-	}
-	if failed != nil {
-		result = c.failed(ctx, a, failed)
+	result, err := c.exchanges(a) //nolint:contextcheck // the attempt is the context
+	if err != nil {
+		result = c.failed(ctx, a, err)
 	}
 	return a.describe(result)
 }

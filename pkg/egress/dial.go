@@ -84,6 +84,11 @@ func (d *dialer) resolver(given *net.Resolver) *net.Resolver {
 	}}
 }
 
+// onStop ends a dial when the client is closed; what it returns undoes that.
+func (d *dialer) onStop(cancel context.CancelFunc) (forget func() bool) {
+	return context.AfterFunc(d.stopped, cancel)
+}
+
 // dial makes a connection to a host and port. A name is looked up as it is written: a trailing dot keeps it from
 // being tried under the system's search domains, where somebody else may answer for it.
 func (d *dialer) dial(ctx context.Context, network, address string) (net.Conn, error) {
@@ -101,7 +106,7 @@ func (d *dialer) dial(ctx context.Context, network, address string) (net.Conn, e
 		DNSDone:  func(httptrace.DNSDoneInfo) { a.enter(PhaseConnect) },
 	}))
 	defer cancel()
-	forget := context.AfterFunc(d.stopped, cancel)
+	forget := d.onStop(cancel)
 	defer forget()
 	conn, err := d.connect(ctx, network, net.JoinHostPort(name, port))
 	if err != nil {
@@ -149,7 +154,7 @@ func (d *dialer) handshake(ctx context.Context, s *socket, address string, proto
 	}
 	ctx, cancel := context.WithTimeout(ctx, d.tlsTimeout)
 	defer cancel()
-	forget := context.AfterFunc(d.stopped, cancel)
+	forget := d.onStop(cancel)
 	defer forget()
 	a := attemptOf(ctx)
 	a.enter(PhaseTLS)

@@ -12,6 +12,20 @@ import (
 	"github.com/dembrane/webhooks/proto/webhooksv1"
 )
 
+// exchanges sends the request, and once more when [Client.again] says so.
+func (c *Client) exchanges(a *attempt) (Result, error) {
+	result, err := c.exchange(a)
+	if err == nil || a.late() || !c.again(a, err) {
+		return result, err
+	}
+	a.resent = true
+	result, err = c.exchange(a)
+	if err != nil {
+		c.learn(a, err)
+	}
+	return result, err
+}
+
 // exchange sends the request once, on a connection that is kept, or a new one.
 func (c *Client) exchange(a *attempt) (Result, error) {
 	a.enter(PhaseWait)
@@ -94,7 +108,7 @@ func (c *Client) failed(ctx context.Context, a *attempt, err error) Result {
 		phase = PhaseSend
 	}
 	result := explain(err)
-	if late(a) {
+	if a.late() {
 		result = failure(webhooksv1.Reason_REASON_TIMEOUT, timeoutDetail(phase, c.timeout))
 	}
 	result.Timing.Ended = phase

@@ -14,8 +14,9 @@ import (
 	"testing"
 	"time"
 
-	"github.com/dembrane/webhooks/proto/webhooksv1"
 	"github.com/stretchr/testify/assert"
+
+	"github.com/dembrane/webhooks/proto/webhooksv1"
 )
 
 // overBoth runs a test with receivers that are talked to in the clear and over TLS.

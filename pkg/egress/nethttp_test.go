@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
 
 	"github.com/dembrane/webhooks/proto/webhooksv1"
 )
@@ -45,7 +46,7 @@ func TestNetHTTPCanTakeThePlaceOfHTTP1(t *testing.T) {
 	http1, _ := serveTLS(t, "HTTP/1.1", http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
 	http2Target := http2Server(t, ca, func(f frames, stream uint32, _ int32) error { return f.respond(stream) })
 	closedPort := listen(t, "tcp4", "127.0.0.1:0")
-	assert.NoError(t, closedPort.Close())
+	require.NoError(t, closedPort.Close())
 	raw := func(response string) string {
 		return rawServer(t, func(_ int, conn net.Conn) {
 			answer(conn, response)

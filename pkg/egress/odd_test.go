@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -14,6 +15,7 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/assert"
+	"go.uber.org/zap"
 	"golang.org/x/net/http2"
 )
 
@@ -91,10 +93,7 @@ func oddReceivers() []oddReceiver {
 				say(conn, "HTTP/1.0 200 OK\r\n\r\nok")
 			}
 		})},
-		{"takes one HTTP/2 stream at a time", 200, false, func(t *testing.T, ca *authority, arrived *atomic.Int32) string {
-			t.Helper()
-			return oneStream(t, ca, arrived)
-		}},
+		{"takes one HTTP/2 stream at a time", 200, false, oneStream},
 		{"asks for HTTP/1.1", 200, false, asksForHTTP11},
 		{"ends HTTP/2 connections after a response", 200, true, func(t *testing.T, ca *authority, arrived *atomic.Int32) string {
 			t.Helper()
@@ -110,21 +109,20 @@ func oddReceivers() []oddReceiver {
 // oneStream is an HTTP/2 receiver that refuses a second stream while it is at work.
 func oneStream(t *testing.T, ca *authority, arrived *atomic.Int32) string {
 	t.Helper()
-	config := &tls.Config{Certificates: []tls.Certificate{ca.sign(t, nil)}, NextProtos: []string{"h2"}}
-	server := &http2.Server{MaxConcurrentStreams: 1}
-	handler := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		assert.Equal(t, 2, r.ProtoMajor)
 		_, _ = io.Copy(io.Discard, r.Body)
 		arrived.Add(1)
 		<-time.After(work)
 		_, _ = io.WriteString(w, "ok")
-	})
-	plain := rawServer(t, func(_ int, conn net.Conn) {
-		secured := tls.Server(conn, config)
-		if secured.HandshakeContext(t.Context()) == nil {
-			server.ServeConn(secured, &http2.ServeConnOpts{Handler: handler})
-		}
-	})
-	return strings.Replace(plain, "http:", "https:", 1)
+	}))
+	server.EnableHTTP2 = true
+	server.Config.HTTP2 = &http.HTTP2Config{MaxConcurrentStreams: 1}
+	server.Config.ErrorLog = zap.NewStdLog(zap.NewNop())
+	server.TLS = &tls.Config{Certificates: []tls.Certificate{ca.sign(t, nil)}}
+	server.StartTLS()
+	t.Cleanup(server.Close)
+	return server.URL
 }
 
 // asksForHTTP11 is a receiver that speaks HTTP/2 only to say that it does not like to.

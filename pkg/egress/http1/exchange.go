@@ -33,6 +33,7 @@ type exchange struct {
 	transport *Transport
 	conn      *conn
 	request   *http.Request
+	whole     bool        // the response was read to its end, and the connection may be used again
 	detached  func() bool // the request's context no longer ends the connection; whether it had not
 	out       output
 	writer    *bufio.Writer // to out
@@ -55,7 +56,7 @@ func (x *exchange) begin(t *Transport, c *conn, request *http.Request) {
 	x.writer.Reset(&x.out)
 	x.in.reset(c, int(t.MaxResponseHeaderBytes))
 	x.reader.Reset(&x.in)
-	x.sendErr = nil
+	x.sendErr, x.whole = nil, false
 	x.detached = context.AfterFunc(request.Context(), c.abort)
 }
 
@@ -68,7 +69,7 @@ func (x *exchange) roundTrip() (*http.Response, error) {
 	}
 	_ = x.conn.Close()
 	x.stopped() // from here on nobody else writes to x
-	defer x.finish(false)
+	defer x.finish()
 	cause := x.cause(err)
 	if x.in.line.status != 0 {
 		// The status line decides, whatever was wrong with what followed it.
@@ -87,7 +88,8 @@ func (x *exchange) roundTrip() (*http.Response, error) {
 func (x *exchange) own(response *http.Response) *http.Response {
 	response.Request = x.request
 	if response.Body == http.NoBody {
-		x.finish(!response.Close)
+		x.whole = !response.Close
+		x.finish()
 		return response
 	}
 	response.Body = &body{Reader: response.Body, exchange: x, reusable: !response.Close}
@@ -95,13 +97,13 @@ func (x *exchange) own(response *http.Response) *http.Response {
 }
 
 // finish keeps the connection or closes it, and lets go of the exchange.
-func (x *exchange) finish(reusable bool) {
+func (x *exchange) finish() {
 	t, c := x.transport, x.conn
-	if reusable && x.reader.Buffered() > 0 {
+	if x.whole && x.reader.Buffered() > 0 {
 		t.idle.learn(c.host, false)
-		reusable = false
+		x.whole = false
 	}
-	reusable = reusable && !x.request.Close && x.complete()
+	reusable := x.whole && !x.request.Close && x.complete()
 	if x.detached() && reusable {
 		x.stopped()
 		t.idle.put(c, t)
@@ -226,7 +228,8 @@ func (b *body) Close() error {
 func (b *body) end(err error) {
 	if b.ended == nil && err != nil {
 		b.ended = err
-		b.exchange.finish(b.reusable && errors.Is(err, io.EOF))
+		b.exchange.whole = b.reusable && errors.Is(err, io.EOF)
+		b.exchange.finish()
 	}
 }
 

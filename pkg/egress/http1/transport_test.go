@@ -177,9 +177,9 @@ func TestHeldAgainstNetHTTP(t *testing.T) {
 			require.NoError(t, response.Body.Close())
 			return response, body, err
 		}
-		got, gotBody, gotErr := exchange(ours)
+		got, gotBody, gotErr := exchange(ours) //nolint:bodyclose // it is closed
 		gotRequest := <-requests
-		want, wantBody, wantErr := exchange(theirs)
+		want, wantBody, wantErr := exchange(theirs) //nolint:bodyclose // it is closed
 		wantRequest := <-requests
 		assert.Equal(t, string(wantRequest), string(gotRequest))
 		if want == nil {

@@ -139,7 +139,7 @@ func appsScript(answer egress.Result, request sentRequest) bool {
 
 // askedFor is how long the receiver wants to be left alone; zero when it did not say.
 func askedFor(answer egress.Result, request sentRequest, now time.Time) time.Duration {
-	asked, _ := retryAfter(answer.Header.Get("Retry-After"), now)
+	asked := retryAfter(answer.Header.Get("Retry-After"), now)
 	if request.format != formatDiscord || answer.StatusCode != http.StatusTooManyRequests {
 		return asked
 	}
@@ -149,33 +149,32 @@ func askedFor(answer egress.Result, request sentRequest, now time.Time) time.Dur
 	if json.Unmarshal(answer.Body, &limit) != nil {
 		return asked
 	}
-	exact, _ := retryAfter(limit.Seconds.String(), now)
-	return max(asked, exact)
+	return max(asked, retryAfter(limit.Seconds.String(), now))
 }
 
 // retryAfter reads a Retry-After header (RFC 9110, 10.2.3): seconds or a date.
 // Fractions are rounded up, so that it is never earlier than asked; a past date
 // and zero become the minimum; anything else is ignored, signs, exponents and
-// names of numbers included.
-func retryAfter(value string, now time.Time) (time.Duration, bool) {
+// names of numbers included, and is zero.
+func retryAfter(value string, now time.Time) time.Duration {
 	value = strings.TrimSpace(value)
 	whole, fraction, _ := strings.Cut(value, ".")
 	if digits(whole) && (fraction == "" || digits(fraction)) {
 		seconds, err := strconv.ParseUint(whole, 10, 32)
 		if err != nil { // more than fits
-			return maxRetryAfter, true
+			return maxRetryAfter
 		}
 		if strings.Trim(fraction, "0") != "" {
 			seconds++
 		}
 		asked := time.Duration(seconds) * time.Second
-		return min(max(asked, minRetryAfter), maxRetryAfter), true
+		return min(max(asked, minRetryAfter), maxRetryAfter)
 	}
 	at, err := http.ParseTime(value)
 	if err != nil {
-		return 0, false
+		return 0
 	}
-	return min(max(at.Sub(now), minRetryAfter), maxRetryAfter), true
+	return min(max(at.Sub(now), minRetryAfter), maxRetryAfter)
 }
 
 func digits(s string) bool {

@@ -111,17 +111,6 @@ func TestWhatIsNotTheEndpointsFault(t *testing.T) {
 	}
 }
 
-func TestB12TooLargeSaysHowLarge(t *testing.T) {
-	for bytes, want := range map[int]string{
-		0: "0 bytes", 1023: "1023 bytes", 1024: "1.0 KiB (1024 bytes)", 1536: "1.5 KiB", 8 << 20: "8.0 MiB (8388608 bytes)",
-	} {
-		v := judge(egress.Result{StatusCode: 413}, sentRequest{bytes: bytes, attempt: 1}, defaults, noon, 0)
-		assert.Contains(t, v.detail, "the body of this delivery is "+want)
-		assert.Equal(t, webhooksv1.Outcome_OUTCOME_RETRY, v.outcome)
-		assert.True(t, v.blameless)
-	}
-}
-
 func TestB5GoogleAppsScript(t *testing.T) {
 	const (
 		script = "https://script.google.com/macros/s/AKfyc/exec"
@@ -163,70 +152,6 @@ func TestB5GoogleAppsScript(t *testing.T) {
 		if test.location == login {
 			assert.Contains(t, v.detail, "Deploy it as a web app to which anyone has access.")
 			assert.NotContains(t, v.detail, "register the final URL")
-		}
-	}
-}
-
-func TestChatsThatAnswerInTheirOwnWay(t *testing.T) {
-	tests := map[string]struct {
-		format string
-		answer egress.Result
-		reason webhooksv1.Reason
-		detail string
-		pause  time.Duration
-		next   time.Duration
-	}{
-		"teams, accepted": {
-			"teams", egress.Result{StatusCode: 202}, 0, "does not tell whether it was posted", 0, 0,
-		},
-		"teams, too fast": {
-			"teams", egress.Result{StatusCode: 200, Body: []byte("Webhook message delivery failed with error: Microsoft Teams endpoint returned HTTP error 429 with ContextId x")},
-			webhooksv1.Reason_REASON_THROTTLED, "could not be posted", 0, 5 * time.Second,
-		},
-		"teams, failed": {
-			"teams", egress.Result{StatusCode: 200, Body: []byte("Webhook message delivery failed with error: 413")},
-			webhooksv1.Reason_REASON_STATUS, "could not be posted", 0, 5 * time.Second,
-		},
-		"the same words of anybody else": {
-			"json", egress.Result{StatusCode: 200, Body: []byte("Webhook message delivery failed, HTTP error 429")}, 0, "", 0, 0,
-		},
-		"slack, switched off": {
-			"slack", egress.Result{StatusCode: 404, Body: []byte("no_service\n")}, webhooksv1.Reason_REASON_STATUS, "no longer exists", 0, 5 * time.Second,
-		},
-		"slack, archived": {
-			"slack", egress.Result{StatusCode: 403, Body: []byte("channel_is_archived")}, webhooksv1.Reason_REASON_STATUS, "channel", 0, 5 * time.Second,
-		},
-		"slack, without a word": {
-			"slack", egress.Result{StatusCode: 403}, webhooksv1.Reason_REASON_STATUS, "Check that the URL is complete", 0, 5 * time.Second,
-		},
-		"discord, in the body": {
-			"discord", egress.Result{StatusCode: 429, Body: []byte(`{"message":"slow down","retry_after":64.57,"global":false}`)},
-			webhooksv1.Reason_REASON_THROTTLED, "429", 65 * time.Second, 65 * time.Second,
-		},
-		"discord, in both": {
-			"discord", egress.Result{StatusCode: 429, Header: http.Header{"Retry-After": {"65"}}, Body: []byte(`{"retry_after":64.57}`)},
-			webhooksv1.Reason_REASON_THROTTLED, "429", 65 * time.Second, 65 * time.Second,
-		},
-		"discord, nonsense": {
-			"discord", egress.Result{StatusCode: 429, Body: []byte(`{"retry_after":"soon"}`)},
-			webhooksv1.Reason_REASON_THROTTLED, "429", 0, 5 * time.Second,
-		},
-		"the same body of anybody else": {
-			"json", egress.Result{StatusCode: 429, Body: []byte(`{"retry_after":64.57}`)},
-			webhooksv1.Reason_REASON_THROTTLED, "429", 0, 5 * time.Second,
-		},
-	}
-	for name, test := range tests {
-		v := judge(test.answer, sentRequest{format: test.format, attempt: 1}, defaults, noon, 0)
-		assert.Equal(t, test.reason, v.reason, name)
-		assert.Contains(t, v.detail, test.detail, name)
-		assert.Equal(t, test.reason == 0, v.outcome == webhooksv1.Outcome_OUTCOME_DELIVERED, name)
-		assert.Equal(t, test.pause > 0, !v.pauseUntil.IsZero(), name)
-		if test.pause > 0 {
-			assert.Equal(t, noon.Add(test.pause), v.pauseUntil, name)
-		}
-		if test.next > 0 {
-			assert.Equal(t, noon.Add(test.next), v.next, name)
 		}
 	}
 }
@@ -370,24 +295,6 @@ func TestJudgeIsBounded(t *testing.T) {
 		}
 		require.Less(t, len(v.detail), 2000)
 	})
-}
-
-func TestCase1RedirectIsExplained(t *testing.T) {
-	const advice = ". Redirects are not followed; register the final URL instead."
-	for location, want := range map[string]string{
-		"":                                      "",
-		"https://new.example/hook":              " to https://new.example/hook",
-		"/elsewhere":                            " to /elsewhere",
-		"https://me:pw@new.example/h?token=x#":  " to https://new.example/h",
-		"://":                                   "",
-		"https://x/" + strings.Repeat("a", 600): "",
-	} {
-		for _, status := range []int{301, 302, 303, 307, 308} {
-			v := judge(egress.Result{StatusCode: status, Header: http.Header{"Location": {location}}}, to(1), defaults, noon, 0)
-			name := strconv.Itoa(status) + " " + http.StatusText(status)
-			assert.Equal(t, "The receiver answered "+name+want+advice, v.detail)
-		}
-	}
 }
 
 // A receiver can put any byte into a header. One that is no text once made a
