@@ -8,6 +8,9 @@ import (
 	"os"
 	"path/filepath"
 	"time"
+
+	"github.com/dembrane/webhooks/test/internal/process"
+	"github.com/dembrane/webhooks/test/internal/run"
 )
 
 const (
@@ -17,6 +20,8 @@ const (
 	warmUpTries = 10
 	// warmUpWait is how long each time.
 	warmUpWait = 3 * time.Second
+	// standalone is the program that production runs.
+	standalone = "github.com/dembrane/webhooks/services/standalone"
 )
 
 // errLost says that an event was published and not received. The table is printed
@@ -27,9 +32,8 @@ var errLost = errors.New("events were lost")
 type bench struct {
 	plan
 	endpoints
-	progress io.Writer
 	folder   string
-	receiver *receiver
+	receiver *receivers
 	raw      *rawLoop
 	figures  figures
 	round    int // the first is 0
@@ -43,83 +47,58 @@ type bench struct {
 // measure does everything, prints the table and writes the file.
 func measure(ctx context.Context, o plan, stdout, progress io.Writer) error {
 	started, load := time.Now(), thisMachine()
-	folder, remove, err := o.workFolder(progress)
-	if err != nil {
-		return err
-	}
-	defer remove()
-	if o.program, err = o.systemProgram(ctx, folder, progress); err != nil {
-		return err
-	}
-	b, err := newBench(ctx, o, folder, progress)
-	if err != nil {
-		return err
-	}
-	defer b.close()
-	if err := b.prepare(ctx); err != nil {
-		return err
-	}
-	for ; b.round < o.rounds; b.round++ {
-		if err := b.measureRound(ctx); err != nil {
-			return fmt.Errorf("round %d: %w", b.round+1, err)
+	b := &bench{plan: o}
+	err := run.Program(ctx, progress, func(t run.T) { //nolint:contextcheck // t has it
+		b.start(t)
+		b.prepare(t)
+		for ; b.round < o.rounds; b.round++ {
+			b.measureRound(t)
 		}
+	})
+	if err != nil {
+		return fmt.Errorf("round %d: %w", b.round+1, err)
 	}
 	if err := errors.Join(b.figures.write(stdout), b.figures.writeSummary(stdout)); err != nil {
 		return err
 	}
-	err = results{
+	err = run.Save(o.out, results{
 		StartedAt: started.UTC(), Took: time.Since(started).Round(time.Second).String(), Machine: load,
 		Options: o.describe(), Lost: b.lost, Summary: b.figures.summary(), Figures: b.figures.results(),
-	}.save(o.out)
+	})
 	if b.lost > 0 {
 		return errors.Join(fmt.Errorf("%w: %d", errLost, b.lost), err)
 	}
 	return err
 }
 
-// systemProgram is the program to measure, built unless it was given.
-func (o plan) systemProgram(ctx context.Context, folder string, progress io.Writer) (string, error) {
-	if o.program == "" {
-		_, _ = fmt.Fprintln(progress, "building the standalone") // progress is for people only
-		return buildSystem(ctx, folder)
-	}
-	program, err := filepath.Abs(o.program)
-	if err != nil {
-		return "", fmt.Errorf("find the standalone: %w", err)
-	}
-	return program, nil
-}
-
-// workFolder makes the folder for everything that a run leaves behind.
-func (o plan) workFolder(progress io.Writer) (folder string, remove func(), _ error) {
-	folder, err := os.MkdirTemp("", "webhooks-bench-")
-	if err != nil {
-		return "", nil, fmt.Errorf("make a temporary folder: %w", err)
-	}
-	if o.keep {
-		_, _ = fmt.Fprintln(progress, "everything stays in", folder) // progress is for people only
-		return folder, func() {}, nil
-	}
-	return folder, func() { _ = os.RemoveAll(folder) }, nil // what is left over is in the system's folder for that
-}
-
-// newBench starts the receiver and makes the endpoints. The caller closes it.
-func newBench(ctx context.Context, o plan, folder string, progress io.Writer) (*bench, error) {
-	b := &bench{plan: o, progress: progress, folder: folder, raw: newRawLoop(o.receiverHosts())}
+// start makes the folder for everything that a run leaves behind, builds the system
+// unless it was given, starts the receiver and makes the endpoints.
+func (b *bench) start(t run.T) {
 	var err error
-	if b.receiver, err = startReceiver(ctx, o.receiverHosts(), o.hangingHosts(), folder); err != nil {
-		return nil, err
+	b.folder, err = os.MkdirTemp("", "webhooks-bench-")
+	run.Must(t, err, "make a temporary folder")
+	if b.keep {
+		t.Logf("everything stays in %s", b.folder)
+	} else {
+		t.Cleanup(func() { _ = os.RemoveAll(b.folder) }) // what is left over is in the system's folder for that
 	}
-	if b.endpoints, err = newEndpoints(o, b.receiver.introduction); err != nil {
-		b.close()
-		return nil, err
+	if b.program == "" && b.profile == "" {
+		t.Logf("building the standalone")
+		b.program = filepath.Join(b.folder, "standalone")
+		run.Must(t, process.Build(t.Context(), map[string]string{b.program: standalone}), "build the system")
 	}
+	b.program, err = filepath.Abs(b.program)
+	run.Must(t, err, "find the standalone")
+	b.receiver = startReceivers(t, b.receiverHosts(), b.hangingHosts(), b.folder)
+	b.raw = newRawLoop(b.receiverHosts())
+	t.Cleanup(b.raw.close)
+	b.endpoints, err = newEndpoints(b.plan, b.receiver.introduction)
+	run.Must(t, err, "make the endpoints")
 	b.one = newLoad("one", "one endpoint", b.endpoints.one)
 	b.many = newLoad("many", fmt.Sprintf("%d endpoints", len(b.endpoints.many)), b.endpoints.many)
 	b.bursting = newLoad("burst", fmt.Sprintf("%d endpoints", burstEndpoints), b.endpoints.bursting)
 	b.large = newLoad("large", fmt.Sprintf("1 MB bodies, %d endpoints", len(b.endpoints.large)), b.endpoints.large)
 	b.large.tried, b.large.unacknowledged = []int{4, 8, 16, 32}, unacknowledgedLarge
-	return b, nil
 }
 
 // newLoad returns a load of which each event goes to one webhook.
@@ -129,72 +108,45 @@ func newLoad(key, title string, targets []target) *load {
 	}
 }
 
-func (b *bench) close() {
-	b.raw.close()
-	b.receiver.stop()
-}
-
-func (b *bench) say(format string, args ...any) {
-	_, _ = fmt.Fprintf(b.progress, time.Now().Format("15:04:05 ")+format+"\n", args...) // progress is for people only
-}
-
 // prepare does what all rounds need once.
-func (b *bench) prepare(ctx context.Context) error {
+func (b *bench) prepare(t run.T) {
 	if b.wants(throughputScenario) {
-		if err := b.calibrate(ctx, min(b.events, calibration), b.one, b.many); err != nil {
-			return err
-		}
+		b.calibrate(t, min(b.events, calibration), b.one, b.many)
 	}
 	if b.wants(burstScenario) {
-		if err := b.calibrate(ctx, min(b.burstEvents, calibration), b.bursting); err != nil {
-			return err
-		}
+		b.calibrate(t, min(b.burstEvents, calibration), b.bursting)
 	}
 	if b.wants(largeScenario) {
-		if err := b.calibrate(ctx, b.largeEvents, b.large); err != nil {
-			return err
-		}
+		b.calibrate(t, b.largeEvents, b.large)
 	}
 	if b.wants(throughputScenario, latencyScenario, hangingScenario, burstScenario, floodScenario, fanoutScenario, largeScenario) {
-		return b.seed(ctx)
+		run.Together(t, b.seed)
 	}
-	return nil
 }
 
 // calibrate finds out how many POSTs at once the raw loop is fastest with: the
 // machine's limit must not look lower than it is.
-func (b *bench) calibrate(ctx context.Context, events int, loads ...*load) error {
+func (b *bench) calibrate(t run.T, events int, loads ...*load) {
 	for _, each := range loads {
 		best := 0.0
 		for _, concurrency := range each.tried {
 			tried := *each
 			tried.concurrency = concurrency
-			m, err := b.post(ctx, &tried, events)
-			if err != nil {
-				return fmt.Errorf("calibrate the raw loop: %w", err)
-			}
-			b.say("raw loop, %s, %d at once: %.0f/s", each.title, concurrency, m.rate)
+			m := b.post(t, &tried, events)
+			t.Logf("raw loop, %s, %d at once: %.0f/s", each.title, concurrency, m.rate)
 			if m.rate > best {
 				best, each.concurrency = m.rate, concurrency
 			}
 		}
 	}
-	return nil
 }
 
 // seed registers every endpoint, once for all rounds: the embedded database takes
 // its time for a thousand of them.
-func (b *bench) seed(ctx context.Context) error {
-	s, err := startSystem(ctx, b.plan, b.program, filepath.Join(b.folder, "seed"))
-	if err != nil {
-		return err
-	}
-	defer s.stop()
-	targets := b.registered(b.plan)
+func (b *bench) seed(t run.T) {
+	s := b.startSystem(t, filepath.Join(b.folder, "seed"), nil)
 	started := time.Now()
-	if err := s.register(ctx, targets); err != nil {
-		return err
-	}
-	b.say("%d webhooks registered in %s", len(targets), time.Since(started).Round(time.Millisecond))
-	return nil
+	targets := b.registered(b.plan)
+	s.register(t, targets)
+	t.Logf("%d webhooks registered in %s", len(targets), time.Since(started).Round(time.Millisecond))
 }

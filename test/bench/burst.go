@@ -1,10 +1,9 @@
 package main
 
 import (
-	"context"
 	"fmt"
 
-	"github.com/dembrane/webhooks/test/internal/apiclient"
+	"github.com/dembrane/webhooks/test/internal/run"
 )
 
 // burstEndpoints is how many webhooks get a burst, each of its own project.
@@ -13,31 +12,17 @@ const burstEndpoints = 4
 // burst measures many events at once to a few receivers that answer at once: on a
 // system that has just started and knows nothing of them, and on the same system
 // again; beside the raw loop.
-func (b *bench) burst(ctx context.Context) error {
+func (b *bench) burst(t run.T) {
 	var raw, cold, warm measurement
-	posting := func() (err error) {
-		raw, err = b.post(ctx, b.bursting, b.burstEvents)
-		return err
-	}
-	delivering := func() error {
-		return b.within(ctx, surroundings{name: burstScenario}, func(s *system) (err error) {
-			if cold, err = b.deliver(ctx, s, b.bursting, b.burstEvents); err != nil {
-				return fmt.Errorf("cold: %w", err)
-			}
+	b.inOrder(func() { raw = b.post(t, b.bursting, b.burstEvents) }, func() {
+		b.within(t, surroundings{name: burstScenario}, func(t run.T, s *system) {
+			cold = b.deliver(t, s, b.bursting, b.burstEvents)
 			// The raw loop never closes a connection. The dispatcher has closed those that
 			// were unused while the log was waited for.
-			if err := b.warmUp(ctx, s, b.bursting); err != nil {
-				return err
-			}
-			if warm, err = b.deliver(ctx, s, b.bursting, b.burstEvents); err != nil {
-				return fmt.Errorf("warm: %w", err)
-			}
-			return nil
+			b.warmUp(t, s, b.bursting)
+			warm = b.deliver(t, s, b.bursting, b.burstEvents)
 		})
-	}
-	if err := inOrder(b.firstFirst(), posting, delivering); err != nil {
-		return err
-	}
+	})
 	section := fmt.Sprintf("%d events at once to %d webhooks of as many projects", b.burstEvents, burstEndpoints)
 	for _, each := range []struct {
 		key, title string
@@ -51,19 +36,12 @@ func (b *bench) burst(ctx context.Context) error {
 		note("rate.most", "end to end, the first 90 %, deliveries/s", each.m.rateOf(0.9))
 		note("parked", "parked, of all deliveries", each.m.parkedShare())
 		note("duplicates", "received twice", float64(each.m.Duplicates))
-		b.say("burst, %s: %.0f/s end to end, %.0f/s raw: %.2f; %.0f %% parked; %d lost, %d twice",
+		t.Logf("burst, %s: %.0f/s end to end, %.0f/s raw: %.2f; %.0f %% parked; %d lost, %d twice",
 			each.title, each.m.rate, raw.rate, each.m.rate/raw.rate, 100*each.m.parkedShare(), each.m.lost, each.m.Duplicates)
 	}
 	b.figures.add(section, "burst.raw.rate", fmt.Sprintf("raw POST loop, %d at once, POSTs/s", b.bursting.concurrency), raw.rate)
-	return nil
 }
 
 // parkedShare is how many deliveries were parked, of those that arrived. One that
 // was parked twice counts twice.
 func (m measurement) parkedShare() float64 { return float64(m.parked) / float64(max(1, m.Distinct)) }
-
-// parked is how many deliveries the dispatcher has ever parked.
-func (s *system) parked(ctx context.Context) (int, error) {
-	count, err := apiclient.Metric(ctx, s.Ops, apiclient.MetricParked)
-	return int(count), err
-}

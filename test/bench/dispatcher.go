@@ -13,6 +13,8 @@ import (
 
 	"github.com/dembrane/webhooks/pkg/observe"
 	dispatcher "github.com/dembrane/webhooks/services/dispatcher/app"
+	"github.com/dembrane/webhooks/test/internal/process"
+	"github.com/dembrane/webhooks/test/internal/run"
 )
 
 // loaded is what a dispatcher with its registrations came to.
@@ -29,40 +31,32 @@ type loaded struct {
 
 // load starts a dispatcher on a bucket, in a process of its own, and waits until it
 // would take events in.
-func (b *bench) load(ctx context.Context, from bucket) (l loaded, _ error) {
+func (b *bench) load(t run.T, from bucket) (l loaded) {
 	program, err := os.Executable()
-	if err != nil {
-		return l, fmt.Errorf("find this program: %w", err)
-	}
+	run.Must(t, err, "find this program")
 	folder := filepath.Join(b.folder, fmt.Sprintf("round-%d-registry-%d", b.round+1, from.webhooks))
-	if err := os.MkdirAll(folder, 0o700); err != nil {
-		return l, fmt.Errorf("make a folder for the dispatcher: %w", err)
-	}
-	err = from.serve(ctx, func(url string) error {
+	run.Must(t, os.MkdirAll(folder, 0o700), "make a folder for the dispatcher")
+	from.serve(t, func(t run.T, url string) {
 		started := time.Now()
-		process, err := startChild(ctx, command{
-			name: "dispatcher", program: program, folder: folder, args: []string{"-role", roleDispatcher, "-timeout", "24h"},
-			env: []string{
+		p := &process.Process{
+			Name: roleDispatcher, Program: program, Folder: folder, Args: []string{"-role", roleDispatcher, "-timeout", "24h"}, Line: &l,
+			Env: []string{
 				"NATS_URL=" + url, "SECRETS_KEYSET_FILE=" + b.registries.keyset, "ADMIN_BASE_URL=" + dashboard,
 				"OPS_ADDR=" + observe.NoOps, "LOG_LEVEL=info",
 			},
-		}, &l)
-		if err != nil {
-			return err
 		}
-		l.took = time.Unix(0, l.ReadyAt).Sub(started.Round(0)) // the child's clock is this machine's
-		used := usageOf(process.pid())
+		launch(t, p)
+		l.took = time.Unix(0, l.ReadyAt).Sub(started.Round(0)) // its clock is this machine's
+		used := process.UsageOf(p.PID())
 		l.cpu, l.peak = used.CPU, used.Peak
-		process.stop()
-		return nil
 	})
-	return l, err
+	return l
 }
 
 // serveDispatcher is the dispatcher as its own program runs it. It prints its line
-// when it is ready, and ends when its standard input does.
-func serveDispatcher(ctx context.Context, stdin io.Reader, stdout, stderr io.Writer) error {
-	ctx, cancel := untilEnd(ctx, stdin)
+// when it is ready.
+func serveDispatcher(ctx context.Context, stdout, stderr io.Writer) error {
+	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	config, err := dispatcher.LoadConfig()
 	if err != nil {

@@ -72,7 +72,7 @@ type supply struct {
 }
 
 func (s *supply) next(project, eventType string) target {
-	return s.target(specification{project: project, url: s.url(), event: eventType, contentType: s.encoding, bodyBytes: bodyBytes})
+	return s.target(specification{project: project, url: s.url() + hookPath, event: eventType, contentType: s.encoding, bodyBytes: bodyBytes})
 }
 
 func (s *supply) url() string {
@@ -91,7 +91,7 @@ func (s *supply) target(of specification) target {
 
 // newEndpoints gives every target a host of its own.
 func newEndpoints(o plan, at introduction) (endpoints, error) {
-	from := supply{urls: at.Targets, encoding: o.encoding}
+	from := supply{urls: at.Hosts, encoding: o.encoding}
 	var e endpoints
 	e.one = append(e.one, from.next("bench-00000", eventType))
 	for i := range o.manyHosts() {
@@ -112,12 +112,12 @@ func newEndpoints(o plan, at introduction) (endpoints, error) {
 	}
 	for i := range fanoutWebhooks {
 		e.fanout = append(e.fanout, from.target(specification{
-			project: "fanout", url: from.url() + "/" + strconv.Itoa(i), event: eventType, contentType: o.encoding, bodyBytes: bodyBytes,
+			project: "fanout", url: from.url() + hookPath + "/" + strconv.Itoa(i), event: eventType, contentType: o.encoding, bodyBytes: bodyBytes,
 		}))
 	}
-	for i, url := range at.Hanging {
+	for i := range o.hangingHosts() {
 		e.hanging = append(e.hanging, from.target(specification{
-			project: fmt.Sprintf("hanging-%02d", i), url: url, event: eventType, contentType: o.encoding, bodyBytes: bodyBytes,
+			project: fmt.Sprintf("hanging-%02d", i), url: from.url() + hangPath, event: eventType, contentType: o.encoding, bodyBytes: bodyBytes,
 		}))
 	}
 	for _, t := range e.many[:min(largeEndpoints, len(e.many))] {

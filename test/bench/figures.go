@@ -1,17 +1,15 @@
 package main
 
 import (
-	"encoding/json"
-	"fmt"
 	"io"
 	"os"
-	"path/filepath"
 	"runtime"
 	"slices"
 	"strconv"
 	"strings"
-	"text/tabwriter"
 	"time"
+
+	"github.com/dembrane/webhooks/test/internal/run"
 )
 
 // figure is one measured quantity, once a round.
@@ -67,29 +65,16 @@ func percentile(values []float64, share float64) float64 {
 
 // write prints the table.
 func (f *figures) write(w io.Writer) error {
-	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
-	width := 0
-	for _, one := range f.list {
-		width = max(width, len([]rune(one.Label)), len([]rune(one.Section)))
-	}
+	var rows [][]string
 	section := ""
 	for _, one := range f.list {
 		if one.Section != section {
 			section = one.Section
-			_, _ = fmt.Fprintf(table, "\n%s\tmin\tmedian\tmax\t\n", pad(section, width)) // Flush reports
+			rows = append(rows, nil, []string{section, "min", "median", "max"})
 		}
-		_, _ = fmt.Fprintf(table, "%s\t%s\t%s\t%s\t\n", pad("  "+one.Label, width),
-			number(one.least()), number(one.median()), number(one.greatest())) // Flush reports
+		rows = append(rows, []string{"  " + one.Label, number(one.least()), number(one.median()), number(one.greatest())})
 	}
-	if err := table.Flush(); err != nil {
-		return fmt.Errorf("print the table: %w", err)
-	}
-	return nil
-}
-
-// pad makes labels equally long: the table aligns everything to the right.
-func pad(label string, width int) string {
-	return label + strings.Repeat(" ", max(0, width+2-len([]rune(label))))
+	return run.Table(w, rows)
 }
 
 // number prints as many digits as mean something.
@@ -153,18 +138,4 @@ func (f *figures) results() []result {
 		}
 	}
 	return list
-}
-
-func (r results) save(path string) error {
-	data, err := json.MarshalIndent(r, "", "  ")
-	if err != nil {
-		return fmt.Errorf("encode the results: %w", err)
-	}
-	if err := os.MkdirAll(filepath.Dir(path), 0o750); err != nil {
-		return fmt.Errorf("make a folder for the results: %w", err)
-	}
-	if err := os.WriteFile(path, append(data, '\n'), 0o600); err != nil {
-		return fmt.Errorf("write the results: %w", err)
-	}
-	return nil
 }

@@ -9,6 +9,8 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/dembrane/webhooks/test/internal/run"
 )
 
 func TestFigureSummaries(t *testing.T) {
@@ -67,7 +69,7 @@ func TestTableAndFile(t *testing.T) {
 		"    p50, ms       1.25    1.25  1.25\n", table.String())
 
 	path := filepath.Join(t.TempDir(), "out", "results.json")
-	require.NoError(t, results{Lost: 1, Machine: thisMachine(), Figures: f.results()}.save(path))
+	require.NoError(t, run.Save(path, results{Lost: 1, Machine: thisMachine(), Figures: f.results()}))
 	data, err := os.ReadFile(path)
 	require.NoError(t, err)
 	var read results

@@ -1,16 +1,15 @@
 package main
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"slices"
 	"strings"
 	"time"
 
-	"golang.org/x/sync/errgroup"
-
 	"github.com/dembrane/webhooks/pkg/topology"
+	"github.com/dembrane/webhooks/test/internal/process"
+	"github.com/dembrane/webhooks/test/internal/run"
 )
 
 const (
@@ -45,33 +44,29 @@ type flooding struct {
 	neighbour *load
 	groups    []*group
 	// flood publishes, and returns when the flood is over.
-	flood func(ctx context.Context, s *system, phase string) (measurement, error)
+	flood func(t run.T, s *system, phase string) measurement
 }
 
 // floodOne measures how long events are under way to endpoints of other projects,
 // and to another one of the same project, while one endpoint gets more events than
 // it can take; and before that.
-func (b *bench) floodOne(ctx context.Context) error {
-	for _, f := range []flooding{b.fastFlood(), b.slowFlood()} {
-		if err := b.measureFlood(ctx, f); err != nil {
-			return fmt.Errorf("%s: %w", f.title, err)
-		}
-	}
-	return nil
+func (b *bench) floodOne(t run.T) {
+	b.measureFlood(t, b.fastFlood())
+	b.measureFlood(t, b.slowFlood())
 }
 
 // fastFlood publishes as fast as JetStream takes events to an endpoint that answers
 // at once, and ends when all have been delivered. All processors are busy with it.
-func (b *bench) fastFlood() flooding {
-	f := flooding{
+func (b *bench) fastFlood() *flooding {
+	f := &flooding{
 		key: "flood", title: fmt.Sprintf("%d events at once to one endpoint", b.floodEvents),
 		endpoint:  newLoad("flooded", "the endpoint to be flooded", b.flooded),
 		neighbour: newLoad("same", "same project, another endpoint", b.neighbour),
 	}
-	f.flood = func(ctx context.Context, s *system, phase string) (measurement, error) {
-		m, err := b.floodPhase(ctx, s, f.endpoint, phase, b.floodEvents)
+	f.flood = func(t run.T, s *system, phase string) measurement {
+		m := b.floodPhase(t, s, f.endpoint, phase, b.floodEvents)
 		b.lost += m.lost
-		return m, err
+		return m
 	}
 	return f
 }
@@ -79,26 +74,24 @@ func (b *bench) fastFlood() flooding {
 // slowFlood publishes far more events than an endpoint can take that needs a while
 // to answer, and ends when all have been published. There is enough of everything
 // but of that endpoint; what it is still owed then is of no use to anybody.
-func (b *bench) slowFlood() flooding {
-	f := flooding{
+func (b *bench) slowFlood() *flooding {
+	f := &flooding{
 		key:       "flood.slow",
 		title:     fmt.Sprintf("%d events, %d/s, to one endpoint that takes %s", b.floodEvents, slowFloodRate, slowAnswer),
 		endpoint:  newLoad("flooded-slow", "the slow endpoint to be flooded", b.slow),
 		neighbour: newLoad("same", "same project, another endpoint", b.slowNeighbour),
 	}
-	f.flood = func(ctx context.Context, s *system, phase string) (m measurement, err error) {
-		err = s.putOff(ctx, &m, func() error {
+	f.flood = func(t run.T, s *system, phase string) (m measurement) {
+		s.putOff(t, &m, func() {
 			started := time.Now()
 			r := rhythm{phase: phase, count: b.floodEvents, rate: slowFloodRate}
-			if err := second(s.calm(ctx, r, f.endpoint.targets...)); err != nil {
-				return err
-			}
+			_, err := s.calm(t.Context(), r, f.endpoint.targets...)
+			run.Must(t, err, "flood")
 			m.published = time.Since(started)
-			m.report, err = b.receiver.report(ctx, phase, 0, 0)
+			m.report = b.receiver.report(t, phase, 0, 0)
 			m.rate = float64(m.Distinct) / m.published.Seconds()
-			return err
 		})
-		return m, err
+		return m
 	}
 	return f
 }
@@ -106,127 +99,85 @@ func (b *bench) slowFlood() flooding {
 // watched is who is watched during a flood: other projects, those whose events are
 // taken in by themselves and those that are taken in together with the flood, and
 // another endpoint of the flooded project.
-func (b *bench) watched(ctx context.Context, s *system, f flooding) ([]*group, error) {
+func (b *bench) watched(t run.T, s *system, f *flooding) []*group {
 	other, part := &group{key: "other"}, &group{key: "part"}
-	flooded, err := s.partOf(ctx, f.endpoint.targets[0].project)
-	if err != nil {
-		return nil, err
-	}
-	for _, t := range b.others {
-		of, err := s.partOf(ctx, t.project)
-		if err != nil {
-			return nil, err
-		}
+	flooded := s.partOf(t, f.endpoint.targets[0].project)
+	for _, to := range b.others {
 		in := other
-		if of == flooded {
+		if s.partOf(t, to.project) == flooded {
 			in = part
 		}
-		in.targets = append(in.targets, t)
+		in.targets = append(in.targets, to)
 	}
 	other.title = fmt.Sprintf("%d projects of other parts", len(other.targets))
 	part.title = fmt.Sprintf("%d projects of the same part", len(part.targets))
 	all := []*group{other, part, {key: f.neighbour.key, title: f.neighbour.title, targets: f.neighbour.targets}}
 	// With one part only, there are no others.
-	return slices.DeleteFunc(all, func(g *group) bool { return len(g.targets) == 0 }), nil
+	return slices.DeleteFunc(all, func(g *group) bool { return len(g.targets) == 0 })
 }
 
 // partOf is the part of the intake that a project belongs to, as JetStream wrote it
 // into the subject of the project's last event.
-func (s *system) partOf(ctx context.Context, project string) (string, error) {
-	events, err := s.js.Stream(ctx, topology.StreamEvents)
-	if err != nil {
-		return "", fmt.Errorf("look for the part of %s: %w", project, err)
-	}
-	last, err := events.GetLastMsgForSubject(ctx, "dembrane.events.*."+project+".>")
-	if err != nil {
-		return "", fmt.Errorf("look for the part of %s: %w", project, err)
-	}
+func (s *system) partOf(t run.T, project string) string {
+	events, err := s.Streams.Stream(t.Context(), topology.StreamEvents)
+	run.Must(t, err, "look for the part of %s", project)
+	last, err := events.GetLastMsgForSubject(t.Context(), "dembrane.events.*."+project+".>")
+	run.Must(t, err, "look for the part of %s", project)
 	part, _, _ := strings.Cut(last.Subject, "."+project+".")
-	return part, nil
+	return part
 }
 
-func (b *bench) measureFlood(ctx context.Context, f flooding) error {
+func (b *bench) measureFlood(t run.T, f *flooding) {
 	warm := []*load{f.endpoint, newLoad("other", "other projects", b.others), f.neighbour}
 	needs := surroundings{name: f.key, warm: warm, settings: []string{"SHUTDOWN_GRACE=0s"}}
-	return b.within(ctx, needs, func(s *system) error {
-		var err error
-		if f.groups, err = b.watched(ctx, s, f); err != nil {
-			return err
-		}
-		calm, err := b.watch(ctx, s, f.groups, b.calmCount(watchRate), nil)
-		if err != nil {
-			return err
-		}
-		if err := second(s.recorded(ctx)); err != nil {
-			return err
-		}
+	b.within(t, needs, func(t run.T, s *system) {
+		f.groups = b.watched(t, s, f)
+		calm := b.watch(t, s, f.groups, b.calmCount(watchRate), nil)
+		s.recorded(t)
 		used := b.meter(s.pid)
 		var m measurement
-		beside, err := b.watch(ctx, s, f.groups, int(watchAtMost.Seconds())*watchRate, func(ctx context.Context, phase string) (err error) {
-			m, err = f.flood(ctx, s, phase)
-			return err
+		beside := b.watch(t, s, f.groups, int(watchAtMost.Seconds())*watchRate, func(t run.T, phase string) {
+			m = f.flood(t, s, phase)
 		})
-		if err != nil {
-			return err
-		}
 		for i, g := range f.groups {
 			g.calm, g.beside = calm[i], beside[i]
 		}
-		b.noteFlood(f, m, used()["system"])
-		return nil
+		b.noteFlood(t, f, m, used()["system"])
 	})
 }
 
 // watch publishes to each group at a fixed rate, and waits for what it published.
 // With something to do meanwhile, in a phase of its own, it ends when that has.
 // It returns how long events were under way, by group and target.
-func (b *bench) watch(ctx context.Context, s *system, groups []*group, count int,
-	meanwhile func(ctx context.Context, phase string) error,
-) ([][][]float64, error) {
-	other, err := b.receiver.open(ctx, expectation{events: b.floodEvents, webhooks: 1})
-	if err != nil {
-		return nil, err
-	}
+func (b *bench) watch(t run.T, s *system, groups []*group, count int, meanwhile func(t run.T, phase string)) [][][]float64 {
+	other := b.receiver.begin(t, b.floodEvents)
 	phases, sent := make([]string, len(groups)), make([][]int64, len(groups))
-	for i := range groups {
-		if phases[i], err = b.receiver.open(ctx, expectation{events: count, webhooks: 1, beside: true}); err != nil {
-			return nil, err
-		}
-	}
+	var steps []func(run.T)
 	var over chan struct{} // nil: never
-	all, allCtx := errgroup.WithContext(ctx)
 	if meanwhile != nil {
 		over = make(chan struct{})
-		all.Go(func() error {
+		steps = append(steps, func(t run.T) {
 			defer close(over)
-			return meanwhile(allCtx, other)
+			meanwhile(t, other)
 		})
 	}
 	for i, g := range groups {
-		all.Go(func() (err error) {
-			sent[i], err = s.beside.calm(allCtx, rhythm{phase: phases[i], count: count, rate: watchRate, enough: over}, g.targets...)
-			if err == nil && over != nil && len(sent[i]) == count {
-				err = errEndless
+		phases[i] = b.receiver.open(t, expectation{events: count, webhooks: 1, beside: true})
+		steps = append(steps, func(t run.T) {
+			var err error
+			sent[i], err = s.beside.calm(t.Context(), rhythm{phase: phases[i], count: count, rate: watchRate, enough: over}, g.targets...)
+			run.Must(t, err, "publish to %s", g.title)
+			if over != nil && len(sent[i]) == count {
+				run.Must(t, errEndless, "publish to %s", g.title)
 			}
-			return err
 		})
 	}
-	if err := all.Wait(); err != nil {
-		return nil, err
-	}
+	run.Together(t, steps...)
 	result := make([][][]float64, len(groups))
 	for i, g := range groups {
-		r, err := b.arrived(ctx, s, phases[i], len(sent[i]))
-		if err != nil {
-			return nil, err
-		}
-		b.lost += len(sent[i]) - r.Distinct
-		result[i] = byTarget(sent[i], r.Arrived, len(g.targets))
-		if len(slices.Concat(result[i]...)) == 0 {
-			return nil, fmt.Errorf("%w: nothing arrived at %s", errLost, g.title)
-		}
+		result[i] = byTarget(sent[i], b.arrivedOf(t, s, phases[i], len(sent[i])), len(g.targets))
 	}
-	return result, nil
+	return result
 }
 
 // byTarget is how long events were under way, in milliseconds, where one target
@@ -239,7 +190,7 @@ func byTarget(sent, arrived []int64, targets int) [][]float64 {
 	return all
 }
 
-func (b *bench) noteFlood(f flooding, m measurement, used usage) {
+func (b *bench) noteFlood(t run.T, f *flooding, m measurement, used process.Usage) {
 	section := fmt.Sprintf("%s, %d/s to others meanwhile", f.title, watchRate)
 	note := func(key, label string, value float64) { b.figures.add(section, f.key+"."+key, label, value) }
 	for _, g := range f.groups {
@@ -249,7 +200,7 @@ func (b *bench) noteFlood(f flooding, m measurement, used usage) {
 			note(g.key+"."+p.name+".ratio", g.title+", publish to receive, "+p.name+", during / before", during/before)
 			note(g.key+"."+p.name, "the same during, ms", during)
 			note(g.key+"."+p.name+".calm", "the same before, ms", before)
-			b.say("%s, %s: %.2f ms during the flood, %.2f ms before", g.title, p.name, during, before)
+			t.Logf("%s, %s: %.2f ms during the flood, %.2f ms before", g.title, p.name, during, before)
 		}
 		if len(g.targets) > 1 {
 			least, most := extremes(g.beside)
@@ -257,7 +208,7 @@ func (b *bench) noteFlood(f flooding, m measurement, used usage) {
 			note(g.key+".median.most", "the most disturbed of them, p50 during, ms", most)
 		}
 	}
-	b.say("flooded endpoint: %.0f/s; %d lost, %d twice, %d on DELIVERIES", m.rate, m.lost, m.Duplicates, m.scheduled)
+	t.Logf("flooded endpoint: %.0f/s; %d lost, %d twice, %d on DELIVERIES", m.rate, m.lost, m.Duplicates, m.scheduled)
 	note("rate", "the flooded endpoint, deliveries/s", m.rate)
 	note("published.rate", "publishes acknowledged/s", float64(b.floodEvents)/m.published.Seconds())
 	note("duplicates", "received twice", float64(m.Duplicates))

@@ -1,10 +1,10 @@
 package main
 
 import (
-	"fmt"
 	"io"
 	"strconv"
-	"text/tabwriter"
+
+	"github.com/dembrane/webhooks/test/internal/run"
 )
 
 // goal is what the median of a figure is wanted to be.
@@ -97,22 +97,13 @@ func (f *figures) writeSummary(w io.Writer) error {
 	if len(list) == 0 {
 		return nil
 	}
-	width := 0
-	for _, one := range list {
-		width = max(width, len([]rune(one.Figure)))
-	}
-	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
-	_, _ = fmt.Fprintf(table, "\n%s\ttarget\tmin\tmedian\tmax\tmet\t\n", pad("figure", width)) // Flush reports
+	rows := [][]string{nil, {"figure", "target", "min", "median", "max", "met"}}
 	for _, one := range list {
 		met := "no"
 		if one.Met {
 			met = "yes"
 		}
-		_, _ = fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\t%s\t\n", pad(one.Figure, width), one.Target,
-			number(one.Min), number(one.Median), number(one.Max), met) // Flush reports
+		rows = append(rows, []string{one.Figure + "  ", one.Target, number(one.Min), number(one.Median), number(one.Max), met})
 	}
-	if err := table.Flush(); err != nil {
-		return fmt.Errorf("print the summary: %w", err)
-	}
-	return nil
+	return run.Table(w, rows)
 }

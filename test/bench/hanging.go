@@ -1,11 +1,11 @@
 package main
 
 import (
-	"context"
 	"fmt"
 	"time"
 
-	"golang.org/x/sync/errgroup"
+	"github.com/dembrane/webhooks/test/internal/ledger"
+	"github.com/dembrane/webhooks/test/internal/run"
 )
 
 const (
@@ -31,19 +31,9 @@ type mix struct {
 // hangingMix measures endpoints that answer, with and without others that do not.
 // These take a connection and a request and stay silent until the attempt is given
 // up. Every endpoint gets as many events as every other one.
-func (b *bench) hangingMix(ctx context.Context) error {
+func (b *bench) hangingMix(t run.T) {
 	var alone, beside mix
-	without := func() (err error) {
-		alone, err = b.measureMix(ctx, nil)
-		return err
-	}
-	with := func() (err error) {
-		beside, err = b.measureMix(ctx, b.endpoints.hanging)
-		return err
-	}
-	if err := inOrder(b.firstFirst(), without, with); err != nil {
-		return err
-	}
+	b.inOrder(func() { alone = b.measureMix(t, nil) }, func() { beside = b.measureMix(t, b.endpoints.hanging) })
 	healthy, hanging := len(b.healthy()), len(b.endpoints.hanging)
 	section := fmt.Sprintf("%d of %d endpoints hang, given up after %s", hanging, healthy+hanging, b.attempt)
 	note := func(key, label string, value float64) { b.figures.add(section, "hanging."+key, label, value) }
@@ -52,7 +42,7 @@ func (b *bench) hangingMix(ctx context.Context) error {
 		note(p.name+".ratio", "healthy ones, publish to receive, "+p.name+", with / without", with/without)
 		note(p.name, "the same with, ms", with)
 		note(p.name+".alone", "the same without, ms", without)
-		b.say("healthy %s: %.2f ms beside hanging ones, %.2f ms without", p.name, with, without)
+		t.Logf("healthy %s: %.2f ms beside hanging ones, %.2f ms without", p.name, with, without)
 	}
 	note("settling.p99", "healthy p99 with, before the hanging ones were known, ms", percentile(beside.settling, 0.99))
 	note("rate.ratio", "healthy ones, deliveries/s in a flood, with / without", beside.flood.rate/alone.flood.rate)
@@ -61,11 +51,10 @@ func (b *bench) hangingMix(ctx context.Context) error {
 	note("duplicates", "received twice", float64(beside.flood.Duplicates))
 	note("hung", "attempts that were never answered", float64(beside.hung))
 	note("memory.system", "peak memory, MB: standalone, with", float64(beside.peak)/megabyte)
-	b.say("healthy in a flood: %.0f/s beside hanging ones, %.0f/s without: %.2f", beside.flood.rate, alone.flood.rate, beside.flood.rate/alone.flood.rate)
-	return nil
+	t.Logf("healthy in a flood: %.0f/s beside hanging ones, %.0f/s without: %.2f", beside.flood.rate, alone.flood.rate, beside.flood.rate/alone.flood.rate)
 }
 
-func (b *bench) measureMix(ctx context.Context, hanging []target) (m mix, _ error) {
+func (b *bench) measureMix(t run.T, hanging []target) (m mix) {
 	healthy := newLoad("healthy", "healthy endpoints", b.healthy())
 	needs := surroundings{
 		name: hangingScenario, warm: []*load{healthy},
@@ -75,40 +64,20 @@ func (b *bench) measureMix(ctx context.Context, hanging []target) (m mix, _ erro
 	if len(hanging) == 0 {
 		needs.name += "-alone"
 	}
-	err := b.within(ctx, needs, func(s *system) error {
-		before, err := b.hungSoFar(ctx)
-		if err != nil {
-			return err
-		}
+	b.within(t, needs, func(t run.T, s *system) {
+		before := b.receiver.report(t, b.receiver.begin(t, 1), 0, 0).Hung
 		used := b.meter(s.pid)
-		if err := b.steadily(ctx, s, &m, hanging); err != nil {
-			return err
-		}
-		if err := s.logged(ctx); err != nil {
-			return err
-		}
-		if err := b.floodBeside(ctx, s, &m, hanging); err != nil {
-			return err
-		}
+		b.steadily(t, s, &m, hanging)
+		s.await(t, s.Logged)
+		b.floodBeside(t, s, &m, hanging)
 		m.hung, m.peak = m.flood.Hung-before, used()["system"].Peak
-		return nil
 	})
-	return m, err
-}
-
-// hungSoFar is how many deliveries have never been answered in the receiver's life.
-func (b *bench) hungSoFar(ctx context.Context) (int, error) {
-	phase, err := b.receiver.begin(ctx, 1)
-	if err != nil {
-		return 0, err
-	}
-	r, err := b.receiver.report(ctx, phase, 0, 0)
-	return r.Hung, err
+	return m
 }
 
 // steadily publishes at a fixed rate until the hanging endpoints are known to hang,
 // and then for as long as a latency measurement lasts.
-func (b *bench) steadily(ctx context.Context, s *system, m *mix, hanging []target) error {
+func (b *bench) steadily(t run.T, s *system, m *mix, hanging []target) {
 	healthy := b.healthy()
 	all := len(healthy) + len(b.endpoints.hanging) // also where these get nothing: the healthy ones' rate is the same
 	rate := max(1, 2*b.rate*len(healthy)/all)
@@ -118,38 +87,27 @@ func (b *bench) steadily(ctx context.Context, s *system, m *mix, hanging []targe
 	}
 	unmeasured := int(settle.Seconds() * float64(rate))
 	count := unmeasured + b.calmCount(rate)
-	phase, err := b.receiver.begin(ctx, count)
-	if err != nil {
-		return err
-	}
-	b.say("%d events/s to %d endpoints, to another %d that hang as many each; measuring after %s", rate, len(healthy), len(hanging), settle)
+	phase := b.receiver.begin(t, count)
+	t.Logf("%d events/s to %d endpoints, to another %d that hang as many each; measuring after %s", rate, len(healthy), len(hanging), settle)
 	var sent []int64
-	sending, sendingCtx := errgroup.WithContext(ctx)
 	enough := make(chan struct{})
-	sending.Go(func() (err error) {
+	run.Together(t, func(t run.T) {
 		defer close(enough)
-		sent, err = s.calm(sendingCtx, rhythm{phase: phase, count: count, rate: rate}, healthy...)
-		return err
-	})
-	if len(hanging) > 0 {
-		sending.Go(func() error {
+		var err error
+		sent, err = s.calm(t.Context(), rhythm{phase: phase, count: count, rate: rate}, healthy...)
+		run.Must(t, err, "publish to the healthy ones")
+	}, func(t run.T) {
+		if len(hanging) > 0 {
 			r := rhythm{phase: silentPhase(0), count: count, rate: max(1, rate*len(hanging)/len(healthy)), enough: enough}
-			return second(s.beside.calm(sendingCtx, r, hanging...))
-		})
-	}
-	if err := sending.Wait(); err != nil {
-		return err
-	}
-	r, err := b.arrived(ctx, s, phase, count)
-	if err != nil {
-		return err
-	}
-	b.lost += count - r.Distinct
-	m.settling, m.steady = durations(sent[:unmeasured], r.Arrived), durations(sent[unmeasured:], r.Arrived[unmeasured:])
+			_, err := s.beside.calm(t.Context(), r, hanging...)
+			run.Must(t, err, "publish to those that hang")
+		}
+	})
+	arrived := b.arrivedOf(t, s, phase, count)
+	m.settling, m.steady = durations(sent[:unmeasured], arrived), durations(sent[unmeasured:], arrived[unmeasured:])
 	if len(m.settling) == 0 || len(m.steady) == 0 {
-		return fmt.Errorf("%w: nothing arrived at the healthy endpoints", errLost)
+		run.Must(t, errLost, "nothing arrived at the healthy endpoints")
 	}
-	return nil
 }
 
 // silentPhase names events that never arrive: no phase of the receiver has this
@@ -158,32 +116,20 @@ func silentPhase(number int) string { return fmt.Sprintf("s%04d", number) }
 
 // floodBeside publishes as many events to each endpoint as fast as possible and
 // waits for the healthy ones'.
-func (b *bench) floodBeside(ctx context.Context, s *system, m *mix, hanging []target) error {
+func (b *bench) floodBeside(t run.T, s *system, m *mix, hanging []target) {
 	healthy := b.healthy()
 	count := max(1, b.events*len(healthy)/(len(healthy)+len(b.endpoints.hanging)))
-	phase, err := b.receiver.begin(ctx, count)
-	if err != nil {
-		return err
-	}
+	phase := b.receiver.begin(t, count)
 	started := time.Now()
 	silent := 0
 	for i := range count {
-		if err := s.publish(healthy[i%len(healthy)].stencil, eventID(phase, i)); err != nil {
-			return err
-		}
+		run.Must(t, s.publish(healthy[i%len(healthy)].stencil, ledger.EventID(phase, i)), "publish")
 		for ; silent*len(healthy) < (i+1)*len(hanging); silent++ {
-			if err := s.publish(hanging[silent%len(hanging)].stencil, eventID(silentPhase(1), silent)); err != nil {
-				return err
-			}
+			run.Must(t, s.publish(hanging[silent%len(hanging)].stencil, ledger.EventID(silentPhase(1), silent)), "publish")
 		}
 	}
-	if err := s.acknowledged(ctx); err != nil {
-		return err
-	}
-	if m.flood.report, err = b.arrived(ctx, s, phase, count); err != nil {
-		return err
-	}
+	run.Must(t, s.acknowledged(t.Context()), "publish")
+	m.flood.report = b.arrived(t, s, phase, count)
 	b.lost += count - m.flood.Distinct
 	m.flood.since(started)
-	return nil
 }

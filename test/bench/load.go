@@ -16,6 +16,8 @@ import (
 	"github.com/dembrane/webhooks/pkg/payload"
 	"github.com/dembrane/webhooks/pkg/topology"
 	"github.com/dembrane/webhooks/proto/webhooksv1"
+	"github.com/dembrane/webhooks/test/internal/ledger"
+	"github.com/dembrane/webhooks/test/internal/run"
 )
 
 const (
@@ -83,7 +85,7 @@ type specification struct {
 }
 
 func newTarget(of specification) (target, error) {
-	blank := strings.Repeat("#", len(eventID(phaseName(0), 0)))
+	blank := strings.Repeat("#", len(ledger.EventID(phaseName(0), 0)))
 	at := time.Date(2026, time.January, 20, 12, 0, 0, 123456000, time.UTC)
 	e := payload.Sample(of.event, &webhooksv1.Project{
 		Id: of.project, WorkspaceId: new("bench"), Name: new("Benchmark"), Language: new("en"),
@@ -116,31 +118,25 @@ type publisher struct {
 	refused atomic.Int64
 }
 
-func newPublisher(nc *nats.Conn, unacknowledged int) (*publisher, error) {
+func newPublisher(t run.T, nc *nats.Conn, unacknowledged int) *publisher {
 	p := new(publisher)
-	js, err := jetstream.New(nc,
+	var err error
+	p.js, err = jetstream.New(nc,
 		jetstream.WithPublishAsyncMaxPending(unacknowledged),
 		jetstream.WithPublishAsyncTimeout(stallTimeout),
 		jetstream.WithPublishAsyncErrHandler(func(jetstream.JetStream, *nats.Msg, error) { p.refused.Add(1) }))
-	if err != nil {
-		return nil, fmt.Errorf("open jetstream: %w", err)
-	}
-	p.js = js
-	return p, nil
+	run.Must(t, err, "open jetstream")
+	return p
 }
 
 // flood publishes events as fast as JetStream takes them, to one target after the
 // other, and returns when all are acknowledged.
-func (p *publisher) flood(ctx context.Context, phase string, events int, targets []target) error {
+func (p *publisher) flood(t run.T, phase string, events int, targets []target) {
+	t.Helper()
 	for i := range events {
-		if err := ctx.Err(); err != nil {
-			return err
-		}
-		if err := p.publish(targets[i%len(targets)].stencil, eventID(phase, i)); err != nil {
-			return err
-		}
+		run.Must(t, p.publish(targets[i%len(targets)].stencil, ledger.EventID(phase, i)), "publish")
 	}
-	return p.acknowledged(ctx)
+	run.Must(t, p.acknowledged(t.Context()), "publish")
 }
 
 // calm publishes a number of events a second, to one target after the other, and
@@ -148,7 +144,7 @@ func (p *publisher) flood(ctx context.Context, phase string, events int, targets
 func (p *publisher) calm(ctx context.Context, r rhythm, targets ...target) ([]int64, error) {
 	var sent []int64
 	err := pace(ctx, r, func(number int) error {
-		id := eventID(r.phase, number)
+		id := ledger.EventID(r.phase, number)
 		sent = append(sent, time.Now().UnixNano())
 		return p.publish(targets[number%len(targets)].stencil, id)
 	})

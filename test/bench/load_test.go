@@ -11,6 +11,7 @@ import (
 
 	"github.com/dembrane/webhooks/pkg/event"
 	"github.com/dembrane/webhooks/pkg/payload"
+	"github.com/dembrane/webhooks/test/internal/ledger"
 )
 
 // What is posted raw has to be what the dispatcher makes of what is published.
@@ -20,7 +21,7 @@ func TestStencilsAgree(t *testing.T) {
 			project: "bench-00001", url: "http://127.0.0.1:1/hook", event: eventType, contentType: contentType, bodyBytes: bodyBytes,
 		})
 		require.NoError(t, err)
-		id := eventID(phaseName(3), 12345)
+		id := ledger.EventID(phaseName(3), 12345)
 
 		e, err := event.Decode(contentType, made.stencil.message.fill(nil, id))
 		require.NoError(t, err)

@@ -45,9 +45,9 @@ const (
 	roleDispatcher = "dispatcher"
 )
 
-func main() { os.Exit(run(os.Args[1:], os.Stdout, os.Stderr)) }
+func main() { os.Exit(execute(os.Args[1:], os.Stdout, os.Stderr)) }
 
-func run(args []string, stdout, stderr io.Writer) int {
+func execute(args []string, stdout, stderr io.Writer) int {
 	o, err := parse(args, stderr)
 	switch {
 	case errors.Is(err, flag.ErrHelp):
@@ -61,9 +61,9 @@ func run(args []string, stdout, stderr io.Writer) int {
 	defer stop()
 	switch {
 	case o.role == roleReceiver:
-		err = serveReceiver(ctx, o, os.Stdin, stdout)
+		err = serveReceivers(ctx, o, stdout)
 	case o.role == roleDispatcher:
-		err = serveDispatcher(ctx, os.Stdin, stdout, stderr)
+		err = serveDispatcher(ctx, stdout, stderr)
 	case o.profile != "":
 		err = profile(ctx, o, stderr)
 	default:

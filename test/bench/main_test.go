@@ -17,7 +17,7 @@ import (
 // TestMain lets the test binary be what the program starts itself as.
 func TestMain(m *testing.M) {
 	if len(os.Args) > 1 && os.Args[1] == "-role" {
-		os.Exit(run(os.Args[1:], os.Stdout, os.Stderr))
+		os.Exit(execute(os.Args[1:], os.Stdout, os.Stderr))
 	}
 	goleak.VerifyTestMain(m)
 }
@@ -56,7 +56,7 @@ func TestQuickGivesWay(t *testing.T) {
 func TestEveryScenarioIsMeasured(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "results.json")
 	var table, progress bytes.Buffer
-	code := run([]string{
+	code := execute([]string{
 		"-quick", "-events", "400", "-endpoints", "20", "-calm", "300ms", "-burst", "400", "-flood", "500", "-large", "3", "-webhooks", "200", "-out", file,
 	}, &table, &progress)
 	require.Zero(t, code, progress.String())
@@ -93,14 +93,7 @@ func TestParseSaysWhatIsWrong(t *testing.T) {
 		{"-no-such-flag"},
 	} {
 		var said bytes.Buffer
-		assert.Equal(t, 2, run(args, io.Discard, &said), args)
+		assert.Equal(t, 2, execute(args, io.Discard, &said), args)
 		assert.NotEmpty(t, said.String(), args)
 	}
-}
-
-func selfPath(t *testing.T) string {
-	t.Helper()
-	path, err := os.Executable()
-	require.NoError(t, err)
-	return path
 }

@@ -5,9 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"os/exec"
-	"path/filepath"
 	"strconv"
 	"strings"
+
+	"github.com/dembrane/webhooks/test/internal/ledger"
 )
 
 const (
@@ -26,13 +27,12 @@ type matching struct{ few, many float64 }
 
 // buildMatcher builds the benchmark of the package that matches: what it does is
 // too little to be told from outside.
-func buildMatcher(ctx context.Context, folder string) (string, error) {
-	program := filepath.Join(folder, "registry.test")
+func buildMatcher(ctx context.Context, program string) error {
 	cmd := exec.CommandContext(ctx, "go", "test", "-c", "-o", program, registryPackage) //nolint:gosec // in a temporary folder of our own
 	if output, err := cmd.CombinedOutput(); err != nil {
-		return "", fmt.Errorf("build the registry's benchmark: %w\n%s", err, output)
+		return fmt.Errorf("build the registry's benchmark: %w\n%s", err, output)
 	}
-	return program, nil
+	return nil
 }
 
 func measureMatching(ctx context.Context, program string) (m matching, _ error) {
@@ -59,7 +59,7 @@ func readMatching(output string) (m matching, _ error) {
 		if err != nil {
 			return m, fmt.Errorf("read a time: %w", err)
 		}
-		name, _ := cutLast(fields[0], '-') // the number of processors
+		name, _ := ledger.CutLast(fields[0], '-') // the number of processors
 		switch name {
 		case matchFew:
 			m.few = took

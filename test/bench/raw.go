@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/dembrane/webhooks/pkg/signature"
+	"github.com/dembrane/webhooks/test/internal/ledger"
 )
 
 const (
@@ -53,7 +54,7 @@ func (r *rawLoop) flood(ctx context.Context, phase string, events, concurrency i
 					return nil
 				}
 				t := targets[i%len(targets)]
-				id := eventID(phase, i)
+				id := ledger.EventID(phase, i)
 				body = t.stencil.body.fill(body[:0], id)
 				if err := r.post(ctx, t.url, id, body); err != nil {
 					return err
@@ -70,7 +71,7 @@ func (r *rawLoop) calm(ctx context.Context, rhythm rhythm, targets ...target) ([
 	posts, ctx := errgroup.WithContext(ctx)
 	paced := pace(ctx, rhythm, func(number int) error {
 		posts.Go(func() error {
-			t, id := targets[number%len(targets)], eventID(rhythm.phase, number)
+			t, id := targets[number%len(targets)], ledger.EventID(rhythm.phase, number)
 			body := t.stencil.body.fill(nil, id)
 			sent[number] = time.Now().UnixNano()
 			return r.post(ctx, t.url, id, body)

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"context"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -16,6 +15,7 @@ import (
 	"github.com/dembrane/webhooks/pkg/topology"
 	"github.com/dembrane/webhooks/proto/webhooksv1"
 	"github.com/dembrane/webhooks/services/standalone/embedded"
+	"github.com/dembrane/webhooks/test/internal/run"
 )
 
 const (
@@ -41,30 +41,14 @@ type bucket struct {
 
 // registry measures a dispatcher that starts with very many webhooks, and with few.
 // The api and its database have no part in it: the registrations are in the bucket.
-func (b *bench) registry(ctx context.Context) error {
+func (b *bench) registry(t run.T) {
 	if b.registries == nil {
-		made, err := b.newRegistries(ctx)
-		if err != nil {
-			return err
-		}
-		b.registries = made
+		b.registries = b.newRegistries(t)
 	}
 	var few, many loaded
-	loadFew := func() (err error) {
-		few, err = b.load(ctx, b.registries.few)
-		return err
-	}
-	loadMany := func() (err error) {
-		many, err = b.load(ctx, b.registries.many)
-		return err
-	}
-	if err := inOrder(b.firstFirst(), loadFew, loadMany); err != nil {
-		return err
-	}
-	matching, err := measureMatching(ctx, b.registries.matcher)
-	if err != nil {
-		return err
-	}
+	b.inOrder(func() { few = b.load(t, b.registries.few) }, func() { many = b.load(t, b.registries.many) })
+	matching, err := measureMatching(t.Context(), b.registries.matcher)
+	run.Must(t, err, "measure matching")
 	more := float64(b.webhooks - fewWebhooks)
 	each := float64(many.Heap-few.Heap) / more
 	section := fmt.Sprintf("a dispatcher with %d webhooks", b.webhooks)
@@ -78,81 +62,57 @@ func (b *bench) registry(ctx context.Context) error {
 	note("match.ratio", "matching an event among 100,000 / among 100", matching.many/matching.few)
 	note("match", "matching an event among 100,000, ns", matching.many)
 	note("match.few", "the same among 100, ns", matching.few)
-	b.say("%d webhooks: ready after %s, %.0f bytes each; matching among 100,000 takes %.0f ns, among 100 %.0f ns",
+	t.Logf("%d webhooks: ready after %s, %.0f bytes each; matching among 100,000 takes %.0f ns, among 100 %.0f ns",
 		b.webhooks, many.took.Round(time.Millisecond), each, matching.many, matching.few)
-	return nil
 }
 
-func (b *bench) newRegistries(ctx context.Context) (*registries, error) {
+func (b *bench) newRegistries(t run.T) *registries {
 	made := registries{
-		keyset: filepath.Join(b.folder, "registry-keyset.json"),
-		few:    bucket{folder: filepath.Join(b.folder, "registry-few"), webhooks: fewWebhooks},
-		many:   bucket{folder: filepath.Join(b.folder, "registry-many"), webhooks: b.webhooks},
+		keyset:  filepath.Join(b.folder, "registry-keyset.json"),
+		few:     bucket{folder: filepath.Join(b.folder, "registry-few"), webhooks: fewWebhooks},
+		many:    bucket{folder: filepath.Join(b.folder, "registry-many"), webhooks: b.webhooks},
+		matcher: filepath.Join(b.folder, "registry.test"),
 	}
 	keyset, err := hidden.NewKeyset()
-	if err != nil {
-		return nil, fmt.Errorf("make a keyset: %w", err)
-	}
-	if err := os.WriteFile(made.keyset, keyset, 0o600); err != nil {
-		return nil, fmt.Errorf("write the keyset: %w", err)
-	}
+	run.Must(t, err, "make a keyset")
+	run.Must(t, os.WriteFile(made.keyset, keyset, 0o600), "write the keyset")
 	box, err := hidden.OpenKeyset(keyset)
-	if err != nil {
-		return nil, fmt.Errorf("open the keyset: %w", err)
-	}
+	run.Must(t, err, "open the keyset")
 	for _, each := range []bucket{made.few, made.many} {
-		if err := each.fill(ctx, box); err != nil {
-			return nil, err
-		}
+		each.serve(t, func(t run.T, url string) { each.fill(t, url, box) })
 	}
-	b.say("registered %d webhooks in a bucket; building what measures matching", made.many.webhooks)
-	made.matcher, err = buildMatcher(ctx, b.folder)
-	return &made, err
+	t.Logf("registered %d webhooks in a bucket; building what measures matching", made.many.webhooks)
+	run.Must(t, buildMatcher(t.Context(), made.matcher), "build what measures matching")
+	return &made
 }
 
 // serve runs a broker on the folder.
-func (k bucket) serve(ctx context.Context, do func(url string) error) error {
-	broker, err := embedded.StartNATS(ctx, "127.0.0.1:0", k.folder, zap.NewNop())
-	if err != nil {
-		return err
-	}
-	defer broker.Stop()
-	return do(broker.URL())
+func (k bucket) serve(t run.T, do func(t run.T, url string)) {
+	run.Together(t, func(t run.T) {
+		broker, err := embedded.StartNATS(t.Context(), "127.0.0.1:0", k.folder, zap.NewNop())
+		run.Must(t, err, "start a broker")
+		t.Cleanup(broker.Stop)
+		do(t, broker.URL())
+	})
 }
 
 // fill writes the registrations as the api's projection does.
-func (k bucket) fill(ctx context.Context, box *hidden.Box) error {
-	return k.serve(ctx, func(url string) error {
-		nc, err := nats.Connect(url, nats.Name("webhooks-bench"))
-		if err != nil {
-			return fmt.Errorf("connect to nats: %w", err)
-		}
-		defer nc.Close()
-		to, err := newPublisher(nc, unacknowledged)
-		if err != nil {
-			return err
-		}
-		err = topology.Ensure(ctx, to.js, topology.Settings{Replicas: 1, EventsMaxAge: 24 * time.Hour, DuplicateWindow: time.Minute})
-		if err != nil {
-			return err
-		}
-		for i := range k.webhooks {
-			r, err := registration(i, box)
-			if err != nil {
-				return err
-			}
-			if err := to.put(topology.KeyRegistration(r.GetProjectId(), r.GetId()), r); err != nil {
-				return err
-			}
-		}
-		if err := to.acknowledged(ctx); err != nil {
-			return err
-		}
-		if err := to.put(topology.KeyProjected, &webhooksv1.Registration{}); err != nil {
-			return err
-		}
-		return to.acknowledged(ctx)
-	})
+func (k bucket) fill(t run.T, url string, box *hidden.Box) {
+	nc, err := nats.Connect(url, nats.Name("webhooks-bench"))
+	run.Must(t, err, "connect to nats")
+	t.Cleanup(nc.Close)
+	to := newPublisher(t, nc, unacknowledged)
+	run.Must(t, topology.Ensure(t.Context(), to.js, topology.Settings{
+		Replicas: 1, EventsMaxAge: 24 * time.Hour, DuplicateWindow: time.Minute,
+	}), "make the bucket")
+	for i := range k.webhooks {
+		r, err := registration(i, box)
+		run.Must(t, err, "make a registration")
+		run.Must(t, to.put(topology.KeyRegistration(r.GetProjectId(), r.GetId()), r), "register")
+	}
+	run.Must(t, to.acknowledged(t.Context()), "register")
+	run.Must(t, to.put(topology.KeyProjected, &webhooksv1.Registration{}), "register")
+	run.Must(t, to.acknowledged(t.Context()), "register")
 }
 
 // registration is as long as registrations usually are.

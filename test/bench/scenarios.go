@@ -1,11 +1,11 @@
 package main
 
 import (
-	"context"
 	"fmt"
 	"os"
 	"path/filepath"
-	"slices"
+
+	"github.com/dembrane/webhooks/test/internal/run"
 )
 
 // Names of the scenarios, as -only takes them.
@@ -23,7 +23,7 @@ const (
 // scenario is something that is measured once a round.
 type scenario struct {
 	name    string
-	measure func(*bench, context.Context) error
+	measure func(*bench, run.T)
 }
 
 // scenarios returns all of them, in the order in which they are measured.
@@ -51,20 +51,22 @@ func scenarioNames() []string {
 // measureRound measures everything once. What is compared is measured one after the
 // other, in another order every round, so that a machine that grows warm or busy
 // favours neither.
-func (b *bench) measureRound(ctx context.Context) error {
+func (b *bench) measureRound(t run.T) {
 	for _, s := range scenarios() {
-		if !b.wants(s.name) {
-			continue
-		}
-		if err := s.measure(b, ctx); err != nil {
-			return fmt.Errorf("measure %s: %w", s.name, err)
+		if b.wants(s.name) {
+			run.Together(t, func(t run.T) { s.measure(b, t) })
 		}
 	}
-	return nil
 }
 
-// firstFirst says which of two measurements goes first in this round.
-func (b *bench) firstFirst() bool { return b.round%2 == 0 }
+// inOrder measures two things, in another order every round.
+func (b *bench) inOrder(first, second func()) {
+	if b.round%2 != 0 {
+		first, second = second, first
+	}
+	first()
+	second()
+}
 
 // surroundings is what a measurement needs.
 type surroundings struct {
@@ -78,49 +80,33 @@ type surroundings struct {
 
 // within runs a system with no past but its registrations, and takes it away with
 // all it has stored.
-func (b *bench) within(ctx context.Context, needs surroundings, do func(*system) error) error {
-	folder := filepath.Join(b.folder, fmt.Sprintf("round-%d-%s", b.round+1, needs.name))
-	if err := os.CopyFS(folder, os.DirFS(filepath.Join(b.folder, "seed"))); err != nil {
-		return fmt.Errorf("copy the registrations: %w", err)
-	}
-	if !b.keep {
-		defer func() { _ = os.RemoveAll(folder) }() //nolint:gosec // it is in the run's own folder, which is removed as well
-	}
-	o := b.plan
-	o.settings = slices.Concat(o.settings, needs.settings)
-	s, err := startSystem(ctx, o, b.program, folder)
-	if err != nil {
-		return err
-	}
-	defer s.stop()
-	for _, each := range needs.warm {
-		if err := b.warmUp(ctx, s, each); err != nil {
-			return err
+func (b *bench) within(t run.T, needs surroundings, do func(run.T, *system)) {
+	run.Together(t, func(t run.T) {
+		folder := filepath.Join(b.folder, fmt.Sprintf("round-%d-%s", b.round+1, needs.name))
+		run.Must(t, os.CopyFS(folder, os.DirFS(filepath.Join(b.folder, "seed"))), "copy the registrations")
+		if !b.keep {
+			t.Cleanup(func() { _ = os.RemoveAll(folder) }) // the run's own folder is removed as well
 		}
-	}
-	return do(s)
+		s := b.startSystem(t, folder, needs.settings)
+		for _, each := range needs.warm {
+			b.warmUp(t, s, each)
+		}
+		do(t, s)
+	})
 }
 
 // warmUp sees one event arrive at each endpoint.
-func (b *bench) warmUp(ctx context.Context, s *system, each *load) error {
+func (b *bench) warmUp(t run.T, s *system, each *load) {
 	events := len(each.targets) / each.webhooks
 	for range warmUpTries {
-		phase, err := b.receiver.open(ctx, expectation{events: events, webhooks: each.webhooks})
-		if err != nil {
-			return err
-		}
-		if err := s.flood(ctx, phase, events, each.targets); err != nil {
-			return err
-		}
-		r, err := b.receiver.report(ctx, phase, len(each.targets), warmUpWait)
-		if err != nil {
-			return err
-		}
+		phase := b.receiver.open(t, expectation{events: events, webhooks: each.webhooks})
+		s.flood(t, phase, events, each.targets)
+		r := b.receiver.report(t, phase, len(each.targets), warmUpWait)
 		if r.Distinct == len(each.targets) {
-			_, err = s.recorded(ctx)
-			return err
+			s.recorded(t)
+			return
 		}
-		b.say("%d of %d webhooks are in force", r.Distinct, len(each.targets))
+		t.Logf("%d of %d webhooks are in force", r.Distinct, len(each.targets))
 	}
-	return fmt.Errorf("not every webhook of %s came into force", each.title)
+	run.Must(t, errLost, "wait until every webhook of %s is in force", each.title)
 }

@@ -1,237 +1,140 @@
 package main
 
 import (
-	"bytes"
 	"context"
-	"encoding/json"
-	"errors"
-	"fmt"
-	"io"
-	"net/http"
 	"os"
-	"os/exec"
-	"path/filepath"
-	"slices"
 	"time"
 
-	"github.com/nats-io/nats.go"
-	"github.com/nats-io/nats.go/jetstream"
 	"golang.org/x/sync/errgroup"
 
 	"github.com/dembrane/webhooks/pkg/topology"
+	"github.com/dembrane/webhooks/test/internal/apiclient"
+	"github.com/dembrane/webhooks/test/internal/inside"
+	"github.com/dembrane/webhooks/test/internal/process"
+	"github.com/dembrane/webhooks/test/internal/run"
 )
 
-// registering is how many registrations are under way at once.
-const registering = 8
-
-// addresses is the line that the system prints when it is ready.
-type addresses struct {
-	API     string `json:"api"`
-	NATS    string `json:"nats"`
-	MongoDB string `json:"mongodb"`
-	Ops     string `json:"ops"`
-	Token   string `json:"token"`
-}
+const (
+	// registering is how many registrations are under way at once.
+	registering = 8
+	// readyTimeout is how long a process may take to be ready.
+	readyTimeout = time.Minute
+	// recordTimeout bounds every wait for the delivery log.
+	recordTimeout = time.Hour
+)
 
 // system is a running system and the connections to it.
 type system struct {
-	addresses
+	inside.System
 	*publisher
-	// beside is another one, with a connection of its own: what it publishes does
-	// not queue behind a flood in this process.
+
+	at inside.Address
+	// beside is another publisher, with a connection of its own: what it publishes
+	// does not queue behind a flood in this process.
 	beside *publisher
-	log    *deliveryLog
-	nc     *nats.Conn
 	pid    int
 	check  func() error
-	stop   func()
 }
 
-// buildSystem builds the program that production runs.
-func buildSystem(ctx context.Context, folder string) (string, error) {
-	program := filepath.Join(folder, "standalone")
-	cmd := exec.CommandContext(ctx, "go", "build", "-trimpath", "-o", program, //nolint:gosec // in a temporary folder of our own
-		"github.com/dembrane/webhooks/services/standalone")
-	cmd.Env = append(cmd.Environ(), "CGO_ENABLED=0")
-	if output, err := cmd.CombinedOutput(); err != nil {
-		return "", fmt.Errorf("build the standalone: %w\n%s", err, output)
-	}
-	return program, nil
+// launch starts a process, until t ends.
+func launch(t run.T, p *process.Process) {
+	t.Helper()
+	run.Must(t, p.Start(t.Context()), "start the %s", p.Name)
+	t.Cleanup(func() {
+		if err := p.Stop(); err != nil {
+			t.Errorf("%v", err)
+		}
+	})
+	ctx, cancel := context.WithTimeout(t.Context(), readyTimeout)
+	defer cancel()
+	run.Must(t, p.Await(ctx), "start the %s", p.Name)
 }
 
-// startSystem starts a system that knows nothing yet, in a process of its own.
-func startSystem(ctx context.Context, o plan, program, folder string) (*system, error) {
-	if err := os.MkdirAll(folder, 0o700); err != nil { //nolint:gosec // in a temporary folder of our own
-		return nil, fmt.Errorf("make a folder for the system: %w", err)
+// startSystem starts a system in a process of its own, until t ends.
+func (b *bench) startSystem(t run.T, folder string, settings []string) *system {
+	t.Helper()
+	run.Must(t, os.MkdirAll(folder, 0o700), "make a folder for the system")
+	s := new(system)
+	p := &process.Process{
+		Name: "standalone", Program: b.program, Folder: folder, Env: append(b.environment(folder), settings...), Line: &s.at,
 	}
-	var at addresses
-	process, err := startChild(ctx, command{name: "standalone", program: program, folder: folder, env: o.environment(folder)}, &at)
-	if err != nil {
-		return nil, err
-	}
-	s := &system{addresses: at, pid: process.pid(), check: process.check}
-	return s.connect(ctx, process.stop)
+	launch(t, p)
+	s.pid, s.check = p.PID(), p.Check
+	s.connect(t)
+	return s
 }
 
-// connect completes a system. What it returns is stopped by its stop alone.
-func (s *system) connect(ctx context.Context, stop func()) (_ *system, err error) {
-	teardown := []func(){stop}
-	s.stop = func() {
-		for _, undo := range slices.Backward(teardown) {
-			undo()
-		}
-	}
-	defer func() {
-		if err != nil {
-			s.stop()
-		}
-	}()
-	dial := func(name string) (*nats.Conn, error) {
-		nc, err := nats.Connect(s.NATS, nats.Name(name))
-		if err != nil {
-			return nil, fmt.Errorf("connect to nats: %w", err)
-		}
-		teardown = append(teardown, nc.Close)
-		return nc, nil
-	}
-	if s.nc, err = dial("webhooks-bench"); err != nil {
-		return nil, err
-	}
-	other, err := dial("webhooks-bench-beside")
-	if err != nil {
-		return nil, err
-	}
-	if s.publisher, err = newPublisher(s.nc, unacknowledged); err != nil {
-		return nil, err
-	}
-	if s.beside, err = newPublisher(other, unacknowledged); err != nil {
-		return nil, err
-	}
-	if s.log, err = openDeliveryLog(ctx, s.MongoDB); err != nil {
-		return nil, err
-	}
-	teardown = append(teardown, func() { s.log.close(context.WithoutCancel(ctx)) })
-	return s, nil
+// connect completes a system.
+func (s *system) connect(t run.T) {
+	var err error
+	s.System, err = inside.Connect(t.Context(), s.at)
+	t.Cleanup(s.Close)
+	run.Must(t, err, "connect")
+	other, err := inside.Connect(t.Context(), s.at)
+	t.Cleanup(other.Close)
+	run.Must(t, err, "connect")
+	s.publisher, s.beside = newPublisher(t, s.Broker, unacknowledged), newPublisher(t, other.Broker, unacknowledged)
 }
 
 // register makes one webhook for every target.
-func (s *system) register(ctx context.Context, targets []target) error {
-	client := &http.Client{Timeout: 30 * time.Second}
-	defer client.CloseIdleConnections()
-	group, ctx := errgroup.WithContext(ctx)
+func (s *system) register(t run.T, targets []target) {
+	host := apiclient.Client{URL: s.at.API, Token: s.at.Token, Timeout: readyTimeout}
+	group, ctx := errgroup.WithContext(t.Context())
 	group.SetLimit(registering)
-	for _, t := range targets {
-		group.Go(func() error { return s.registerOne(ctx, client, t) })
+	for _, to := range targets {
+		group.Go(func() error {
+			_, err := host.Create(ctx, to.project, apiclient.Fields{
+				"name": "benchmark", "url": to.url, "events": []string{to.event}, "secret": secret,
+			})
+			return err
+		})
 	}
-	return group.Wait()
-}
-
-func (s *system) registerOne(ctx context.Context, client *http.Client, t target) error {
-	body, err := json.Marshal(map[string]any{
-		"name": "benchmark", "url": t.url, "events": []string{t.event}, "secret": secret,
-	})
-	if err != nil {
-		return fmt.Errorf("encode a registration: %w", err)
-	}
-	url := s.API + "/api/projects/" + t.project + "/webhooks"
-	request, err := http.NewRequestWithContext(ctx, http.MethodPost, url, bytes.NewReader(body)) //nolint:gosec // our own child's address
-	if err != nil {
-		return fmt.Errorf("register %s: %w", t.url, err)
-	}
-	request.Header.Set("Content-Type", "application/json")
-	request.Header.Set("Authorization", "Bearer "+s.Token)
-	response, err := client.Do(request) //nolint:gosec // our own child's address
-	if err != nil {
-		return fmt.Errorf("register %s: %w", t.url, err)
-	}
-	defer func() { _ = response.Body.Close() }() // it is read to its end below
-	answer, err := io.ReadAll(response.Body)
-	if err != nil {
-		return fmt.Errorf("register %s: %w", t.url, err)
-	}
-	if response.StatusCode != http.StatusCreated {
-		return fmt.Errorf("register %s: %d %s", t.url, response.StatusCode, answer)
-	}
-	return nil
+	run.Must(t, group.Wait(), "register")
 }
 
 // recorded waits until nothing is owed any more and every record of an attempt is
 // in the delivery log. It returns when that was.
-func (s *system) recorded(ctx context.Context) (time.Time, error) {
-	err := s.until(ctx, s.nothingLeft)
-	return time.Now(), err
+func (s *system) recorded(t run.T) time.Time {
+	t.Helper()
+	s.await(t, s.Recorded)
+	return time.Now()
 }
 
-// logged waits until every record of an attempt is in the delivery log.
-func (s *system) logged(ctx context.Context) error {
-	return s.until(ctx, func(ctx context.Context) (bool, error) {
-		state, err := s.state(ctx, topology.StreamAttempts)
-		return state.Msgs == 0, err
+// await waits for what a system does by itself.
+func (s *system) await(t run.T, look func(context.Context) error) {
+	t.Helper()
+	run.Until(t, recordTimeout, "everything is in the delivery log", func(ctx context.Context) error {
+		if err := s.check(); err != nil {
+			return run.Final{Err: err}
+		}
+		return look(ctx)
 	})
 }
 
-func (s *system) until(ctx context.Context, condition func(context.Context) (bool, error)) error {
-	const lookEvery = 100 * time.Millisecond
-	ticker := time.NewTicker(lookEvery)
-	defer ticker.Stop()
-	for {
-		done, err := condition(ctx)
-		if err != nil || done {
-			return err
-		}
-		select {
-		case <-ticker.C:
-		case <-ctx.Done():
-			return ctx.Err()
-		}
-		if err := s.check(); err != nil {
-			return err
-		}
-	}
+// logged is how many attempts are in the delivery log. The embedded database reads
+// all of them for it, so this is not for use while something is being measured.
+func (s *system) logged(t run.T) int {
+	n, err := s.Attempts.EstimatedDocumentCount(t.Context())
+	run.Must(t, err, "count the delivery log")
+	return int(n)
 }
 
-// nothingLeft looks at the queues in the order in which an event passes them, so
-// that nothing slips through between two looks.
-func (s *system) nothingLeft(ctx context.Context) (bool, error) {
-	for _, part := range topology.Intake(topology.Consumption{}) {
-		intake, err := s.js.Consumer(ctx, topology.StreamEvents, part.Durable)
-		if err != nil {
-			return false, fmt.Errorf("look at the intake: %w", err)
+// putOff counts what is put off while something is done: messages on DELIVERIES and
+// RANGES, of which what waits there once makes two (the schedule, and itself when
+// due), and what the dispatcher parked by its own account.
+func (s *system) putOff(t run.T, m *measurement, do func()) {
+	count := func() (messages, parked int) {
+		for _, name := range []string{topology.StreamDeliveries, topology.StreamRanges} {
+			info, err := s.Stream(t.Context(), name)
+			run.Must(t, err, "look at the schedule")
+			messages += int(info.State.LastSeq) //nolint:gosec // far below
 		}
-		if info := intake.CachedInfo(); info.NumPending > 0 || info.NumAckPending > 0 {
-			return false, nil
-		}
+		total, err := apiclient.Metric(t.Context(), s.at.Ops, apiclient.MetricParked)
+		run.Must(t, err, "count what was parked")
+		return messages, int(total)
 	}
-	for _, name := range []string{topology.StreamDeliveries, topology.StreamRanges, topology.StreamAttempts} {
-		state, err := s.state(ctx, name)
-		if err != nil || state.Msgs > 0 {
-			return false, err
-		}
-	}
-	return true, nil
-}
-
-func (s *system) state(ctx context.Context, name string) (jetstream.StreamState, error) {
-	stream, err := s.js.Stream(ctx, name)
-	if err != nil {
-		return jetstream.StreamState{}, fmt.Errorf("look at stream %s: %w", name, err)
-	}
-	return stream.CachedInfo().State, nil
-}
-
-// scheduled is how many messages have ever been on DELIVERIES and RANGES. What
-// waits there once makes two of them: the schedule, and itself when due.
-func (s *system) scheduled(ctx context.Context) (int, error) {
-	total := 0
-	for _, name := range []string{topology.StreamDeliveries, topology.StreamRanges} {
-		state, err := s.state(ctx, name)
-		if err != nil {
-			return 0, err
-		}
-		if state.LastSeq > 1<<31 {
-			return 0, errors.New("look at the schedule: more messages than anybody published")
-		}
-		total += int(state.LastSeq)
-	}
-	return total, nil
+	messages, parked := count()
+	do()
+	m.scheduled, m.parked = count()
+	m.scheduled, m.parked = m.scheduled-messages, m.parked-parked
 }

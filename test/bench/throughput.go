@@ -1,12 +1,15 @@
 package main
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"os"
 	"slices"
 	"time"
+
+	"github.com/dembrane/webhooks/test/internal/ledger"
+	"github.com/dembrane/webhooks/test/internal/process"
+	"github.com/dembrane/webhooks/test/internal/run"
 )
 
 const (
@@ -34,60 +37,37 @@ type measurement struct {
 	parked    int // deliveries, until then
 	// delivered is what was used until the last event was received, used what was
 	// used until the log was complete.
-	delivered map[string]usage
-	used      map[string]usage
+	delivered map[string]process.Usage
+	used      map[string]process.Usage
 	lost      int
 }
 
 // throughput measures how many deliveries a second arrive, with one endpoint and
 // with many.
-func (b *bench) throughput(ctx context.Context) error {
-	return b.within(ctx, surroundings{name: throughputScenario, warm: []*load{b.one, b.many}}, func(s *system) error {
+func (b *bench) throughput(t run.T) {
+	b.within(t, surroundings{name: throughputScenario, warm: []*load{b.one, b.many}}, func(t run.T, s *system) {
 		for _, each := range []*load{b.one, b.many} {
-			if _, err := b.compare(ctx, s, each, b.events); err != nil {
-				return fmt.Errorf("%s: %w", each.title, err)
-			}
+			b.compare(t, s, each, b.events)
 		}
-		return nil
 	})
 }
 
 // compare measures a load end to end and as raw POSTs.
-func (b *bench) compare(ctx context.Context, s *system, each *load, events int) (c comparison, _ error) {
-	posting := func() (err error) {
-		c.raw, err = b.post(ctx, each, events)
-		return err
-	}
-	delivering := func() (err error) {
+func (b *bench) compare(t run.T, s *system, each *load, events int) (c comparison) {
+	b.inOrder(func() { c.raw = b.post(t, each, events) }, func() {
 		// The raw loop never closes a connection. The dispatcher has closed those that
 		// were unused while a log was waited for.
-		if err := b.warmUp(ctx, s, each); err != nil {
-			return err
-		}
-		c.whole, err = b.deliver(ctx, s, each, events)
-		return err
-	}
-	if err := inOrder(b.firstFirst(), posting, delivering); err != nil {
-		return c, err
-	}
-	b.say("%s: %.0f/s end to end, %.0f/s raw: %.2f; %d lost, %d twice, %d on DELIVERIES; log complete %s later", each.title,
+		b.warmUp(t, s, each)
+		c.whole = b.deliver(t, s, each, events)
+	})
+	t.Logf("%s: %.0f/s end to end, %.0f/s raw: %.2f; %d lost, %d twice, %d on DELIVERIES and RANGES; log complete %s later", each.title,
 		c.whole.rate, c.raw.rate, c.whole.rate/c.raw.rate, c.whole.lost, c.whole.Duplicates, c.whole.scheduled, c.whole.lag.Round(time.Millisecond))
 	b.noteThroughput(each, c, events)
-	return c, nil
+	return c
 }
 
 // comparison is a load measured in both ways.
 type comparison struct{ raw, whole measurement }
-
-func inOrder(firstFirst bool, first, second func() error) error { //nolint:revive // which of two comes first is all it decides
-	if !firstFirst {
-		first, second = second, first
-	}
-	if err := first(); err != nil {
-		return err
-	}
-	return second()
-}
 
 // sectionOf is the heading of a load's figures.
 func sectionOf(each *load, whole measurement, events int) string {
@@ -111,7 +91,7 @@ func (b *bench) noteThroughput(each *load, c comparison, events int) {
 	if whole.used["system"].CPU == 0 {
 		return // no /proc here
 	}
-	per := func(used map[string]usage, names ...string) float64 {
+	per := func(used map[string]process.Usage, names ...string) float64 {
 		var sum time.Duration
 		for _, name := range names {
 			sum += used[name].CPU
@@ -133,103 +113,61 @@ func (b *bench) noteThroughput(each *load, c comparison, events int) {
 }
 
 // post measures the raw loop. Every POST has to arrive.
-func (b *bench) post(ctx context.Context, each *load, events int) (measurement, error) {
-	phase, err := b.receiver.begin(ctx, events)
-	if err != nil {
-		return measurement{}, err
-	}
+func (b *bench) post(t run.T, each *load, events int) (m measurement) {
+	phase := b.receiver.begin(t, events)
 	used := b.meter(0)
 	started := time.Now()
-	if err := b.raw.flood(ctx, phase, events, each.concurrency, each.targets); err != nil {
-		return measurement{}, err
-	}
-	m := measurement{used: used()}
-	if m.report, err = b.receiver.report(ctx, phase, events, time.Second); err != nil {
-		return measurement{}, err
-	}
+	run.Must(t, b.raw.flood(t.Context(), phase, events, each.concurrency, each.targets), "run the raw loop")
+	m.used = used()
+	m.report = b.receiver.report(t, phase, events, time.Second)
 	if m.Distinct != events || m.Duplicates != 0 {
-		return measurement{}, fmt.Errorf("the raw loop made %d POSTs and %d arrived, %d of them twice", events, m.Distinct, m.Duplicates)
+		run.Must(t, errLost, "run the raw loop: it made %d POSTs and %d arrived, %d of them twice", events, m.Distinct, m.Duplicates)
 	}
 	m.since(started)
-	return m, each.checkBodies(m.report)
+	run.Must(t, each.checkBodies(m.report), "compare bodies")
+	return m
 }
 
 // deliver measures the whole system: it publishes, waits until everything has
 // arrived, and then until everything is in the log.
-func (b *bench) deliver(ctx context.Context, s *system, each *load, events int) (measurement, error) {
-	logged, err := s.log.count(ctx)
-	if err != nil {
-		return measurement{}, err
-	}
+func (b *bench) deliver(t run.T, s *system, each *load, events int) (m measurement) {
+	logged := s.logged(t)
 	used := b.meter(s.pid)
-	m, err := b.flood(ctx, s, each, events)
-	if err != nil {
-		return m, err
-	}
+	m = b.flood(t, s, each, events)
 	m.delivered = used()
-	complete, err := s.recorded(ctx)
-	if err != nil {
-		return m, err
-	}
+	complete := s.recorded(t)
 	m.lag, m.used = complete.Sub(m.last()), used()
-	return m, errors.Join(b.audit(ctx, s, &m, logged), each.checkBodies(m.report))
+	m.recorded = s.logged(t) - logged
+	if received := m.Distinct + m.Duplicates; m.recorded < received {
+		run.Must(t, errLost, "the log has %d attempts and the receiver saw %d", m.recorded, received)
+	}
+	run.Must(t, each.checkBodies(m.report), "compare bodies")
+	return m
 }
 
 // flood publishes events and waits until everything has arrived: once at each
 // webhook that an event goes to.
-func (b *bench) flood(ctx context.Context, s *system, each *load, events int) (measurement, error) {
-	phase, err := b.receiver.open(ctx, expectation{events: events, webhooks: each.webhooks})
-	if err != nil {
-		return measurement{}, err
-	}
-	m, err := b.floodPhase(ctx, s, each, phase, events)
+func (b *bench) flood(t run.T, s *system, each *load, events int) measurement {
+	phase := b.receiver.open(t, expectation{events: events, webhooks: each.webhooks})
+	m := b.floodPhase(t, s, each, phase, events)
 	b.lost += m.lost
-	return m, err
+	return m
 }
 
 // floodPhase is flood in a phase that has begun; it leaves it to its caller to
 // count what was lost.
-func (b *bench) floodPhase(ctx context.Context, s *system, each *load, phase string, events int) (m measurement, err error) {
+func (b *bench) floodPhase(t run.T, s *system, each *load, phase string, events int) (m measurement) {
 	deliveries := events * each.webhooks
-	from, err := newPublisher(s.nc, each.unacknowledged)
-	if err != nil {
-		return m, err
-	}
-	err = s.putOff(ctx, &m, func() error {
+	from := newPublisher(t, s.Broker, each.unacknowledged)
+	s.putOff(t, &m, func() {
 		started := time.Now()
-		if err := from.flood(ctx, phase, events, each.targets); err != nil {
-			return err
-		}
+		from.flood(t, phase, events, each.targets)
 		m.published = time.Since(started)
-		if m.report, err = b.arrived(ctx, s, phase, deliveries); err != nil {
-			return err
-		}
+		m.report = b.arrived(t, s, phase, deliveries)
 		m.lost = deliveries - m.Distinct
 		m.since(started)
-		return nil
 	})
-	return m, err
-}
-
-// putOff counts what is put off while something is done.
-func (s *system) putOff(ctx context.Context, m *measurement, do func() error) error {
-	scheduled, err := s.scheduled(ctx)
-	if err != nil {
-		return err
-	}
-	parked, err := s.parked(ctx)
-	if err != nil {
-		return err
-	}
-	if err := do(); err != nil {
-		return err
-	}
-	if m.scheduled, err = s.scheduled(ctx); err != nil {
-		return err
-	}
-	m.parked, err = s.parked(ctx)
-	m.scheduled, m.parked = m.scheduled-scheduled, m.parked-parked
-	return err
+	return m
 }
 
 // since fills in what follows from when the first event was sent.
@@ -253,38 +191,23 @@ func (m *measurement) rateOf(share float64) float64 {
 
 // arrived waits until as much as expected has arrived in a phase. It gives up when
 // nothing has come for a while.
-func (b *bench) arrived(ctx context.Context, s *system, phase string, expected int) (report, error) {
+func (b *bench) arrived(t run.T, s *system, phase string, expected int) report {
 	before := -1
 	for {
-		r, err := b.receiver.report(ctx, phase, expected, arrivalTimeout)
-		if err != nil || r.Distinct == expected || r.Distinct == before {
-			return r, err
+		r := b.receiver.report(t, phase, expected, arrivalTimeout)
+		if r.Distinct == expected || r.Distinct == before {
+			return r
 		}
 		before = r.Distinct
-		if err := errors.Join(s.check(), b.receiver.check()); err != nil {
-			return r, err
-		}
-		b.say("%d of %d have arrived", r.Distinct, expected)
+		run.Must(t, errors.Join(s.check(), b.receiver.Check()), "wait for what was published")
+		t.Logf("%d of %d have arrived", r.Distinct, expected)
 	}
-}
-
-// audit compares the log with what the receiver saw: no attempt may be missing.
-func (b *bench) audit(ctx context.Context, s *system, m *measurement, logged int) error {
-	now, err := s.log.count(ctx)
-	if err != nil {
-		return err
-	}
-	m.recorded = now - logged
-	if received := m.Distinct + m.Duplicates; m.recorded < received {
-		return fmt.Errorf("the log has %d attempts and the receiver saw %d", m.recorded, received)
-	}
-	return nil
 }
 
 // checkBodies makes sure that what arrived was what the raw loop sends: the
 // comparison would be worth nothing otherwise.
 func (each *load) checkBodies(r report) error {
-	id := len(eventID(phaseName(0), 0))
+	id := len(ledger.EventID(phaseName(0), 0))
 	var size int64
 	for i := range r.Distinct {
 		body := each.targets[i/each.webhooks%len(each.targets)].stencil.body
@@ -298,21 +221,21 @@ func (each *load) checkBodies(r report) error {
 
 // meter starts to count what the processes use; what it returns tells it. The
 // system's pid is 0 when it has no part in it.
-func (b *bench) meter(systemPID int) func() map[string]usage {
-	pids := map[string]int{"receiver": b.receiver.pid(), "bench": os.Getpid()}
+func (b *bench) meter(systemPID int) func() map[string]process.Usage {
+	pids := map[string]int{"receiver": b.receiver.PID(), "bench": os.Getpid()}
 	if systemPID != 0 && systemPID != os.Getpid() {
 		pids["system"] = systemPID
 	}
-	before := map[string]usage{}
+	before := map[string]process.Usage{}
 	for name, pid := range pids {
-		forgetPeak(pid)
-		before[name] = usageOf(pid)
+		process.ForgetPeak(pid)
+		before[name] = process.UsageOf(pid)
 	}
-	return func() map[string]usage {
-		used := map[string]usage{}
+	return func() map[string]process.Usage {
+		used := map[string]process.Usage{}
 		for name, pid := range pids {
-			now := usageOf(pid)
-			used[name] = usage{CPU: now.CPU - before[name].CPU, Peak: now.Peak}
+			now := process.UsageOf(pid)
+			used[name] = process.Usage{CPU: now.CPU - before[name].CPU, Peak: now.Peak}
 		}
 		return used
 	}

@@ -8,7 +8,9 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
-	"github.com/dembrane/webhooks/pkg/topology"
+	"github.com/dembrane/webhooks/test/internal/process"
+	"github.com/dembrane/webhooks/test/internal/receiver"
+	"github.com/dembrane/webhooks/test/internal/run"
 )
 
 const (
@@ -24,8 +26,8 @@ const (
 type backlog struct {
 	// Pending deliveries were on the schedule before the harm, Kept were in the
 	// stream after it.
-	Pending int    `json:"pending"`
-	Kept    uint64 `json:"kept"`
+	Pending int `json:"pending"`
+	Kept    int `json:"kept"`
 	// Building is how long it took to put them there; Broker and Dispatcher how
 	// long each took from its start until it was ready.
 	Building   float64 `json:"building_seconds"`
@@ -54,137 +56,95 @@ func (b *backlog) String() string {
 		"dispatcher: %s\nnats-server: %s", b.Pending, b.Building, b.Kept, b.Broker, b.Dispatcher, b.DispatcherMemory, b.BrokerMemory)
 }
 
+// peak is the most memory that a running process had resident, in MiB.
+func peak(p *process.Process) int64 { return process.UsageOf(p.PID()).Peak >> 20 }
+
 // killOverBacklog lets retries and parked deliveries pile up at receivers that
 // refuse everything, kills the nats-server and the dispatcher together, starts both
 // again, lets everything come due once more in vain, and mends the receivers.
-func killOverBacklog(ctx context.Context, x *strike) error {
+func killOverBacklog(t run.T, x *strike) {
 	// What comes due is put on the schedule again; a larger backlog takes longer.
 	refusing := 2*time.Second + time.Duration(x.plan.pending/10_000)*time.Second
 	x.patience = time.Duration(x.plan.pending/backlogPace) * time.Second
 	b := &backlog{}
 	x.backlog = b
-	projects, err := x.registerBacklog(ctx)
-	if err != nil {
-		return err
-	}
-	x.ledger.refuse(refusing)
+	projects := x.registerBacklog(t)
+	x.refusal.Begin(refusing)
 	began := time.Now()
-	if err := x.pileUp(ctx, projects); err != nil {
-		return fmt.Errorf("pile up: %w", err)
-	}
+	x.pileUp(t, projects)
 	b.Building = time.Since(began).Seconds()
-	b.DispatcherMemory.Building, b.BrokerMemory.Building = peakMemory(x.dispatchers[0]), peakMemory(x.brokers[0])
+	dispatcher, broker := x.dispatchers[0], x.brokers[0]
+	b.DispatcherMemory.Building, b.BrokerMemory.Building = peak(dispatcher), peak(broker)
 	// Acknowledgements that the nats-server has not written down yet would bring the
 	// events themselves back: another fault's matter.
-	if err := pause(ctx, 10*stateAge); err != nil {
-		return err
-	}
-	if err := x.restartAll(ctx); err != nil {
-		return err
-	}
-	if err := pause(ctx, refusing+time.Second); err != nil {
-		return err
-	}
-	b.DispatcherMemory.Restarted, b.BrokerMemory.Restarted = peakMemory(x.dispatchers[0]), peakMemory(x.brokers[0])
-	forgetPeak(x.dispatchers[0])
-	forgetPeak(x.brokers[0])
-	x.afterwards = func(context.Context) error {
-		b.DispatcherMemory.Draining, b.BrokerMemory.Draining = peakMemory(x.dispatchers[0]), peakMemory(x.brokers[0])
-		return nil
+	run.Pause(t, 10*stateAge)
+	x.restartAll(t)
+	run.Pause(t, refusing+time.Second)
+	b.DispatcherMemory.Restarted, b.BrokerMemory.Restarted = peak(dispatcher), peak(broker)
+	process.ForgetPeak(dispatcher.PID())
+	process.ForgetPeak(broker.PID())
+	x.afterwards = func(run.T) {
+		b.DispatcherMemory.Draining, b.BrokerMemory.Draining = peak(dispatcher), peak(broker)
 	}
 	x.ended = time.Now()
-	x.ledger.mend()
-	return nil
+	x.refusal.End()
 }
 
 // registerBacklog registers webhooks and returns when they are in force.
-func (x *strike) registerBacklog(ctx context.Context) (projects []project, _ error) {
+func (x *strike) registerBacklog(t run.T) (projects []project) {
+	var answers []receiver.Answer
+	for range backlogHooks / 2 {
+		answers = append(answers, x.refusal.Throttled, x.refusal.Broken)
+	}
 	for i := range backlogProjects {
-		p := project{id: "backlog-" + strconv.Itoa(i+1)}
-		for j := range backlogHooks {
-			k := []kind{throttled, broken}[j%2]
-			h := x.ledger.hook(x.hookName(p.id, strconv.Itoa(j+1)), k)
-			if _, err := x.create(ctx, p.id, h); err != nil {
-				return nil, err
-			}
-			p.hooks = append(p.hooks, h)
-		}
+		p := x.register(t, "backlog-"+strconv.Itoa(i+1), answers...)
 		projects = append(projects, p)
 		// Dispatchers hear of registrations in the order in which they were made.
-		if err := x.probe(ctx, p.id, p.hooks[backlogHooks-1]); err != nil {
-			return nil, err
-		}
+		patient, cancel := context.WithTimeoutCause(t.Context(), x.plan.patience, errPatience)
+		run.Must(t, x.probe(patient, p.id, backlogHooks-1), "register the backlog's webhooks")
+		cancel()
 	}
-	return projects, nil
+	return projects
 }
 
 // pileUp publishes what the backlog consists of, and returns when all of it is on
 // the schedule.
-func (x *strike) pileUp(ctx context.Context, projects []project) error {
+func (x *strike) pileUp(t run.T, projects []project) {
 	events := (x.plan.pending + backlogHooks - 1) / backlogHooks
 	x.backlog.Pending = events * backlogHooks
-	group, publishing := errgroup.WithContext(ctx)
+	group, publishing := errgroup.WithContext(t.Context())
 	group.SetLimit(publishers)
 	for i := range events {
 		group.Go(func() error { return x.publish(publishing, x.book, projects[i%len(projects)]) })
 	}
-	if err := group.Wait(); err != nil {
-		return err
-	}
-	patient, cancel := context.WithTimeoutCause(ctx, x.plan.patience+x.patience, errPatience)
-	defer cancel()
-	return until(patient, func() error {
-		there, err := x.onSchedule(patient)
-		if err == nil && there < uint64(x.backlog.Pending) { //nolint:gosec // not negative
+	run.Must(t, group.Wait(), "pile up")
+	run.Until(t, x.plan.patience+x.patience, "everything is on the schedule", func(ctx context.Context) error {
+		there, err := x.Later(ctx)
+		if err == nil && there < x.backlog.Pending {
 			err = fmt.Errorf("%d of %d deliveries are on the schedule", there, x.backlog.Pending)
 		}
 		return err
 	})
 }
 
-// onSchedule is how many deliveries are owed later, or are due.
-func (s *stack) onSchedule(ctx context.Context) (uint64, error) {
-	info, err := s.stream(ctx, topology.StreamDeliveries)
-	if err != nil {
-		return 0, err
-	}
-	return info.State.Msgs, nil
-}
-
 // restartAll kills the nats-server and the dispatcher, and starts them again one
 // after the other: what is kept is counted while nobody works on it.
-func (x *strike) restartAll(ctx context.Context) error {
-	if err := x.countBroker(ctx); err != nil {
-		return err
-	}
+func (x *strike) restartAll(t run.T) {
+	x.countBroker(t)
 	broker, dispatcher := x.brokers[0], x.dispatchers[0]
-	if err := broker.kill(); err != nil {
-		return err
-	}
-	if err := dispatcher.kill(); err != nil {
-		return err
-	}
-	patient, cancel := context.WithTimeoutCause(ctx, x.plan.patience, errPatience)
-	defer cancel()
+	x.kill(t, broker)
+	x.kill(t, dispatcher)
 	began := time.Now()
-	if err := broker.start(ctx); err != nil {
-		return err
-	}
-	err := until(patient, func() (err error) {
-		x.backlog.Kept, err = x.onSchedule(patient)
+	x.start(t, broker)
+	run.Until(t, x.plan.patience, "the nats-server is back", func(ctx context.Context) (err error) {
+		x.backlog.Kept, err = x.Later(ctx)
 		return err
 	})
-	if err != nil {
-		return fmt.Errorf("wait for the nats-server: %w", err)
-	}
 	x.backlog.Broker = time.Since(began).Seconds()
 	began = time.Now()
-	if err := dispatcher.start(ctx); err != nil {
-		return err
-	}
-	if err := dispatcher.await(patient); err != nil {
-		return err
-	}
+	x.start(t, dispatcher)
+	patient, cancel := context.WithTimeoutCause(t.Context(), x.plan.patience, errPatience)
+	defer cancel()
+	run.Must(t, dispatcher.Await(patient), "restart everything")
 	x.backlog.Dispatcher = time.Since(began).Seconds()
-	return nil
 }

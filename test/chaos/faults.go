@@ -8,6 +8,9 @@ import (
 	"time"
 
 	"github.com/dembrane/webhooks/pkg/topology"
+	"github.com/dembrane/webhooks/test/internal/ledger"
+	"github.com/dembrane/webhooks/test/internal/process"
+	"github.com/dembrane/webhooks/test/internal/run"
 )
 
 // fault is one way to do harm.
@@ -19,7 +22,7 @@ type fault struct {
 	// once is for what takes minutes: it strikes once, whatever the number of rounds.
 	once bool
 	// strike does the harm once, and says in the strike what came of it.
-	strike func(ctx context.Context, x *strike) error
+	strike func(t run.T, x *strike)
 }
 
 // scene is a stack, and the faults that strike it one after the other.
@@ -91,7 +94,7 @@ func faultKeys() []string {
 type strike struct {
 	*stack
 	fault  fault
-	book   *book
+	book   *ledger.Book
 	number int // from 0
 	random *rand.Rand
 
@@ -106,7 +109,7 @@ type strike struct {
 	patience time.Duration
 	// afterwards is called after the recovery: it puts back what the harm has left
 	// broken, or looks at what the recovery took.
-	afterwards func(ctx context.Context) error
+	afterwards func(t run.T)
 	// note is what there is to say about it; counted in the table.
 	note string
 	// backlog is what was seen of one; nil for other faults.
@@ -118,116 +121,83 @@ func (x *strike) moment(least, most time.Duration) time.Duration {
 	return least + time.Duration(x.random.Int64N(int64(most-least)))
 }
 
-// pause waits.
-func pause(ctx context.Context, d time.Duration) error {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-ctx.Done():
-		return context.Cause(ctx)
-	case <-timer.C:
-		return nil
-	}
-}
-
 // count notes what is in flight.
-func (x *strike) count(ctx context.Context) error {
-	n, err := x.inFlight(ctx)
+func (x *strike) count(t run.T) {
+	t.Helper()
+	n, err := x.inFlight(t.Context())
+	run.Must(t, err, "count what is in flight")
 	x.atRisk += n
-	return err
 }
 
 // countBroker notes what is in flight at a broker that is about to be killed, and
 // what it may have forgotten since it last wrote its state down.
-func (x *strike) countBroker(ctx context.Context) error {
-	perSecond := x.plan.rate * x.postsPerEvent()
+func (x *strike) countBroker(t run.T) {
+	t.Helper()
+	perSecond := x.plan.rate * postsPerEvent
 	x.atRisk += perSecond * int(stateAge/time.Millisecond) / 1000
-	return x.count(ctx)
+	x.count(t)
 }
 
-func killDispatcher(ctx context.Context, x *strike) error {
-	d := x.dispatchers[0]
-	if err := d.kill(); err != nil {
-		return err
-	}
-	if err := x.count(ctx); err != nil {
-		return err
-	}
-	if err := pause(ctx, x.moment(0, 500*time.Millisecond)); err != nil {
-		return err
-	}
+// kill ends a process without a word, and start starts it again: the harm is over.
+func (x *strike) kill(t run.T, p *process.Process) {
+	t.Helper()
+	run.Must(t, p.Kill(), "strike")
+}
+
+func (x *strike) start(t run.T, p *process.Process) {
+	t.Helper()
 	x.ended = time.Now()
-	return d.start(ctx)
+	run.Must(t, p.Start(t.Context()), "strike")
+}
+
+func killDispatcher(t run.T, x *strike) {
+	x.kill(t, x.dispatchers[0])
+	x.count(t)
+	run.Pause(t, x.moment(0, 500*time.Millisecond))
+	x.start(t, x.dispatchers[0])
 }
 
 // stopDispatcher keeps a process from running for so long that what it has is
 // given away; then it goes on as if nothing had been.
-func stopDispatcher(ctx context.Context, x *strike) error {
+func stopDispatcher(t run.T, x *strike) {
 	d := x.dispatchers[x.random.IntN(x.fault.dispatchers)]
-	wait, err := x.ackWait(ctx)
-	if err != nil {
-		return err
-	}
-	if err := d.signal(syscall.SIGSTOP); err != nil {
-		return err
-	}
-	if err := pause(ctx, wait+x.moment(500*time.Millisecond, 1500*time.Millisecond)); err != nil {
-		return err
-	}
+	wait, err := x.ackWait(t.Context())
+	run.Must(t, err, "look up the ack wait")
+	run.Must(t, d.Signal(syscall.SIGSTOP), "strike")
+	run.Pause(t, wait+x.moment(500*time.Millisecond, 1500*time.Millisecond))
 	// What JetStream hands out to a process that does not run is at risk, too.
-	if err := x.count(ctx); err != nil {
-		return err
-	}
+	x.count(t)
 	x.ended = time.Now()
-	return d.signal(syscall.SIGCONT)
+	run.Must(t, d.Signal(syscall.SIGCONT), "strike")
 }
 
-func killReplica(ctx context.Context, x *strike) error {
+func killReplica(t run.T, x *strike) {
 	d := x.dispatchers[x.random.IntN(x.fault.dispatchers)]
-	if err := d.kill(); err != nil {
-		return err
-	}
+	x.kill(t, d)
 	x.ended = time.Now()
-	x.afterwards = d.launch
-	return x.count(ctx)
+	x.afterwards = func(t run.T) { run.Must(t, d.Launch(t.Context()), "start it again") }
+	x.count(t)
 }
 
-func killBroker(ctx context.Context, x *strike) error {
-	if err := x.countBroker(ctx); err != nil {
-		return err
-	}
-	if err := x.brokers[0].kill(); err != nil {
-		return err
-	}
-	if err := pause(ctx, x.moment(0, 2*time.Second)); err != nil {
-		return err
-	}
-	x.ended = time.Now()
-	return x.brokers[0].start(ctx)
+func killBroker(t run.T, x *strike) {
+	x.countBroker(t)
+	x.kill(t, x.brokers[0])
+	run.Pause(t, x.moment(0, 2*time.Second))
+	x.start(t, x.brokers[0])
 }
 
-func killLeader(ctx context.Context, x *strike) error {
+func killLeader(t run.T, x *strike) {
 	led := []string{topology.StreamEvents, topology.StreamDeliveries, topology.StreamRanges, topology.StreamAttempts, bucketStream}
 	stream := led[x.random.IntN(len(led))]
-	leader, err := x.leader(ctx, stream)
-	if err != nil {
-		return err
-	}
-	if err := x.countBroker(ctx); err != nil {
-		return err
-	}
-	if err := leader.kill(); err != nil {
-		return err
-	}
+	leader := x.leader(t, stream)
+	x.countBroker(t)
+	x.kill(t, leader)
 	x.ended = time.Now()
 	x.note = "led " + stream
-	x.afterwards = func(ctx context.Context) error {
-		if err := leader.launch(ctx); err != nil {
-			return err
-		}
-		return x.healed(ctx)
+	x.afterwards = func(t run.T) {
+		run.Must(t, leader.Launch(t.Context()), "start it again")
+		x.healed(t)
 	}
-	return nil
 }
 
 // nth names the strike, in ids.

@@ -6,9 +6,13 @@ import (
 	"sync/atomic"
 	"time"
 
+	"golang.org/x/sync/errgroup"
+
 	"github.com/dembrane/webhooks/pkg/event"
 	"github.com/dembrane/webhooks/pkg/payload"
 	"github.com/dembrane/webhooks/proto/webhooksv1"
+	"github.com/dembrane/webhooks/test/internal/ledger"
+	"github.com/dembrane/webhooks/test/internal/run"
 )
 
 const (
@@ -19,73 +23,54 @@ const (
 	publishTimeout = time.Minute
 )
 
-// load publishes events all the time, as pipeline stages do: each publish waits
-// for its acknowledgement and is repeated until it comes.
-type load struct {
-	stack   *stack
-	book    *book
-	ctx     context.Context //nolint:containedctx // of publishes, which outlast the load
-	stop    func()
-	refused atomic.Int64
-	problem atomic.Pointer[error]
-}
-
-// startLoad publishes until the load's stop is called, which waits for what is
-// under way.
-func startLoad(ctx context.Context, s *stack, b *book) *load {
-	pacing, cancel := context.WithCancel(ctx)
-	l := &load{stack: s, book: b, ctx: ctx}
-	var running sync.WaitGroup
-	due := make(chan struct{})
-	running.Go(func() {
-		defer close(due)
+// load publishes events all the time, as pipeline stages do: each publish waits for
+// its acknowledgement and is repeated until it comes. What it returns stops that, and
+// waits for what is under way.
+func (s *stack) load(t run.T, b *ledger.Book) (stop func()) {
+	pacing, cancel := context.WithCancel(t.Context())
+	var refused atomic.Int64
+	var last atomic.Pointer[error]
+	var publishing errgroup.Group
+	publishing.SetLimit(1 + publishers)
+	publishing.Go(func() error {
 		ticker := time.NewTicker(time.Second / time.Duration(s.plan.rate))
 		defer ticker.Stop()
-		for {
+		for i := 0; ; i++ {
 			select {
 			case <-pacing.Done():
-				return
+				return nil
 			case <-ticker.C:
 			}
-			select {
-			case <-pacing.Done():
-				return
-			case due <- struct{}{}:
-			}
+			publishing.Go(func() error { //nolint:contextcheck // publishes outlast the pace
+				if err := s.publish(t.Context(), b, s.projects[i%len(s.projects)]); err != nil {
+					refused.Add(1)
+					last.Store(&err)
+				}
+				return nil
+			})
 		}
 	})
-	var next atomic.Int64
-	for range publishers {
-		running.Go(func() {
-			for range due {
-				l.publish(s.projects[int(next.Add(1))%len(s.projects)])
-			}
-		})
-	}
-	l.stop = func() {
+	stop = sync.OnceFunc(func() {
 		cancel()
-		running.Wait()
-	}
-	return l
-}
-
-func (l *load) publish(p project) {
-	if err := l.stack.publish(l.ctx, l.book, p); err != nil {
-		l.refused.Add(1)
-		l.problem.Store(&err)
-	}
+		_ = publishing.Wait() // what was refused was counted
+		if n := refused.Load(); n > 0 {
+			t.Logf("%d events were not acknowledged, the last one: %v", n, *last.Load())
+		}
+	})
+	t.Cleanup(stop)
+	return stop
 }
 
 // publish publishes one event of the project. Once that is acknowledged, it is
 // owed.
-func (s *stack) publish(ctx context.Context, b *book, p project) error {
+func (s *stack) publish(ctx context.Context, b *ledger.Book, p project) error {
 	ctx, cancel := context.WithTimeout(ctx, publishTimeout)
 	defer cancel()
-	id := b.begin()
+	id := b.Begin()
 	e := payload.Sample(event.ConversationTranscribed, &webhooksv1.Project{Id: p.id}, id, time.Now())
-	if err := s.publisher.Publish(ctx, e); err != nil {
+	if err := s.Publisher.Publish(ctx, e); err != nil {
 		return err
 	}
-	b.owe(id, p.hooks)
+	b.Owe(id, p.hooks...)
 	return nil
 }

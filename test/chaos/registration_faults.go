@@ -10,19 +10,22 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
+	"go.mongodb.org/mongo-driver/bson"
 
 	"github.com/dembrane/webhooks/pkg/event"
 	"github.com/dembrane/webhooks/pkg/payload"
 	"github.com/dembrane/webhooks/pkg/topology"
 	"github.com/dembrane/webhooks/proto/webhooksv1"
+	"github.com/dembrane/webhooks/test/internal/apiclient"
+	"github.com/dembrane/webhooks/test/internal/inside"
+	"github.com/dembrane/webhooks/test/internal/run"
 )
 
 const (
 	// laterOutage is how long the database is away after the first time.
 	laterOutage = 5 * time.Second
-	// probeEvery is how often an event asks whether a registration is in force.
-	probeEvery = 50 * time.Millisecond
-	// probeBook holds the events that ask: nobody is owed them.
+	// probeBook holds the events that ask whether a registration is in force: nobody
+	// is owed them.
 	probeBook = "probe"
 	// noteBetween says that the api died in the worst moment.
 	noteBetween = "between write and projection"
@@ -30,203 +33,170 @@ const (
 
 // killDatabase takes the api's database away. Deliveries must go on meanwhile,
 // and the api must say that it cannot answer.
-func killDatabase(ctx context.Context, x *strike) error {
+func killDatabase(t run.T, x *strike) {
 	outage := x.plan.outage
 	if x.number > 0 {
 		outage = min(outage, laterOutage)
 	}
-	if err := x.count(ctx); err != nil {
-		return err
-	}
-	if err := x.database.kill(); err != nil {
-		return err
-	}
-	over, cancel := context.WithTimeout(ctx, outage)
+	x.count(t)
+	x.kill(t, x.database)
+	over, cancel := context.WithTimeout(t.Context(), outage)
 	defer cancel()
-	if err := wait(over, x.book.since()); err != nil {
-		return fmt.Errorf("deliver without the database: %w", err)
-	}
-	if err := x.call(over, http.MethodGet, webhooksPath(x.projects[0].id), nil, http.StatusServiceUnavailable, nil); err != nil {
-		return fmt.Errorf("ask the api without the database: %w", err)
-	}
+	run.Must(t, wait(over, x.book.Since()), "deliver without the database")
+	project := x.projects[0].id
+	_, err := x.Call(over, http.MethodGet, apiclient.Webhooks(project), nil, http.StatusServiceUnavailable)
+	run.Must(t, err, "ask the api without the database")
 	<-over.Done()
-	attempts, err := x.stream(ctx, topology.StreamAttempts)
-	if err != nil {
-		return err
-	}
-	x.ended = time.Now()
+	attempts, err := x.Stream(t.Context(), topology.StreamAttempts)
+	run.Must(t, err, "look up the records of the outage")
 	x.recovered = func(ctx context.Context) error {
-		if _, err := x.list(ctx, x.projects[0].id); err != nil {
+		if _, err := x.List(ctx, project); err != nil {
 			return err
 		}
-		info, err := x.consumer(ctx, recording())
+		info, err := x.Consumer(ctx, inside.Recording())
 		if err == nil && info.AckFloor.Stream < attempts.State.LastSeq {
 			err = fmt.Errorf("records of the outage are not in the log: %d of %d", info.AckFloor.Stream, attempts.State.LastSeq)
 		}
 		return err
 	}
-	return x.database.start(ctx)
+	x.start(t, x.database)
 }
 
 // killAPI kills the api while it serves one request that makes or moves a
 // webhook: in turns between the write to the database and the projection, and at
 // any moment. What is in the database afterwards must come into force, and what
 // was answered must be in the database.
-func killAPI(ctx context.Context, x *strike) error {
+func killAPI(t run.T, x *strike) {
+	const target, before = 0, 1 // numbers of hooks
 	name := x.nth()
-	target := x.ledger.hook(x.hookName(name, "target"), steady)
-	method, path, want := http.MethodPost, webhooksPath(name), http.StatusCreated
+	fields := x.hook(name, target, nil)
+	method, path, want := http.MethodPost, apiclient.Webhooks(name), http.StatusCreated
 	if x.number%4 > 1 {
-		before, err := x.create(ctx, name, x.ledger.hook(x.hookName(name, "before"), steady))
+		w, err := x.Create(t.Context(), name, x.hook(name, before, nil))
+		run.Must(t, err, "register what is moved")
+		method, path, want = http.MethodPatch, w.Path(), http.StatusOK
+	}
+	answered := make(chan bool, 1)
+	request := func() {
+		go func() {
+			_, err := x.Call(t.Context(), method, path, fields, want)
+			answered <- err == nil
+		}()
+	}
+	if x.number%2 == 0 {
+		x.killBetween(t, name, request)
+	} else {
+		request()
+		run.Pause(t, x.moment(0, 20*time.Millisecond))
+		x.kill(t, x.api)
+		if between, err := x.unprojected(t.Context(), name); between {
+			x.note = noteBetween
+		} else {
+			run.Must(t, err, "look at the database")
+		}
+	}
+	confirmed := <-answered
+	x.start(t, x.api)
+	x.recovered = func(ctx context.Context) error {
+		all, err := x.List(ctx, name)
 		if err != nil {
 			return err
 		}
-		method, path, want = http.MethodPatch, path+"/"+before.ID, http.StatusOK
+		if !slices.ContainsFunc(all, func(w apiclient.Webhook) bool { return w.URL == fields["url"] }) {
+			if confirmed {
+				return run.Final{Err: fmt.Errorf("the api answered that %s is registered, and forgot it", fields["url"])}
+			}
+			return nil
+		}
+		// It is in force once an event arrives; from then on its events are owed.
+		if err := x.probe(ctx, name, target); err != nil {
+			return err
+		}
+		return x.publish(ctx, x.book, project{name, []int{target}})
 	}
-	request := func() bool { return x.call(ctx, method, path, fields(x.ledger, target), want, nil) == nil }
-	kill := x.killAnyTime
-	if x.number%2 == 0 {
-		kill = x.killBetween
-	}
-	confirmed, err := kill(ctx, name, request)
-	if err != nil {
-		return err
-	}
-	x.ended = time.Now()
-	if err := x.api.start(ctx); err != nil {
-		return err
-	}
-	x.recovered = func(ctx context.Context) error { return x.inForce(ctx, project{name, []*hook{target}}, confirmed) }
-	return nil
-}
-
-// killAnyTime kills the api within the first 20 ms of the request, and reports
-// whether the host was told that it succeeded.
-func (x *strike) killAnyTime(ctx context.Context, name string, request func() bool) (confirmed bool, err error) {
-	answered := make(chan bool, 1)
-	go func() { answered <- request() }()
-	err = pause(ctx, x.moment(0, 20*time.Millisecond))
-	if err == nil {
-		err = x.api.kill()
-	}
-	confirmed = <-answered
-	if err != nil {
-		return false, err
-	}
-	between, err := x.log.unprojected(ctx, name)
-	if between {
-		x.note = noteBetween
-	}
-	return confirmed, err
 }
 
 // killBetween kills the api when the database has the webhook and the bucket does
 // not: the broker stands still meanwhile.
-func (x *strike) killBetween(ctx context.Context, name string, request func() bool) (confirmed bool, err error) {
-	if err := x.countBroker(ctx); err != nil {
-		return false, err
-	}
-	if err := x.brokers[0].signal(syscall.SIGSTOP); err != nil {
-		return false, err
-	}
-	answered := make(chan bool, 1)
-	go func() { answered <- request() }()
-	stored, cancel := context.WithTimeoutCause(ctx, requestTimeout, errPatience)
+func (x *strike) killBetween(t run.T, name string, request func()) {
+	x.countBroker(t)
+	run.Must(t, x.brokers[0].Signal(syscall.SIGSTOP), "stop the broker")
+	request()
+	stored, cancel := context.WithTimeoutCause(t.Context(), requestTimeout, errPatience)
 	defer cancel()
-	err = until(stored, func() error {
-		marked, err := x.log.unprojected(stored, name)
+	err := run.Poll(stored, func(ctx context.Context) error {
+		marked, err := x.unprojected(ctx, name)
 		if err == nil && !marked {
 			err = errors.New("it is not there, or has no mark")
 		}
 		return err
 	})
-	err = errors.Join(err, x.api.kill(), x.brokers[0].signal(syscall.SIGCONT))
-	confirmed = <-answered
-	if err != nil {
-		return false, fmt.Errorf("wait until the webhook is stored: %w", err)
-	}
+	err = errors.Join(err, x.api.Kill(), x.brokers[0].Signal(syscall.SIGCONT))
+	run.Must(t, err, "wait until the webhook is stored")
 	x.note = noteBetween
-	return confirmed, nil
 }
 
-// inForce returns when what the database says of the project's webhook is in
-// force; from then on its events are owed.
-func (x *strike) inForce(ctx context.Context, p project, confirmed bool) error { //nolint:revive // what the host was told decides what must be
-	all, err := x.list(ctx, p.id)
+// unprojected reports whether a webhook of the project is stored and marked as not
+// yet in the bucket.
+func (s *stack) unprojected(ctx context.Context, project string) (bool, error) {
+	count, err := s.Webhooks.CountDocuments(ctx, bson.D{{Key: "project_id", Value: project}, {Key: "pending", Value: true}})
 	if err != nil {
-		return err
+		return false, fmt.Errorf("look for the mark of a webhook: %w", err)
 	}
-	target := p.hooks[0]
-	if !slices.ContainsFunc(all, func(r registration) bool { return r.URL == x.ledger.url+target.path }) {
-		if confirmed {
-			return giveUp{fmt.Errorf("the api answered that %s is registered, and forgot it", target.path)}
-		}
-		return nil
-	}
-	if err := x.probe(ctx, p.id, target); err != nil {
-		return err
-	}
-	return x.publish(ctx, x.book, p)
+	return count > 0, nil
 }
 
-// probe publishes events of the project until one arrives at the hook.
-func (x *strike) probe(ctx context.Context, project string, h *hook) error {
-	book := x.ledger.open(probeBook + "-" + x.nth())
-	ticker := time.NewTicker(probeEvery)
-	defer ticker.Stop()
-	for {
-		e := payload.Sample(event.ConversationTranscribed, &webhooksv1.Project{Id: project}, book.begin(), time.Now())
-		if err := x.publisher.Publish(ctx, e); err != nil {
+// probe publishes events of the project until one is delivered to the hook.
+func (x *strike) probe(ctx context.Context, project string, hook int) error {
+	book := x.ledger.Open(probeBook+"-"+x.nth(), mostHooks)
+	err := run.Poll(ctx, func(ctx context.Context) error {
+		e := payload.Sample(event.ConversationTranscribed, &webhooksv1.Project{Id: project}, book.Begin(), time.Now())
+		if err := x.Publisher.Publish(ctx, e); err != nil {
 			return err
 		}
-		select {
-		case <-h.arrived:
-			return nil
-		case <-ticker.C:
-		case <-ctx.Done():
-			return fmt.Errorf("wait until %s is in force: %w", h.path, context.Cause(ctx))
+		for i, l := range book.Lines() {
+			if i%mostHooks == hook && l.Delivered {
+				return nil
+			}
 		}
+		return errors.New("nothing has arrived")
+	})
+	if err != nil {
+		return fmt.Errorf("wait until hook %d of %s is in force: %w", hook, project, err)
 	}
+	return nil
 }
 
 // wipeBucket takes away what the dispatchers know the webhooks from: the stream
 // with everything, or what is in it, in turns; every second time the dispatcher is
 // restarted as well, so that it finds the bucket empty.
-func wipeBucket(ctx context.Context, x *strike) error {
-	bucket, err := x.js.Stream(ctx, bucketStream)
-	if err != nil {
-		return fmt.Errorf("open the bucket's stream: %w", err)
-	}
+func wipeBucket(t run.T, x *strike) {
+	bucket, err := x.Streams.Stream(t.Context(), bucketStream)
+	run.Must(t, err, "open the bucket's stream")
 	if x.number%2 == 0 {
 		x.note = "deleted"
-		err = x.js.DeleteStream(ctx, bucketStream)
+		err = x.Streams.DeleteStream(t.Context(), bucketStream)
 	} else {
 		x.note = "emptied"
-		err = bucket.Purge(ctx)
+		err = bucket.Purge(t.Context())
 	}
-	if err != nil {
-		return fmt.Errorf("wipe the bucket: %w", err)
-	}
+	run.Must(t, err, "wipe the bucket")
 	x.ended = time.Now()
 	x.recovered = x.projected
 	if x.number%4 < 2 {
-		return nil
+		return
 	}
 	x.note += ", dispatcher killed"
-	if err := x.dispatchers[0].kill(); err != nil {
-		return err
-	}
-	if err := x.count(ctx); err != nil {
-		return err
-	}
-	return x.dispatchers[0].start(ctx)
+	x.kill(t, x.dispatchers[0])
+	x.count(t)
+	run.Must(t, x.dispatchers[0].Start(t.Context()), "strike")
 }
 
 // projected reports whether the bucket holds every registration again.
 func (x *strike) projected(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, askTimeout)
+	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
 	defer cancel()
-	bucket, err := x.js.KeyValue(ctx, topology.BucketWebhooks)
+	bucket, err := x.Streams.KeyValue(ctx, topology.BucketWebhooks)
 	if err != nil {
 		return fmt.Errorf("open the bucket: %w", err)
 	}
@@ -237,9 +207,12 @@ func (x *strike) projected(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("list the bucket: %w", err)
 	}
-	stored, err := x.log.registrations(ctx)
-	if least := stored + 1; err == nil && len(keys) < least { // one is no registration
-		err = fmt.Errorf("the bucket holds %d keys, fewer than %d", len(keys), least)
+	stored, err := x.Webhooks.CountDocuments(ctx, bson.D{})
+	if err != nil {
+		return fmt.Errorf("count the webhooks: %w", err)
 	}
-	return err
+	if least := int(stored) + 1; len(keys) < least { // one is no registration
+		return fmt.Errorf("the bucket holds %d keys, fewer than %d", len(keys), least)
+	}
+	return nil
 }

@@ -1,15 +1,15 @@
 package main
 
 import (
-	"encoding/json"
 	"fmt"
 	"io"
-	"os"
-	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
-	"text/tabwriter"
 	"time"
+
+	"github.com/dembrane/webhooks/test/internal/ledger"
+	"github.com/dembrane/webhooks/test/internal/run"
 )
 
 // row is what came of one fault.
@@ -39,7 +39,7 @@ type row struct {
 	Notes    map[string]int `json:"notes,omitempty"`
 	Backlog  *backlog       `json:"backlog,omitempty"`
 
-	book *book
+	book *ledger.Book
 }
 
 // strike adds one time that the fault struck.
@@ -49,47 +49,34 @@ func (r *row) strike(x *strike, recovery time.Duration) {
 	r.Recovery = append(r.Recovery, recovery.Seconds())
 	r.Backlog = x.backlog
 	if x.note != "" {
-		if r.Notes == nil {
-			r.Notes = map[string]int{}
-		}
-		r.Notes[x.note]++
+		r.note(x.note, 1)
 	}
 }
 
 // close takes the sums over from the book.
 func (r *row) close() {
-	b := r.book
-	b.ledger.mu.Lock()
-	defer b.ledger.mu.Unlock()
-	r.Published, r.Acknowledged, r.Owed, r.Delivered = b.published, b.acknowledged, b.owed, b.served
-	r.Posts, r.Duplicates = b.posts, b.duplicates
-	r.Lost = b.owed - b.served
+	s := r.book.Sums()
+	r.Published, r.Acknowledged, r.Owed, r.Delivered = s.Published, s.Acknowledged, s.Owed, s.Delivered
+	r.Posts, r.Duplicates = s.Posts, s.Duplicates
+	r.Lost = s.Owed - s.Delivered - r.Otherwise
 }
 
 // compare looks up in the delivery log how each delivery ended.
 func (r *row) compare(endings map[string]string) {
-	b := r.book
-	b.ledger.mu.Lock()
-	defer b.ledger.mu.Unlock()
-	for _, l := range b.lines {
-		ending, recorded := endings[l.delivery]
-		switch {
-		case !l.owed:
-		case !l.delivered && recorded:
-			r.Otherwise++
-			r.Lost--
-			r.note("ended " + ending)
-		case l.delivered && !recorded:
-			r.Unrecorded++
-		}
+	ends := r.book.Compare(endings)
+	r.Unrecorded = ends.Unrecorded
+	for ending, count := range ends.Otherwise {
+		r.Otherwise += count
+		r.note("ended "+ending, count)
 	}
+	r.close()
 }
 
-func (r *row) note(text string) {
+func (r *row) note(text string, count int) {
 	if r.Notes == nil {
 		r.Notes = map[string]int{}
 	}
-	r.Notes[text]++
+	r.Notes[text] += count
 }
 
 // seconds is least, median and greatest time to recover.
@@ -131,58 +118,25 @@ func (r report) verdict() error {
 
 // print prints the table.
 func (r report) print(w io.Writer) error {
-	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
-	width := 0
+	rows := [][]string{{
+		"fault", "struck", "published", "acknowledged", "owed", "delivered", "lost", "unrecorded", "duplicates", "in flight",
+		"recovered (min / median / max)",
+	}}
 	for _, one := range r.Rows {
-		width = max(width, len(one.Fault))
-	}
-	cell := func(format string, args ...any) { _, _ = fmt.Fprintf(table, format+"\t", args...) } // Flush reports
-	for _, title := range []string{
-		pad("fault", width), "struck", "published", "acknowledged", "owed", "delivered", "lost", "unrecorded",
-		"duplicates", "in flight", "recovered (min / median / max)",
-	} {
-		cell("%s", title)
-	}
-	endLine := func() { _, _ = fmt.Fprintln(table) } // as above
-	endLine()
-	for _, one := range r.Rows {
-		cell("%s", pad(one.Fault, width))
+		row := []string{one.Fault}
 		for _, n := range []int{
 			one.Rounds, one.Published, one.Acknowledged, one.Owed, one.Delivered + one.Otherwise, one.Lost, one.Unrecorded,
 			one.Duplicates, one.AtRisk,
 		} {
-			cell("%d", n)
+			row = append(row, strconv.Itoa(n))
 		}
-		cell("%s", one.seconds())
-		endLine()
+		rows = append(rows, append(row, one.seconds()))
 	}
-	err := table.Flush()
+	err := run.Table(w, rows)
 	for _, one := range r.Rows {
 		if one.Backlog != nil && err == nil {
 			_, err = fmt.Fprintln(w, one.Backlog)
 		}
 	}
-	if err != nil {
-		return fmt.Errorf("print the table: %w", err)
-	}
-	return nil
-}
-
-// pad makes labels equally long: the table aligns everything to the right.
-func pad(label string, width int) string {
-	return label + strings.Repeat(" ", max(0, width-len(label)))
-}
-
-func (r report) save(path string) error {
-	data, err := json.MarshalIndent(r, "", "  ")
-	if err != nil {
-		return fmt.Errorf("encode the table: %w", err)
-	}
-	if err := os.MkdirAll(filepath.Dir(path), 0o750); err != nil {
-		return fmt.Errorf("make a folder for the table: %w", err)
-	}
-	if err := os.WriteFile(path, append(data, '\n'), 0o600); err != nil {
-		return fmt.Errorf("write the table: %w", err)
-	}
-	return nil
+	return err
 }

@@ -5,21 +5,19 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
-	"fmt"
-	"net/http"
 	"os"
 	"path/filepath"
 	"slices"
 	"strconv"
-	"strings"
-	"sync"
 	"time"
 
-	"github.com/nats-io/nats.go"
-	"github.com/nats-io/nats.go/jetstream"
-
-	"github.com/dembrane/webhooks/pkg/publisher"
+	"github.com/dembrane/webhooks/pkg/event"
 	"github.com/dembrane/webhooks/pkg/secret"
+	"github.com/dembrane/webhooks/test/internal/apiclient"
+	"github.com/dembrane/webhooks/test/internal/inside"
+	"github.com/dembrane/webhooks/test/internal/process"
+	"github.com/dembrane/webhooks/test/internal/receiver"
+	"github.com/dembrane/webhooks/test/internal/run"
 )
 
 const (
@@ -31,189 +29,168 @@ const (
 	startTimeout = time.Minute
 	// requestTimeout bounds one request to the api or to a listener for operators.
 	requestTimeout = 5 * time.Second
+	// projectCount is how many there are, each with a webhook of every kind.
+	projectCount = 4
+	// postsPerEvent is how many POSTs an event takes at most when nothing is wrong
+	// with us: one that is steady, one that is slow, and two that are flaky.
+	postsPerEvent = 4
+	// slowness is how long a slow hook thinks.
+	slowness = 50 * time.Millisecond
 )
 
-// parts is what a stack is made of.
-type parts struct {
-	plan     plan
-	programs programs
-	ledger   *ledger
-	ports    *ports
-	folder   string
-	scene    scene
+// programs are the executables that are harmed.
+type programs struct{ api, dispatcher, broker, database string }
+
+// build builds what production runs, unless it was given.
+func (c *campaign) build(t run.T) {
+	const module = "github.com/dembrane/webhooks/"
+	in := func(name string) string { return filepath.Join(c.folder, name) }
+	c.programs = programs{api: in("api"), dispatcher: in("dispatcher"), broker: in("nats-server"), database: in(roleDatabase)}
+	wanted := map[string]string{
+		c.programs.api: module + "services/api", c.programs.dispatcher: module + "services/dispatcher",
+		c.programs.broker: "github.com/nats-io/nats-server/v2", c.programs.database: module + "test/chaos",
+	}
+	if c.plan.programs != "" {
+		delete(wanted, c.programs.api)
+		delete(wanted, c.programs.dispatcher)
+		given, err := filepath.Abs(c.plan.programs)
+		run.Must(t, err, "find the programs")
+		c.programs.api, c.programs.dispatcher = filepath.Join(given, "api"), filepath.Join(given, "dispatcher")
+	}
+	run.Must(t, process.Build(t.Context(), wanted), "build the programs")
 }
 
 // stack is the system under harm: its processes, and the connections of this
 // process to it.
 type stack struct {
-	parts
+	*campaign
+	inside.System
+	apiclient.Client
 
-	brokers     []*process
+	scene       scene
+	folder      string
+	brokers     []*process.Process
 	brokerAt    []brokerAddress
-	database    *process
-	api         *process
-	dispatchers []*process // the first one is always at work, the second one when asked for
-	apiURL      string
-	mongoURI    string
-
-	web       *http.Client
-	nc        *nats.Conn
-	js        jetstream.JetStream
-	publisher *publisher.Publisher
-	log       *deliveryLog
-	projects  []project
-
-	idle    context.CancelFunc // ends what goes on in the background
-	waiting sync.WaitGroup
+	database    *process.Process
+	api         *process.Process
+	dispatchers []*process.Process // the first one is always at work, the second one when asked for
+	projects    []project
 }
 
-// startStack starts everything in a new folder, with one dispatcher, and
-// registers the webhooks. Whatever it returns has to be stopped.
-func startStack(ctx context.Context, p parts) (*stack, error) {
-	s := &stack{parts: p, idle: func() {}, web: &http.Client{
-		Timeout: requestTimeout, Transport: &http.Transport{DisableKeepAlives: true},
-	}}
-	if err := s.prepare(ctx); err != nil {
-		return s, err
+// startStack starts everything in a new folder, with one dispatcher, and registers
+// the webhooks. It ends with t.
+func startStack(t run.T, c *campaign, one scene) *stack {
+	s := &stack{campaign: c, scene: one, folder: filepath.Join(c.folder, one.name)}
+	uri := s.prepare(t)
+	// Clients end before servers.
+	for _, p := range slices.Backward(s.processes()) {
+		t.Cleanup(func() {
+			if err := p.Stop(); err != nil {
+				t.Errorf("%v", err)
+			}
+		})
 	}
-	starting, cancel := context.WithTimeoutCause(ctx, startTimeout, fmt.Errorf("not up after %s", startTimeout))
+	starting, cancel := context.WithTimeoutCause(t.Context(), startTimeout, errPatience)
 	defer cancel()
-	// The processes outlive the start.
-	all := slices.Concat(s.brokers, []*process{s.database, s.api, s.dispatchers[0]})
-	for _, one := range all {
-		if err := one.start(ctx); err != nil {
-			return s, err
-		}
+	first := slices.Concat(s.brokers, []*process.Process{s.database, s.api, s.dispatchers[0]})
+	for _, p := range first {
+		run.Must(t, p.Start(t.Context()), "start everything")
 	}
-	for _, one := range all {
-		if err := one.await(starting); err != nil {
-			return s, err
-		}
+	for _, p := range first {
+		run.Must(t, p.Await(starting), "start everything")
 	}
-	if err := s.connect(starting); err != nil {
-		return s, err
+	var err error
+	s.System, err = inside.Connect(starting, inside.Address{NATS: s.brokerURLs(), MongoDB: uri})
+	t.Cleanup(s.Close)
+	run.Must(t, err, "connect")
+	s.hurry(t)
+	for i := range projectCount {
+		name := "project-" + strconv.Itoa(i+1)
+		s.projects = append(s.projects, s.register(t, name, nil, receiver.Flaky, receiver.Thinks(slowness)))
 	}
-	background, idle := context.WithCancel(ctx)
-	s.idle = idle
-	for _, c := range append(consumptions(), recording()) {
-		s.waiting.Go(func() { s.hurry(background, c) })
-	}
-	return s, s.registerAll(starting)
+	return s
 }
 
-// prepare writes files and describes the processes.
-func (s *stack) prepare(ctx context.Context) error {
-	if err := os.MkdirAll(s.folder, 0o700); err != nil {
-		return fmt.Errorf("make a folder: %w", err)
-	}
+// prepare writes files and describes the processes. It returns where the database
+// will be.
+func (s *stack) prepare(t run.T) (mongoURI string) {
 	keyset, err := secret.NewKeyset()
-	if err != nil {
-		return fmt.Errorf("make a keyset: %w", err)
-	}
+	run.Must(t, err, "make a keyset")
 	hash := sha256.Sum256([]byte(token))
 	tokens := "tokens:\n  - name: chaos\n    sha256: " + hex.EncodeToString(hash[:]) + "\n    projects: [\"*\"]\n"
 	keysetFile, tokensFile := filepath.Join(s.folder, "keyset.json"), filepath.Join(s.folder, "tokens.yaml")
-	if err := errors.Join(os.WriteFile(keysetFile, keyset, 0o600), os.WriteFile(tokensFile, []byte(tokens), 0o600)); err != nil {
-		return fmt.Errorf("write settings: %w", err)
-	}
-	ports, err := s.ports.take(ctx, 3*s.scene.servers+3+replicas)
-	if err != nil {
-		return err
-	}
-	if err := s.describeBrokers(ports[:3*s.scene.servers]); err != nil {
-		return err
-	}
+	run.Must(t, errors.Join(os.MkdirAll(s.folder, 0o700), os.WriteFile(keysetFile, keyset, 0o600),
+		os.WriteFile(tokensFile, []byte(tokens), 0o600)), "write settings")
+	ports, err := s.ports.Take(t.Context(), 3*s.scene.servers+3+replicas)
+	run.Must(t, err, "prepare")
+	s.describeBrokers(t, ports[:3*s.scene.servers])
 	ports = ports[3*s.scene.servers:]
 	local := func(i int) string { return "127.0.0.1:" + strconv.Itoa(ports[i]) }
-	s.apiURL, s.mongoURI = "http://"+local(1), "mongodb://"+local(0)+"/"
-	s.database = &process{
-		name: roleDatabase, program: s.programs.database, folder: s.folder, ready: dials(local(0)),
-		args: []string{"-role", roleDatabase, "-listen", local(0), "-data", filepath.Join(s.folder, roleDatabase)},
+	s.Client = apiclient.Client{URL: "http://" + local(1), Token: token, Timeout: requestTimeout}
+	mongoURI = "mongodb://" + local(0) + "/"
+	s.database = &process.Process{
+		Name: roleDatabase, Program: s.programs.database, Folder: s.folder, Ready: process.Dials(local(0)),
+		Args: []string{"-role", roleDatabase, "-listen", local(0), "-data", filepath.Join(s.folder, roleDatabase)},
 	}
 	common := []string{
 		"NATS_URL=" + s.brokerURLs(), "SECRETS_KEYSET_FILE=" + keysetFile, "ADMIN_BASE_URL=https://dashboard.example.org",
 		"ALLOW_CIDRS=127.0.0.0/8", "LOG_LEVEL=" + s.plan.logLevel, "STREAM_REPLICAS=" + strconv.Itoa(s.scene.servers),
 	}
-	s.api = &process{
-		name: "api", program: s.programs.api, folder: s.folder, ready: s.answers("http://" + local(2) + "/readyz"),
-		env: append([]string{
-			"HTTP_ADDR=" + local(1), "OPS_ADDR=" + local(2), "MONGODB_URI=" + s.mongoURI, "STATIC_TOKENS_FILE=" + tokensFile,
+	s.api = &process.Process{
+		Name: "api", Program: s.programs.api, Folder: s.folder, Ready: answers("http://" + local(2) + "/readyz"),
+		Env: append([]string{
+			"HTTP_ADDR=" + local(1), "OPS_ADDR=" + local(2), "MONGODB_URI=" + mongoURI, "STATIC_TOKENS_FILE=" + tokensFile,
 			"API_RATE_PER_SECOND=0",
 		}, common...),
 	}
 	for i := range replicas {
-		s.dispatchers = append(s.dispatchers, &process{
-			name: "dispatcher-" + strconv.Itoa(i+1), program: s.programs.dispatcher, folder: s.folder,
-			ready: s.answers("http://" + local(3+i) + "/readyz"),
-			env: append([]string{
+		s.dispatchers = append(s.dispatchers, &process.Process{
+			Name: "dispatcher-" + strconv.Itoa(i+1), Program: s.programs.dispatcher, Folder: s.folder,
+			Ready: answers("http://" + local(3+i) + "/readyz"),
+			Env: append([]string{
 				"OPS_ADDR=" + local(3+i), "ATTEMPT_TIMEOUT=1s", "RETRY_FIRST=" + s.scene.retries.first.String(),
 				"RETRY_MULTIPLIER=" + strconv.Itoa(s.scene.retries.multiplier),
 			}, common...),
 		})
 	}
-	return nil
-}
-
-func (s *stack) connect(ctx context.Context) error {
-	var err error
-	s.nc, err = nats.Connect(s.brokerURLs(), nats.Name("chaos"), nats.MaxReconnects(-1), nats.ReconnectWait(50*time.Millisecond),
-		nats.ReconnectJitter(0, 0), nats.ReconnectBufSize(-1), nats.ErrorHandler(func(*nats.Conn, *nats.Subscription, error) {}))
-	if err != nil {
-		return fmt.Errorf("connect to nats: %w", err)
-	}
-	if s.js, err = jetstream.New(s.nc); err != nil {
-		return fmt.Errorf("open jetstream: %w", err)
-	}
-	if s.publisher, err = publisher.New(s.nc); err != nil {
-		return err
-	}
-	s.log, err = openDeliveryLog(ctx, s.mongoURI)
-	return err
-}
-
-// stop ends everything in the orderly way, clients before servers. The error says
-// who could not.
-func (s *stack) stop(ctx context.Context) error {
-	s.idle()
-	s.waiting.Wait()
-	if s.log != nil {
-		s.log.close(ctx)
-	}
-	if s.nc != nil {
-		s.nc.Close()
-	}
-	var faults []error
-	for _, one := range s.processes() {
-		if one != nil { // it was not described yet when the start failed
-			faults = append(faults, one.stop())
-		}
-	}
-	s.web.CloseIdleConnections()
-	return errors.Join(faults...)
+	return mongoURI
 }
 
 // processes are all there are, clients before servers; some may not run.
-func (s *stack) processes() []*process {
-	return slices.Concat(s.dispatchers, []*process{s.api}, s.brokers, []*process{s.database})
-}
-
-// check fails when a process ended that nobody killed.
-func (s *stack) check() error {
-	for _, one := range s.processes() {
-		if err := one.check(); err != nil {
-			return err
-		}
-	}
-	return nil
+func (s *stack) processes() []*process.Process {
+	return slices.Concat(s.dispatchers, []*process.Process{s.api}, s.brokers, []*process.Process{s.database})
 }
 
 // answers reports whether this address answers 200.
-func (s *stack) answers(url string) func(context.Context) error {
+func answers(url string) func(context.Context) error {
 	return func(ctx context.Context) error {
-		status, body, err := s.get(ctx, url)
-		if err == nil && status != http.StatusOK {
-			return fmt.Errorf("%s answers %d: %s", url, status, strings.TrimSpace(string(body)))
-		}
+		_, err := apiclient.Get(ctx, url, requestTimeout)
 		return err
 	}
+}
+
+// project is a project and the numbers of its hooks.
+type project struct {
+	id    string
+	hooks []int
+}
+
+// register registers a webhook of the project for each of these answers.
+func (s *stack) register(t run.T, id string, answers ...receiver.Answer) project {
+	p := project{id: id}
+	for i, answer := range answers {
+		_, err := s.Create(t.Context(), id, s.hook(id, i, answer))
+		run.Must(t, err, "register a webhook")
+		p.hooks = append(p.hooks, i)
+	}
+	return p
+}
+
+// hook makes an address to deliver to, and returns what to register.
+func (s *stack) hook(project string, number int, answer receiver.Answer) apiclient.Fields {
+	h := receiver.Hook{
+		Path:   "/" + s.scene.name + "/" + project + "/" + strconv.Itoa(number),
+		Secret: "the secret of " + project, Answer: answer,
+	}
+	return apiclient.Fields{"url": s.receiver.Add(h), "secret": h.Secret, "events": []string{event.ConversationTranscribed}}
 }

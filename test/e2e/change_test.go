@@ -11,6 +11,7 @@ import (
 
 	"github.com/dembrane/webhooks/pkg/event"
 	"github.com/dembrane/webhooks/pkg/signature"
+	"github.com/dembrane/webhooks/test/internal/apiclient"
 )
 
 // unhurried leaves the time to change a webhook before its retry.
@@ -44,7 +45,7 @@ func TestAWebhookDeletedWhileItWaitsGetsNothingMore(t *testing.T) {
 	s.wantAttempts(t, w, retry, deleted)
 	r.next(t)
 	r.wantNothingMore(t)
-	s.call(t, http.MethodGet, w.path(), nil, http.StatusNotFound)
+	s.call(t, http.MethodGet, w.Path(), nil, http.StatusNotFound)
 }
 
 func TestARetryUsesTheURLAndTheSecretOfItsTime(t *testing.T) {
@@ -61,8 +62,8 @@ func TestARetryUsesTheURLAndTheSecretOfItsTime(t *testing.T) {
 	s.wantAttempts(t, w, retry, delivered)
 	first, second := before.next(t), after.next(t)
 	wantOneDelivery(t, first, second)
-	assert.True(t, signature.VerifyBody(secret, first.header.Get("X-Dembrane-Signature"), first.body))
-	require.NoError(t, signature.Verify(changed, second.header, second.body, time.Now(), signature.Tolerance))
+	assert.True(t, signature.VerifyBody(secret, first.Header.Get("X-Dembrane-Signature"), first.Body))
+	require.NoError(t, signature.Verify(changed, second.Header, second.Body, time.Now(), signature.Tolerance))
 	before.wantNothingMore(t)
 }
 
@@ -77,9 +78,9 @@ func TestOnlyTheEventsThatWereAskedForArrive(t *testing.T) {
 	s.publish(t, report)
 
 	got := r.next(t)
-	assert.Equal(t, report.GetId(), got.eventID(t))
+	assert.Equal(t, report.GetId(), got.Event)
 	for _, name := range []string{"X-Dembrane-Signature", "X-Webhook-Signature", "webhook-signature"} {
-		assert.Empty(t, got.header.Get(name), "there is no secret")
+		assert.Empty(t, got.Header.Get(name), "there is no secret")
 	}
 	s.wantAttempts(t, w, delivered)
 	r.wantNothingMore(t)
@@ -97,16 +98,16 @@ func TestATestDeliveryIsMadeAtOnceAndReported(t *testing.T) {
 		EventID    string `json:"event_id"`
 	}
 
-	require.NoError(t, json.Unmarshal(s.call(t, http.MethodPost, w.path()+"/test", nil, http.StatusOK), &report))
+	require.NoError(t, json.Unmarshal(s.call(t, http.MethodPost, w.Path()+"/test", nil, http.StatusOK), &report))
 
 	assert.True(t, report.Success, report.Message)
 	assert.Equal(t, 204, report.StatusCode)
 	got := r.next(t)
-	assert.Equal(t, event.Test, got.header.Get("X-Dembrane-Event"))
-	assert.Equal(t, report.EventID, got.eventID(t))
-	assert.NoError(t, signature.Verify(secret, got.header, got.body, time.Now(), signature.Tolerance))
+	assert.Equal(t, event.Test, got.Header.Get("X-Dembrane-Event"))
+	assert.Equal(t, report.EventID, got.Event)
+	assert.NoError(t, signature.Verify(secret, got.Header, got.Body, time.Now(), signature.Tolerance))
 
-	require.NoError(t, json.Unmarshal(s.call(t, http.MethodPost, w.path()+"/test", nil, http.StatusOK), &report))
+	require.NoError(t, json.Unmarshal(s.call(t, http.MethodPost, w.Path()+"/test", nil, http.StatusOK), &report))
 
 	assert.False(t, report.Success)
 	assert.Equal(t, 500, report.StatusCode)
@@ -129,6 +130,6 @@ func TestLoopbackIsForbiddenUnlessItIsAllowed(t *testing.T) {
 	again.publish(t, started())
 	list := again.wantAttempts(t, w, delivered, exhausted)
 	assert.Equal(t, "address_forbidden", list[1].Reason)
-	again.call(t, http.MethodPost, webhooksPath(project), fields{"url": r.url, "events": event.Types()}, http.StatusBadRequest)
+	again.call(t, http.MethodPost, apiclient.Webhooks(project), fields{"url": r.url, "events": event.Types()}, http.StatusBadRequest)
 	r.wantNothingMore(t)
 }

@@ -1,18 +1,19 @@
 package e2e_test
 
 import (
+	"context"
 	"syscall"
 	"testing"
 	"time"
 
-	"github.com/nats-io/nats.go/jetstream"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
-
 	"go.uber.org/zap"
 
-	"github.com/dembrane/webhooks/pkg/topology"
 	"github.com/dembrane/webhooks/services/standalone/app"
+	"github.com/dembrane/webhooks/test/internal/inside"
+	"github.com/dembrane/webhooks/test/internal/receiver"
+	"github.com/dembrane/webhooks/test/internal/run"
 )
 
 func TestARestartForgetsNothing(t *testing.T) {
@@ -36,7 +37,7 @@ func TestARestartForgetsNothing(t *testing.T) {
 	again.publish(t, e) // a duplicate, still
 	next := started()
 	again.publish(t, next)
-	assert.Equal(t, next.GetId(), r.next(t).eventID(t))
+	assert.Equal(t, next.GetId(), r.next(t).Event)
 	again.wantAttempts(t, w, retry, delivered, delivered)
 }
 
@@ -45,24 +46,24 @@ func TestAProcessKilledBeforeTheAnswerSendsAgain(t *testing.T) {
 	released := make(chan struct{})
 	s := spawn(t, t.TempDir(), nil)
 	s.impatient(t)
-	r := receiverDoes(t, hold(released))
+	r := receiverDoes(t, receiver.Hold(released))
 	w := s.register(t, r)
 	e := started()
 	s.publish(t, e)
 	first := r.next(t)
 
-	s.signal(syscall.SIGKILL)
+	s.signal(t, syscall.SIGKILL)
 	require.Equal(t, -1, s.exit())
 	close(released)
 	again := spawn(t, s.folder, nil)
 	again.impatient(t)
 
 	second := r.next(t)
-	assert.Equal(t, e.GetId(), second.eventID(t))
-	assert.Equal(t, first.deliveryID(), second.deliveryID())
-	assert.Equal(t, first.header.Get("webhook-id"), second.header.Get("webhook-id"))
-	assert.Equal(t, string(first.body), string(second.body))
-	assert.Equal(t, "1", second.attempt(), "nobody knows of the first one")
+	assert.Equal(t, e.GetId(), second.Event)
+	assert.Equal(t, first.Delivery, second.Delivery)
+	assert.Equal(t, first.Header.Get("webhook-id"), second.Header.Get("webhook-id"))
+	assert.Equal(t, string(first.Body), string(second.Body))
+	assert.Equal(t, 1, second.Attempt, "nobody knows of the first one")
 	again.wantAttempts(t, w, delivered)
 }
 
@@ -72,21 +73,21 @@ func TestAProcessKilledAfterSomeWebhooksWereServedServesTheRest(t *testing.T) {
 	defer close(released)
 	s := spawn(t, t.TempDir(), nil)
 	s.impatient(t)
-	served, waiting := receiverAnswers(t), receiverDoes(t, hold(released))
+	served, waiting := receiverAnswers(t), receiverDoes(t, receiver.Hold(released))
 	one, other := s.register(t, served), s.register(t, waiting)
 	s.publish(t, started())
 	first, held := served.next(t), waiting.next(t)
 	s.wantAttempts(t, one, delivered)
 
-	s.signal(syscall.SIGKILL)
+	s.signal(t, syscall.SIGKILL)
 	require.Equal(t, -1, s.exit())
 	again := spawn(t, s.folder, nil)
 	again.impatient(t)
 
-	assert.Equal(t, held.deliveryID(), waiting.next(t).deliveryID())
+	assert.Equal(t, held.Delivery, waiting.next(t).Delivery)
 	again.wantAttempts(t, other, delivered)
 	// The one that was served may get it once more, and can tell that it has it.
-	assert.Equal(t, first.deliveryID(), served.next(t).deliveryID())
+	assert.Equal(t, first.Delivery, served.next(t).Delivery)
 	again.wantAttempts(t, one, delivered, delivered)
 	served.wantNothingMore(t)
 }
@@ -95,12 +96,12 @@ func TestAStopWaitsForAttemptsUnderWay(t *testing.T) {
 	t.Parallel()
 	released := make(chan struct{})
 	s := spawn(t, t.TempDir(), nil)
-	r := receiverDoes(t, hold(released))
+	r := receiverDoes(t, receiver.Hold(released))
 	w := s.register(t, r)
 	s.publish(t, started())
 	r.next(t)
 
-	s.signal(syscall.SIGTERM)
+	s.signal(t, syscall.SIGTERM)
 	eventually(t, "the api has stopped", func() bool { return !s.answers(t) })
 	close(released)
 
@@ -116,9 +117,9 @@ func TestAStopHandsBackWhatItCannotWaitFor(t *testing.T) {
 	s := spawn(t, t.TempDir(), settings{"SHUTDOWN_GRACE": "500ms"})
 	const webhooks, events = 10, 2 // an unknown receiver gets two attempts at once
 	const underWay = webhooks * events
-	answers := make([]answer, underWay)
+	answers := make([]receiver.Answer, underWay)
 	for i := range answers {
-		answers[i] = silence
+		answers[i] = receiver.Silence
 	}
 	r := receiverDoes(t, answers...)
 	var registered []webhook
@@ -130,11 +131,11 @@ func TestAStopHandsBackWhatItCannotWaitFor(t *testing.T) {
 		s.publish(t, started())
 	}
 	for range underWay {
-		deliveries[r.next(t).deliveryID()] = true
+		deliveries[r.next(t).Delivery] = true
 	}
 
 	began := time.Now()
-	s.signal(syscall.SIGTERM)
+	s.signal(t, syscall.SIGTERM)
 	require.Zero(t, s.exit())
 	assert.Less(t, time.Since(began), 10*time.Second)
 
@@ -142,8 +143,8 @@ func TestAStopHandsBackWhatItCannotWaitFor(t *testing.T) {
 	restarted := time.Now()
 	for range underWay {
 		a := r.next(t)
-		assert.True(t, deliveries[a.deliveryID()])
-		assert.Equal(t, "1", a.attempt(), "an attempt that was cut off does not count")
+		assert.True(t, deliveries[a.Delivery])
+		assert.Equal(t, 1, a.Attempt, "an attempt that was cut off does not count")
 	}
 	assert.Less(t, time.Since(restarted), 20*time.Second, "without waiting for what a killed process would still hold")
 	for _, w := range registered {
@@ -169,22 +170,9 @@ func TestAFolderHasOneStandaloneAtATime(t *testing.T) {
 // it was killed. It is half a minute otherwise, longer than any attempt lasts.
 func (s *system) impatient(t *testing.T) {
 	t.Helper()
-	consumers := map[string]string{topology.ConsumerDue: topology.StreamDeliveries, topology.ConsumerRanges: topology.StreamRanges}
-	for _, part := range topology.Intake(topology.Consumption{}) {
-		consumers[part.Durable] = topology.StreamEvents
-	}
-	for name, stream := range consumers {
-		var c jetstream.ConsumerConfig
-		eventually(t, "consumer "+name, func() bool {
-			consumer, err := s.streams.Consumer(t.Context(), stream, name)
-			if err != nil {
-				return false
-			}
-			c = consumer.CachedInfo().Config
-			return true
+	for _, c := range inside.Dispatching() {
+		run.Until(t, patience, c.Consumer+" waits a second", func(ctx context.Context) error {
+			return s.SetAckWait(ctx, c, time.Second)
 		})
-		c.AckWait = time.Second
-		_, err := s.streams.UpdateConsumer(t.Context(), stream, c)
-		require.NoError(t, err)
 	}
 }

@@ -7,74 +7,48 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/dembrane/webhooks/test/internal/process"
 )
-
-// text collects what a process writes.
-type text struct {
-	mu     sync.Mutex
-	buffer bytes.Buffer
-}
-
-// Write implements io.Writer.
-func (x *text) Write(data []byte) (int, error) {
-	x.mu.Lock()
-	defer x.mu.Unlock()
-	return x.buffer.Write(data)
-}
-
-func (x *text) String() string {
-	x.mu.Lock()
-	defer x.mu.Unlock()
-	return x.buffer.String()
-}
 
 func TestTheDemoShowsFourVerifiedDeliveries(t *testing.T) {
 	t.Parallel()
-	var stdout, stderr text
-	demo := exec.Command(program, "--demo", "-data-dir", t.TempDir()) //nolint:noctx // it is stopped by a signal, as a person would
-	demo.Env = append(os.Environ(), "API_ADDR=127.0.0.1:0", "NATS_ADDR=127.0.0.1:0")
-	demo.Stdout, demo.Stderr = &stdout, &stderr
-	require.NoError(t, demo.Start())
-	stopped := false
-	stop := func() {
-		if !stopped {
-			stopped = true
-			require.NoError(t, demo.Process.Signal(syscall.SIGINT))
-			require.NoError(t, demo.Wait(), "Ctrl-C ends it cleanly")
-		}
-	}
-	t.Cleanup(stop)
-	eventually(t, "the demo says how to go on", func() bool { return strings.Contains(stderr.String(), "nats --server") })
-
 	var ready struct {
 		Ready                     bool
 		API, NATS, MongoDB, Token string
 	}
-	require.NoError(t, json.Unmarshal([]byte(stdout.String()), &ready), "standard output is one JSON document")
-	assert.Equal(t, 1, strings.Count(stdout.String(), "\n"))
+	demo := &process.Process{
+		Name: "demo", Program: program, Args: []string{"--demo", "-data-dir", t.TempDir()}, Folder: t.TempDir(), Line: &ready,
+		Env: append(os.Environ(), "API_ADDR=127.0.0.1:0", "NATS_ADDR=127.0.0.1:0"),
+	}
+	require.NoError(t, demo.Launch(t.Context()))
+	t.Cleanup(func() { _ = demo.Stop() }) // only a story that failed has not stopped it
+	eventually(t, "the demo says how to go on", func() bool { return strings.Contains(demo.Log(), "nats --server") })
+
+	assert.Equal(t, 1, strings.Count(demo.Output(), "\n"), "standard output is one JSON document")
 	assert.True(t, ready.Ready)
 	assert.NotEmpty(t, ready.Token)
 	for prefix, address := range map[string]string{"http://": ready.API, "nats://": ready.NATS, "mongodb://": ready.MongoDB} {
 		assert.True(t, strings.HasPrefix(address, prefix), address)
 	}
-	assert.Equal(t, 4, verifiedDeliveries(&stderr))
-	assert.LessOrEqual(t, strings.Count(stderr.String(), "\n"), 40, "it fits on a screen")
+	assert.Equal(t, 4, verifiedDeliveries(demo))
+	assert.LessOrEqual(t, strings.Count(demo.Log(), "\n"), 40, "it fits on a screen")
 
-	wantCommandsWork(t, &stderr)
+	wantCommandsWork(t, demo)
 
-	stop()
-	assert.Equal(t, 1, strings.Count(stdout.String(), "\n"))
+	require.NoError(t, demo.Signal(syscall.SIGINT))
+	assert.Zero(t, demo.Wait(patience), "Ctrl-C ends it cleanly")
+	assert.Equal(t, 1, strings.Count(demo.Output(), "\n"))
 }
 
-func verifiedDeliveries(story *text) int {
+func verifiedDeliveries(demo *process.Process) int {
 	count := 0
-	for line := range strings.Lines(story.String()) {
+	for line := range strings.Lines(demo.Log()) {
 		if strings.Contains(line, "✓") && strings.Contains(line, "verified") {
 			count++
 		}
@@ -83,26 +57,26 @@ func verifiedDeliveries(story *text) int {
 }
 
 // wantCommandsWork pastes every command of the story into a shell.
-func wantCommandsWork(t *testing.T, story *text) {
+func wantCommandsWork(t *testing.T, demo *process.Process) {
 	t.Helper()
 	_, haveCurl := tool(t, "curl")
 	_, haveNATS := natsCLI(t)
 	curls, publishes := 0, 0
-	for line := range strings.Lines(story.String()) {
+	for line := range strings.Lines(demo.Log()) {
 		command := strings.TrimSpace(line)
-		before := verifiedDeliveries(story)
+		before := verifiedDeliveries(demo)
 		switch {
 		case strings.HasPrefix(command, "curl ") && haveCurl:
 			output := paste(t, command)
 			assert.True(t, json.Valid([]byte(output)), "%s: %s", command, output)
 			assert.NotContains(t, output, `"detail"`)
 			if strings.Contains(command, "/test") {
-				eventually(t, "the test delivery is shown", func() bool { return verifiedDeliveries(story) > before })
+				eventually(t, "the test delivery is shown", func() bool { return verifiedDeliveries(demo) > before })
 			}
 			curls++
 		case strings.Contains(command, "nats --server") && haveNATS:
 			assert.Contains(t, paste(t, command), "EVENTS")
-			eventually(t, "the event is shown", func() bool { return verifiedDeliveries(story) > before })
+			eventually(t, "the event is shown", func() bool { return verifiedDeliveries(demo) > before })
 			publishes++
 		}
 	}
@@ -122,7 +96,7 @@ func TestTheReadmesCommandPublishes(t *testing.T) {
 
 	paste(t, strings.ReplaceAll(readmeCommand(t, "nats --server"), "nats://127.0.0.1:4222", s.at.NATS))
 
-	assert.Equal(t, "evt_from_cli_1", r.next(t).eventID(t))
+	assert.Equal(t, "evt_from_cli_1", r.next(t).Event)
 }
 
 // readmeCommand is the block of shell in the README that begins like this.

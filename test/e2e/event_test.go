@@ -5,24 +5,18 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"time"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
-	"github.com/oklog/ulid/v2"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"github.com/dembrane/webhooks/pkg/event"
-	"github.com/dembrane/webhooks/pkg/payload"
 	"github.com/dembrane/webhooks/pkg/signature"
 	"github.com/dembrane/webhooks/pkg/topology"
 	"github.com/dembrane/webhooks/proto/webhooksv1"
+	"github.com/dembrane/webhooks/test/internal/receiver"
 )
-
-func sampleOf(eventType string) *webhooksv1.Event {
-	return payload.Sample(eventType, &webhooksv1.Project{Id: project}, "evt_"+ulid.Make().String(), time.Now())
-}
 
 func TestAnEventPublishedManyTimesIsDeliveredOnce(t *testing.T) {
 	t.Parallel()
@@ -33,7 +27,7 @@ func TestAnEventPublishedManyTimesIsDeliveredOnce(t *testing.T) {
 	e := started()
 	var publishers sync.WaitGroup
 	for range 50 {
-		publishers.Go(func() { assert.NoError(t, s.publisher.Publish(t.Context(), e)) })
+		publishers.Go(func() { assert.NoError(t, s.Publisher.Publish(t.Context(), e)) })
 	}
 	publishers.Wait()
 	s.publish(t, e)
@@ -41,7 +35,7 @@ func TestAnEventPublishedManyTimesIsDeliveredOnce(t *testing.T) {
 	s.publish(t, last)
 
 	s.wantAttempts(t, w, delivered, delivered)
-	assert.ElementsMatch(t, []string{e.GetId(), last.GetId()}, []string{r.next(t).eventID(t), r.next(t).eventID(t)})
+	assert.ElementsMatch(t, []string{e.GetId(), last.GetId()}, []string{r.next(t).Event, r.next(t).Event})
 	r.wantNothingMore(t)
 }
 
@@ -62,7 +56,7 @@ func TestAnUnreadableEventIsSetAsideAndBlocksNothing(t *testing.T) {
 	good := started()
 	s.publish(t, good)
 
-	assert.Equal(t, good.GetId(), r.next(t).eventID(t))
+	assert.Equal(t, good.GetId(), r.next(t).Event)
 	s.wantAttempts(t, w, delivered)
 	rejections := s.rejections(t, 3)
 	for _, rejected := range rejections {
@@ -80,7 +74,7 @@ type rejection struct {
 // rejections waits for as many in the stream of rejected events.
 func (s *system) rejections(t *testing.T, count int) []rejection {
 	t.Helper()
-	consumer, err := s.streams.OrderedConsumer(t.Context(), topology.StreamRejected, jetstream.OrderedConsumerConfig{})
+	consumer, err := s.Streams.OrderedConsumer(t.Context(), topology.StreamRejected, jetstream.OrderedConsumerConfig{})
 	require.NoError(t, err)
 	list := make([]rejection, count)
 	for i := range list {
@@ -94,7 +88,7 @@ func (s *system) rejections(t *testing.T, count int) []rejection {
 // publishRaw stores whatever it is given.
 func (s *system) publishRaw(t *testing.T, subject string, data []byte) {
 	t.Helper()
-	_, err := s.streams.PublishMsg(t.Context(), &nats.Msg{Subject: subject, Data: data})
+	_, err := s.Streams.PublishMsg(t.Context(), &nats.Msg{Subject: subject, Data: data})
 	require.NoError(t, err)
 }
 
@@ -115,16 +109,16 @@ func TestTheLargestEventArrivesWhole(t *testing.T) {
 
 	s.wantAttempts(t, w, retry, delivered) // the second one is made from what is stored
 	first, second := r.next(t), r.next(t)
-	require.Len(t, second.body, len(first.body))
-	for _, a := range []arrival{first, second} {
-		assert.True(t, signature.VerifyBody(secret, a.header.Get("X-Dembrane-Signature"), a.body))
+	require.Len(t, second.Body, len(first.Body))
+	for _, a := range []receiver.Arrival{first, second} {
+		assert.True(t, signature.VerifyBody(secret, a.Header.Get("X-Dembrane-Signature"), a.Body))
 	}
 	var got struct {
 		Conversation struct {
 			Transcript string `json:"transcript"`
 		} `json:"conversation"`
 	}
-	require.NoError(t, json.Unmarshal(second.body, &got))
+	require.NoError(t, json.Unmarshal(second.Body, &got))
 	assert.True(t, transcript == got.Conversation.Transcript, "the transcript is not what was published") //nolint:testifylint // 8 MiB of difference would be printed
 }
 
@@ -138,7 +132,7 @@ func size(t *testing.T, e *webhooksv1.Event) int {
 func TestAnEventForThreeWebhooksReachesEach(t *testing.T) {
 	t.Parallel()
 	s := start(t, nil)
-	receivers := []*receiver{receiverAnswers(t), receiverAnswers(t, 500, 503), receiverAnswers(t)}
+	receivers := []*story{receiverAnswers(t), receiverAnswers(t, 500, 503), receiverAnswers(t)}
 	webhooks := make([]webhook, len(receivers))
 	for i, r := range receivers {
 		webhooks[i] = s.create(t, project, fields{"url": r.url, "secret": secret, "events": event.Types()})
@@ -154,8 +148,8 @@ func TestAnEventForThreeWebhooksReachesEach(t *testing.T) {
 	deliveries := map[string]bool{}
 	for i, r := range receivers {
 		a := r.next(t)
-		assert.Equal(t, e.GetId(), a.eventID(t), "receiver %d", i)
-		deliveries[a.deliveryID()] = true
+		assert.Equal(t, e.GetId(), a.Event, "receiver %d", i)
+		deliveries[a.Delivery] = true
 	}
 	assert.Len(t, deliveries, 3, "each webhook has a delivery of its own")
 	receivers[0].wantNothingMore(t)

@@ -11,6 +11,8 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/dembrane/webhooks/test/internal/apiclient"
 )
 
 func TestWhatIsSecretIsReadableByItsOwnerOnly(t *testing.T) {
@@ -41,8 +43,8 @@ func TestATokensFileThatWasGivenDecides(t *testing.T) {
 
 	assert.Empty(t, s.at.Token, "it cannot be known")
 	s.at.Token = token
-	s.call(t, http.MethodGet, webhooksPath("theirs"), nil, http.StatusOK)
-	s.call(t, http.MethodGet, webhooksPath("others"), nil, http.StatusNotFound)
+	s.call(t, http.MethodGet, apiclient.Webhooks("theirs"), nil, http.StatusOK)
+	s.call(t, http.MethodGet, apiclient.Webhooks("others"), nil, http.StatusNotFound)
 	s.at.Token = "another"
-	s.call(t, http.MethodGet, webhooksPath("theirs"), nil, http.StatusUnauthorized)
+	s.call(t, http.MethodGet, apiclient.Webhooks("theirs"), nil, http.StatusUnauthorized)
 }

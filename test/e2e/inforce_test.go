@@ -25,13 +25,13 @@ func inForce(t *testing.T, body []byte) bool {
 }
 
 // wantOnce wants each of these events once, whichever comes first.
-func wantOnce(t *testing.T, r *receiver, ids map[string]bool) {
+func wantOnce(t *testing.T, r *story, ids map[string]bool) {
 	t.Helper()
 	got := map[string]bool{}
 	for range ids {
 		a := r.next(t)
-		assert.False(t, got[a.eventID(t)], "twice")
-		got[a.eventID(t)] = true
+		assert.False(t, got[a.Event], "twice")
+		got[a.Event] = true
 	}
 	assert.Equal(t, ids, got)
 }
@@ -46,12 +46,12 @@ func TestChangesWhileTheAPIIsCutOffFromNATS(t *testing.T) {
 	old, gone := s.register(t, toDisabled), s.register(t, toDeleted)
 
 	s.apiNATS.Cut()
-	body := s.call(t, http.MethodPost, webhooksPath(project), fields{"url": toMade.url, "events": event.Types()}, http.StatusCreated)
+	body := s.call(t, http.MethodPost, apiclient.Webhooks(project), fields{"url": toMade.url, "events": event.Types()}, http.StatusCreated)
 	assert.False(t, inForce(t, body))
 	var made webhook
 	require.NoError(t, json.Unmarshal(body, &made))
-	assert.False(t, inForce(t, s.call(t, http.MethodPatch, old.path(), fields{"enabled": false}, http.StatusOK)))
-	assert.False(t, inForce(t, s.call(t, http.MethodDelete, gone.path(), nil, http.StatusAccepted)))
+	assert.False(t, inForce(t, s.call(t, http.MethodPatch, old.Path(), fields{"enabled": false}, http.StatusOK)))
+	assert.False(t, inForce(t, s.call(t, http.MethodDelete, gone.Path(), nil, http.StatusAccepted)))
 	<-time.After(2 * time.Second)
 	meanwhile := map[string]bool{}
 	for range 10 {
@@ -65,16 +65,16 @@ func TestChangesWhileTheAPIIsCutOffFromNATS(t *testing.T) {
 
 	wantOnce(t, toMade, meanwhile)
 	eventually(t, "the new one is in force", func() bool {
-		return inForce(t, s.call(t, http.MethodGet, made.path(), nil, http.StatusOK))
+		return inForce(t, s.call(t, http.MethodGet, made.Path(), nil, http.StatusOK))
 	})
 	eventually(t, "the old one is in force", func() bool {
-		return inForce(t, s.call(t, http.MethodGet, old.path(), nil, http.StatusOK))
+		return inForce(t, s.call(t, http.MethodGet, old.Path(), nil, http.StatusOK))
 	})
 	s.settle(t)
 	e := started()
 	s.publish(t, e)
 	wantOnce(t, toMade, map[string]bool{e.GetId(): true})
-	for _, r := range []*receiver{toMade, toDisabled, toDeleted} {
+	for _, r := range []*story{toMade, toDisabled, toDeleted} {
 		r.wantNothingMore(t)
 	}
 }
@@ -87,7 +87,7 @@ func TestADispatcherThatLostSightOfTheBucketTakesInNothing(t *testing.T) {
 	r := receiverAnswers(t)
 	s.register(t, r)
 
-	require.NoError(t, s.streams.DeleteKeyValue(t.Context(), topology.BucketWebhooks))
+	require.NoError(t, s.Streams.DeleteKeyValue(t.Context(), topology.BucketWebhooks))
 	s.apiNATS.Freeze() // and nobody makes it again
 	<-time.After(2 * time.Second)
 	e := started()

@@ -8,11 +8,12 @@ import (
 	"context"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"testing"
 
 	"go.uber.org/goleak"
+
+	"github.com/dembrane/webhooks/test/internal/process"
 )
 
 // program is standalone, built once for the stories that need a process.
@@ -20,21 +21,16 @@ var program string
 
 func TestMain(m *testing.M) {
 	folder, err := os.MkdirTemp("", "standalone")
+	if err == nil {
+		program = filepath.Join(folder, "standalone")
+		err = process.Build(context.Background(), map[string]string{program: "github.com/dembrane/webhooks/services/standalone"})
+	}
 	if err != nil {
-		fail(err)
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
 	}
-	program = filepath.Join(folder, "standalone")
-	if output, err := exec.CommandContext(context.Background(), "go", "build", "-o", program, "../../services/standalone").CombinedOutput(); err != nil {
-		fail(fmt.Errorf("build standalone: %w\n%s", err, output))
-	}
-	goleak.VerifyTestMain(m,
-		goleak.Cleanup(func(code int) {
-			_ = os.RemoveAll(folder)
-			os.Exit(code)
-		}))
-}
-
-func fail(err error) {
-	fmt.Fprintln(os.Stderr, err)
-	os.Exit(1)
+	goleak.VerifyTestMain(m, goleak.Cleanup(func(code int) {
+		_ = os.RemoveAll(folder)
+		os.Exit(code)
+	}))
 }

@@ -1,152 +1,117 @@
 package e2e_test
 
 import (
-	"encoding/json"
-	"io"
-	"net/http"
-	"net/http/httptest"
-	"sync"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/dembrane/webhooks/test/internal/ledger"
+	"github.com/dembrane/webhooks/test/internal/receiver"
 )
 
-// answer is what a receiver does with one delivery, before it says anything.
-type answer func(w http.ResponseWriter, r *http.Request)
-
-// arrival is a delivery as a receiver saw it.
-type arrival struct {
-	at     time.Time
-	header http.Header
-	body   []byte
-}
-
-func (a arrival) deliveryID() string { return a.header.Get("X-Dembrane-Delivery") }
-func (a arrival) attempt() string    { return a.header.Get("X-Dembrane-Attempt") }
-
-// eventID is what a receiver deduplicates on.
-func (a arrival) eventID(t *testing.T) string {
-	t.Helper()
-	var body struct {
-		ID string `json:"id"`
-	}
-	require.NoError(t, json.Unmarshal(a.body, &body))
-	return body.ID
-}
-
-// receiver keeps what arrives and answers as it was told.
-type receiver struct {
+// story is a receiver of which a story follows every arrival.
+type story struct {
 	url      string
-	arrivals chan arrival
-
-	mu      sync.Mutex
-	answers []answer
-	seen    int
+	arrivals chan receiver.Arrival
 }
 
 // receiverAnswers starts a receiver that answers the first deliveries with these
 // statuses, and 200 from then on.
-func receiverAnswers(t *testing.T, codes ...int) *receiver {
+func receiverAnswers(t *testing.T, codes ...int) *story {
 	t.Helper()
-	answers := make([]answer, len(codes))
+	answers := make([]receiver.Answer, len(codes))
 	for i, code := range codes {
-		answers[i] = status(code)
+		answers[i] = receiver.Status(code)
 	}
 	return receiverDoes(t, answers...)
 }
 
 // receiverDoes starts a receiver that does this with the first deliveries, and
 // answers 200 from then on.
-func receiverDoes(t *testing.T, answers ...answer) *receiver {
+func receiverDoes(t *testing.T, answers ...receiver.Answer) *story {
 	t.Helper()
-	r := &receiver{arrivals: make(chan arrival, 1000), answers: answers}
-	server := httptest.NewServer(r)
-	t.Cleanup(func() {
-		server.CloseClientConnections()
-		server.Close()
-	})
-	r.url = server.URL + "/hook"
-	return r
-}
-
-func (r *receiver) ServeHTTP(w http.ResponseWriter, request *http.Request) {
-	body, err := io.ReadAll(request.Body)
-	if err != nil {
-		return
-	}
-	r.mu.Lock()
-	next := status(http.StatusOK)
-	if r.seen < len(r.answers) {
-		next = r.answers[r.seen]
-	}
-	r.seen++
-	r.mu.Unlock()
-	r.arrivals <- arrival{at: time.Now(), header: request.Header.Clone(), body: body}
-	next(w, request)
+	s := &story{arrivals: make(chan receiver.Arrival, 1000)}
+	s.url = receiver.Start(t, nil, receiver.Hook{
+		Path: "/", Answer: receiver.InTurn(answers...), Seen: func(a receiver.Arrival) { s.arrivals <- a },
+	}).URL + "/hook"
+	return s
 }
 
 // next is the next delivery that arrives.
-func (r *receiver) next(t *testing.T) arrival {
+func (s *story) next(t *testing.T) receiver.Arrival {
 	t.Helper()
 	select {
-	case a := <-r.arrivals:
+	case a := <-s.arrivals:
 		return a
 	case <-time.After(patience):
 		require.Fail(t, "nothing arrived")
-		return arrival{}
+		return receiver.Arrival{}
 	}
 }
 
 // wantNothingMore is true once everything that could arrive has: say so only
 // after the delivery log shows an end.
-func (r *receiver) wantNothingMore(t *testing.T) {
+func (s *story) wantNothingMore(t *testing.T) {
 	t.Helper()
 	select {
-	case a := <-r.arrivals:
-		require.Fail(t, "something arrived that should not", "%s attempt %s", a.deliveryID(), a.attempt())
+	case a := <-s.arrivals:
+		require.Fail(t, "something arrived that should not", "%s attempt %d", a.Delivery, a.Attempt)
 	default:
 	}
 }
 
-func status(code int) answer {
-	return func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(code) }
+// crowd is a receiver for more than a story can follow one by one: a ledger
+// remembers when each delivery first arrived.
+type crowd struct {
+	*receiver.Receiver
+
+	ledger *ledger.Ledger
+	books  []*ledger.Book
 }
 
-// retryAfter answers 503 and asks for a pause.
-func retryAfter(seconds string) answer {
-	return func(w http.ResponseWriter, _ *http.Request) {
-		w.Header().Set("Retry-After", seconds)
-		w.WriteHeader(http.StatusServiceUnavailable)
+// crowdDoes starts one that does the same with every delivery.
+func crowdDoes(t *testing.T, do receiver.Answer) *crowd {
+	t.Helper()
+	c := &crowd{ledger: ledger.New()}
+	c.Receiver = receiver.Start(t, c.ledger, receiver.Hook{Path: "/", Answer: do})
+	t.Cleanup(func() {
+		_, wrongs := c.ledger.Wrongs()
+		require.Empty(t, wrongs)
+	})
+	return c
+}
+
+// book begins the events of a project, each of which goes to as many webhooks.
+func (c *crowd) book(project string, hooks int) book {
+	b := book{c.ledger.Open(project, hooks), project}
+	c.books = append(c.books, b.Book)
+	return b
+}
+
+// book is the events of a project.
+type book struct {
+	*ledger.Book
+
+	project string
+}
+
+// count is how many deliveries have arrived, however often, and posts how many POSTs.
+func (c *crowd) count() int { return c.sum(func(s ledger.Sums) int { return s.Distinct }) }
+func (c *crowd) posts() int { return c.sum(func(s ledger.Sums) int { return s.Posts }) }
+
+func (c *crowd) sum(of func(ledger.Sums) int) (total int) {
+	for _, b := range c.books {
+		total += of(b.Sums())
 	}
+	return total
 }
 
-// redirect answers 302.
-func redirect(to string) answer {
-	return func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, to, http.StatusFound) }
-}
-
-// silence says nothing until the sender gives up.
-func silence(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }
-
-// hold answers 200 as soon as released is closed.
-func hold(released <-chan struct{}) answer {
-	return func(w http.ResponseWriter, r *http.Request) {
-		select {
-		case <-released:
-			w.WriteHeader(http.StatusOK)
-		case <-r.Context().Done():
-		}
-	}
-}
-
-// thinks answers 200 after a while.
-func thinks(pause time.Duration) answer {
-	return func(w http.ResponseWriter, r *http.Request) {
-		select {
-		case <-time.After(pause):
-			w.WriteHeader(http.StatusOK)
-		case <-r.Context().Done():
-		}
-	}
+// slowest is the longest time from its publish that any event of the book took to
+// arrive.
+func (b book) slowest(t *testing.T) time.Duration {
+	t.Helper()
+	longest, all := b.Slowest(0)
+	require.True(t, all, "an event of %s did not arrive", b.project)
+	return longest
 }

@@ -2,6 +2,7 @@ package e2e_test
 
 import (
 	"net/http"
+	"slices"
 	"testing"
 	"time"
 
@@ -16,13 +17,14 @@ import (
 	"github.com/dembrane/webhooks/pkg/topology"
 	hook "github.com/dembrane/webhooks/pkg/webhook"
 	"github.com/dembrane/webhooks/proto/webhooksv1"
+	"github.com/dembrane/webhooks/test/internal/receiver"
 )
 
 // replay is what it takes to deliver the project's events to the webhook once
 // more, as the contract on NATS describes it.
 func (s *system) replay(t *testing.T, w webhook, events int) [][]byte {
 	t.Helper()
-	consumer, err := s.streams.OrderedConsumer(t.Context(), topology.StreamEvents, jetstream.OrderedConsumerConfig{
+	consumer, err := s.Streams.OrderedConsumer(t.Context(), topology.StreamEvents, jetstream.OrderedConsumerConfig{
 		FilterSubjects: []string{"dembrane.events.*." + w.ProjectID + ".>"}, HeadersOnly: true,
 	})
 	require.NoError(t, err)
@@ -43,35 +45,36 @@ func (s *system) replay(t *testing.T, w webhook, events int) [][]byte {
 }
 
 func TestCase39AReplayDelaysNoOtherWebhook(t *testing.T) {
-	const past = 5000
+	const events = 5000
 	s := spawn(t, t.TempDir(), lasting(nil))
 	// It takes the replay seconds to get through.
-	replayed, calm := crowdDoes(t, thinks(20*time.Millisecond)), crowdDoes(t, status(http.StatusOK))
-	w := s.create(t, project, fields{"url": replayed.url, "events": event.Types()})
-	s.create(t, "calm", fields{"url": calm.url, "events": event.Types()})
+	replayed, calm := crowdDoes(t, receiver.Thinks(20*time.Millisecond)), crowdDoes(t, receiver.Status(http.StatusOK))
+	past, live, others := replayed.book("past", 1), replayed.book("live", 1), calm.book("calm", 1)
+	past.project, live.project = project, project
+	w := s.create(t, project, fields{"url": replayed.URL, "events": event.Types()})
+	s.create(t, "calm", fields{"url": calm.URL, "events": event.Types()})
 	s.settle(t)
-	require.NoError(t, s.floods(t.Context(), project, past))
-	eventually(t, "the past is over", func() bool { return replayed.count() == past })
+	require.NoError(t, s.floods(t.Context(), past, events))
+	eventually(t, "the past is over", func() bool { return replayed.count() == events })
 	s.wantSettled(t)
 
-	messages := s.replay(t, w, past)
+	messages := s.replay(t, w, events)
 
 	began := time.Now()
 	for _, message := range messages {
-		_, err := s.streams.PublishAsync(topology.SubjectDelivery(w.ID), message)
+		_, err := s.Streams.PublishAsync(topology.SubjectDelivery(w.ID), message)
 		require.NoError(t, err)
 	}
-	published := s.paced(t, func() bool { return replayed.posts() >= 2*past }, project, "calm")
+	s.paced(t, func() bool { return replayed.posts() >= 2*events }, live, others)
 	took := time.Since(began)
 
-	same, others := published[0], published[1]
-	eventually(t, "live events arrive", func() bool { return calm.count() == len(others) && replayed.count() == past+len(same) })
-	assert.Less(t, calm.slowest(t, "/", others), took/2, "another project waited for the replay")
+	eventually(t, "live events arrive", func() bool {
+		return calm.count() == others.Sums().Published && replayed.count() == events+live.Sums().Published
+	})
+	assert.Less(t, others.slowest(t), took/2, "another project waited for the replay")
 	s.wantSettled(t)
-	replayed.mu.Lock()
-	defer replayed.mu.Unlock()
-	for key, attempts := range replayed.numbers {
-		assert.LessOrEqual(t, len(attempts), 2, "%s came more often than it was asked for", key)
+	for _, l := range slices.Concat(past.Lines(), live.Lines()) {
+		assert.LessOrEqual(t, l.Posts, 2, "%s came more often than it was asked for", l.Delivery)
 	}
-	assert.Len(t, replayed.numbers, past+len(same), "a replay has the ids of the first time")
+	assert.Equal(t, events+live.Sums().Published, replayed.count(), "a replay has the ids of the first time")
 }

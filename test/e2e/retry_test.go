@@ -9,6 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/dembrane/webhooks/pkg/signature"
+	"github.com/dembrane/webhooks/test/internal/receiver"
 )
 
 func TestAFailureIsTriedAgainUntilItSucceeds(t *testing.T) {
@@ -23,10 +24,10 @@ func TestAFailureIsTriedAgainUntilItSucceeds(t *testing.T) {
 	s.wantAttempts(t, w, retry, retry, delivered)
 	first, second, third := r.next(t), r.next(t), r.next(t)
 	wantOneDelivery(t, first, second, third)
-	assert.Equal(t, e.GetId(), third.eventID(t))
-	assert.Equal(t, e.GetId(), third.header.Get("webhook-id"))
-	for _, a := range []arrival{first, second, third} {
-		assert.True(t, signature.VerifyBody(secret, a.header.Get("X-Dembrane-Signature"), a.body))
+	assert.Equal(t, e.GetId(), third.Event)
+	assert.Equal(t, e.GetId(), third.Header.Get("webhook-id"))
+	for _, a := range []receiver.Arrival{first, second, third} {
+		assert.True(t, signature.VerifyBody(secret, a.Header.Get("X-Dembrane-Signature"), a.Body))
 	}
 	r.wantNothingMore(t)
 	// The log is written first, and the health right after it.
@@ -50,7 +51,7 @@ func TestRetryAfterMakesTheWholeEndpointWait(t *testing.T) {
 	t.Parallel()
 	const pause = 2 * time.Second
 	s := start(t, nil)
-	r := receiverDoes(t, retryAfter("2"))
+	r := receiverDoes(t, receiver.RetryAfter(http.StatusServiceUnavailable, "2"))
 	w := s.register(t, r)
 
 	s.publish(t, started())
@@ -59,8 +60,8 @@ func TestRetryAfterMakesTheWholeEndpointWait(t *testing.T) {
 	s.publish(t, started())
 
 	again, other := r.next(t), r.next(t)
-	for _, a := range []arrival{again, other} {
-		assert.GreaterOrEqual(t, a.at.Sub(refused.at), pause, "attempt %s of %s", a.attempt(), a.deliveryID())
+	for _, a := range []receiver.Arrival{again, other} {
+		assert.GreaterOrEqual(t, a.At.Sub(refused.At), pause, "attempt %d of %s", a.Attempt, a.Delivery)
 	}
 	list := s.wantAttempts(t, w, retry, delivered, delivered)
 	assert.Equal(t, "throttled", list[0].Reason)
@@ -92,7 +93,7 @@ func TestARedirectIsNotFollowed(t *testing.T) {
 	t.Parallel()
 	s := start(t, nil)
 	elsewhere := receiverAnswers(t)
-	r := receiverDoes(t, redirect(elsewhere.url))
+	r := receiverDoes(t, receiver.Redirect(elsewhere.url))
 	w := s.register(t, r)
 
 	s.publish(t, started())
@@ -106,7 +107,7 @@ func TestARedirectIsNotFollowed(t *testing.T) {
 func TestAReceiverThatSaysNothingTimesOut(t *testing.T) {
 	t.Parallel()
 	s := start(t, settings{"ATTEMPT_TIMEOUT": "1s"})
-	r := receiverDoes(t, silence)
+	r := receiverDoes(t, receiver.Silence)
 	w := s.register(t, r)
 
 	s.publish(t, started())
@@ -115,7 +116,7 @@ func TestAReceiverThatSaysNothingTimesOut(t *testing.T) {
 	assert.Equal(t, "timeout", list[0].Reason)
 	first, second := r.next(t), r.next(t)
 	wantOneDelivery(t, first, second)
-	assert.GreaterOrEqual(t, second.at.Sub(first.at), time.Second)
+	assert.GreaterOrEqual(t, second.At.Sub(first.At), time.Second)
 }
 
 func TestAReceiverThatCannotBeReachedIsTriedAgain(t *testing.T) {

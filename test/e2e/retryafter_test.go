@@ -10,6 +10,7 @@ import (
 	"go.mongodb.org/mongo-driver/bson"
 
 	"github.com/dembrane/webhooks/pkg/event"
+	"github.com/dembrane/webhooks/test/internal/receiver"
 )
 
 // asking is a receiver that refuses its first delivery and asks for a pause.
@@ -54,16 +55,16 @@ func TestCase18NothingIsSentEarlierThanAskedToTheWholeEndpoint(t *testing.T) {
 	s := start(t, nil)
 	cases := askings()
 	refused := make([]chan time.Time, len(cases))
-	receivers := make([]*receiver, len(cases))
+	receivers := make([]*story, len(cases))
 	for i, c := range cases {
 		refused[i] = make(chan time.Time, 1)
-		receivers[i] = receiverDoes(t, func(w http.ResponseWriter, _ *http.Request) {
+		receivers[i] = receiverDoes(t, func(header http.Header, _ <-chan struct{}, _ receiver.Arrival) int {
 			now := time.Now()
 			if value := c.header(now); value != "" {
-				w.Header().Set("Retry-After", value)
+				header.Set("Retry-After", value)
 			}
 			refused[i] <- now
-			w.WriteHeader(c.status)
+			return c.status
 		})
 		s.create(t, project, fields{"url": receivers[i].url, "events": event.Types()})
 	}
@@ -73,7 +74,7 @@ func TestCase18NothingIsSentEarlierThanAskedToTheWholeEndpoint(t *testing.T) {
 	s.publish(t, first)
 	at := make([]time.Time, len(cases))
 	for i := range cases {
-		assert.Equal(t, first.GetId(), receivers[i].next(t).eventID(t))
+		assert.Equal(t, first.GetId(), receivers[i].next(t).Event)
 		at[i] = <-refused[i]
 	}
 	// The dispatcher has read the answer when the attempt is in the log.
@@ -84,13 +85,13 @@ func TestCase18NothingIsSentEarlierThanAskedToTheWholeEndpoint(t *testing.T) {
 		if c.never {
 			continue
 		}
-		seen := map[string]string{}
+		seen := map[string]int{}
 		for range 2 {
 			a := receivers[i].next(t)
-			assert.GreaterOrEqual(t, a.at.Sub(at[i]), c.atLeast, "%s: attempt %s of %s", c.name, a.attempt(), a.deliveryID())
-			seen[a.eventID(t)] = a.attempt()
+			assert.GreaterOrEqual(t, a.At.Sub(at[i]), c.atLeast, "%s: attempt %d of %s", c.name, a.Attempt, a.Delivery)
+			seen[a.Event] = a.Attempt
 		}
-		assert.Equal(t, map[string]string{first.GetId(): "2", second.GetId(): "1"}, seen, c.name)
+		assert.Equal(t, map[string]int{first.GetId(): 2, second.GetId(): 1}, seen, c.name)
 	}
 	for i, c := range cases { // long after everybody else has both
 		if c.never {
@@ -103,7 +104,7 @@ func TestCase18NothingIsSentEarlierThanAskedToTheWholeEndpoint(t *testing.T) {
 func (s *system) wantLogged(t *testing.T, count int) {
 	t.Helper()
 	eventually(t, "the attempts are in the delivery log", func() bool {
-		have, err := s.database.Collection("attempts").CountDocuments(t.Context(), bson.M{"project_id": project})
+		have, err := s.Attempts.CountDocuments(t.Context(), bson.M{"project_id": project})
 		require.NoError(t, err)
 		return have >= int64(count)
 	})

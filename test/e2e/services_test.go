@@ -26,12 +26,9 @@ import (
 	"github.com/dembrane/webhooks/services/standalone/embedded"
 )
 
-// services are the two services as they run in production, each with what it
-// shows to operators; standalone has no listener for that.
+// services are the two services as they run in production.
 type services struct {
 	*system
-
-	ops string // of the dispatcher
 
 	// Each has a network of its own, which can break.
 	apiNATS, dispatcherNATS *natstest.Proxy
@@ -53,8 +50,8 @@ func startServices(t *testing.T, more settings) *services {
 	require.NoError(t, err)
 	log := zaptest.NewLogger(t, zaptest.Level(zap.WarnLevel))
 
-	starting.Lock()
-	defer starting.Unlock()
+	hosts.Lock()
+	defer hosts.Unlock()
 	mongo, err := embedded.StartMongo(t.Context(), c.MongoDir(), log)
 	require.NoError(t, err)
 	t.Cleanup(mongo.Stop)
@@ -66,7 +63,6 @@ func startServices(t *testing.T, more settings) *services {
 	require.NoError(t, err)
 	dispatching, err := c.Dispatcher(dispatcherNATS.URL())
 	require.NoError(t, err)
-	dispatching.OpsAddr = "127.0.0.1:0"
 	api, err := apiapp.New(managing, log)
 	require.NoError(t, err)
 	dispatcher, err := dispatcherapp.New(dispatching, "0.0.0-e2e", log)
@@ -77,11 +73,10 @@ func startServices(t *testing.T, more settings) *services {
 	parts.Go(func() error { return api.Run(ctx) })
 	parts.Go(func() error { return dispatcher.Run(ctx) })
 	s := &services{
-		system: &system{folder: folder}, ops: "http://" + dispatcher.OpsAddr(),
-		apiNATS: apiNATS, dispatcherNATS: dispatcherNATS,
+		system: &system{folder: folder}, apiNATS: apiNATS, dispatcherNATS: dispatcherNATS,
 	}
 	t.Cleanup(func() {
-		s.disconnect()
+		s.Close()
 		cancel()
 		require.NoError(t, parts.Wait())
 	})
@@ -94,30 +89,7 @@ func startServices(t *testing.T, more settings) *services {
 			t.Fatal("the services were not ready in time")
 		}
 	}
-	s.at = app.Running{API: api.URL(), NATS: broker.URL(), MongoDB: mongo.URI(), Token: token}
+	s.at = inside.Address{API: api.URL(), NATS: broker.URL(), MongoDB: mongo.URI(), Token: token}
 	s.connect(t)
 	return s
-}
-
-// metric is what the dispatcher shows under this name, over all labels.
-func (s *services) metric(t *testing.T, name string) float64 {
-	t.Helper()
-	request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, s.ops+"/metrics", nil)
-	require.NoError(t, err)
-	request.Close = true
-	response, err := http.DefaultClient.Do(request)
-	require.NoError(t, err)
-	defer func() { require.NoError(t, response.Body.Close()) }()
-	sum, found := 0.0, false
-	for lines := bufio.NewScanner(response.Body); lines.Scan(); {
-		series, value, _ := strings.Cut(lines.Text(), " ")
-		if base, _, _ := strings.Cut(series, "{"); base != name {
-			continue
-		}
-		number, err := strconv.ParseFloat(value, 64)
-		require.NoError(t, err)
-		sum, found = sum+number, true
-	}
-	require.True(t, found || strings.HasSuffix(name, "_total"), "the dispatcher shows no %s", name)
-	return sum
 }

@@ -1,29 +1,27 @@
 package e2e_test
 
 import (
-	"bufio"
 	"context"
-	"encoding/json"
-	"io"
+	"errors"
 	"maps"
 	"net/http"
 	"os"
-	"os/exec"
+	"strings"
 	"sync"
 	"syscall"
 	"testing"
 	"time"
 
-	"github.com/nats-io/nats.go"
-	"github.com/nats-io/nats.go/jetstream"
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
-	"go.mongodb.org/mongo-driver/mongo"
-	"go.mongodb.org/mongo-driver/mongo/options"
 	"go.uber.org/zap"
 	"go.uber.org/zap/zaptest"
 
-	"github.com/dembrane/webhooks/pkg/publisher"
 	"github.com/dembrane/webhooks/services/standalone/app"
+	"github.com/dembrane/webhooks/test/internal/apiclient"
+	"github.com/dembrane/webhooks/test/internal/inside"
+	"github.com/dembrane/webhooks/test/internal/process"
+	"github.com/dembrane/webhooks/test/internal/run"
 )
 
 // patience is how long a story waits for anything. Nothing takes nearly as long.
@@ -35,28 +33,29 @@ type settings map[string]string
 // quick are settings with which a story does not take days. Ports are free ones.
 func quick(folder string, more settings) settings {
 	all := settings{
-		"DATA_DIR": folder, "API_ADDR": "127.0.0.1:0", "NATS_ADDR": "127.0.0.1:0",
+		"DATA_DIR": folder, "API_ADDR": "127.0.0.1:0", "NATS_ADDR": "127.0.0.1:0", "OPS_ADDR": "127.0.0.1:0",
 		"RETRY_FIRST": "100ms", "RETRY_MULTIPLIER": "1", "SHUTDOWN_GRACE": "5s", "LOG_LEVEL": "warn",
 	}
 	maps.Copy(all, more)
 	return all
 }
 
+// lasting are settings with which no receiver is given up within a test.
+func lasting(more settings) settings {
+	all := settings{"RETRY_FIRST": "1s", "RETRY_MULTIPLIER": "4"}
+	maps.Copy(all, more)
+	return all
+}
+
 // system is a running standalone and what a story uses it with.
 type system struct {
-	at        app.Running
-	folder    string
-	broker    *nats.Conn
-	streams   jetstream.JetStream
-	publisher *publisher.Publisher
-	database  *mongo.Database
+	inside.System
 
+	at      inside.Address
+	folder  string
+	process *process.Process // nil when it runs within this process
 	// stop ends it in the orderly way.
 	stop func()
-	// signal sends a signal to the process; nil when it is this one.
-	signal func(os.Signal)
-	// exit waits for the process and returns its exit code.
-	exit func() int
 }
 
 // starting is held while a standalone starts: the embedded database writes a
@@ -73,8 +72,7 @@ func startIn(t *testing.T, folder string, more settings) *system {
 	t.Helper()
 	c, err := app.LoadConfig(quick(folder, more))
 	require.NoError(t, err)
-	log := zaptest.NewLogger(t, zaptest.Level(zap.WarnLevel))
-	standalone, err := app.New(c, "0.0.0-e2e", log)
+	standalone, err := app.New(c, "0.0.0-e2e", zaptest.NewLogger(t, zaptest.Level(zap.WarnLevel)))
 	require.NoError(t, err)
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
@@ -82,28 +80,21 @@ func startIn(t *testing.T, folder string, more settings) *system {
 	defer starting.Unlock()
 	go func() { ended <- standalone.Run(ctx) }()
 	s := &system{folder: folder}
-	select {
-	case s.at = <-standalone.Ready():
-	case err := <-ended:
-		cancel()
-		require.NoError(t, err)
-		t.Fatal("standalone ended by itself")
-	case <-time.After(patience):
+	s.stop = sync.OnceFunc(func() {
+		s.Close()
 		cancel()
 		require.NoError(t, <-ended)
+	})
+	t.Cleanup(s.stop)
+	select {
+	case at := <-standalone.Ready():
+		s.at = inside.Address{API: at.API, NATS: at.NATS, MongoDB: at.MongoDB, Ops: at.Ops, Token: at.Token}
+	case err := <-ended:
+		ended <- err
+		t.Fatalf("standalone ended by itself: %v", err)
+	case <-time.After(patience):
 		t.Fatal("standalone was not ready in time")
 	}
-	stopped := false
-	s.stop = func() {
-		if stopped {
-			return
-		}
-		stopped = true
-		s.disconnect()
-		cancel()
-		require.NoError(t, <-ended)
-	}
-	t.Cleanup(s.stop)
 	s.connect(t)
 	return s
 }
@@ -111,57 +102,24 @@ func startIn(t *testing.T, folder string, more settings) *system {
 // spawn runs a standalone as a process of its own.
 func spawn(t *testing.T, folder string, more settings) *system {
 	t.Helper()
-	command := exec.Command(program) //nolint:noctx // stories end it by signals
-	command.Env = os.Environ()
-	for name, value := range quick(folder, more) {
-		command.Env = append(command.Env, name+"="+value)
-	}
-	var logs text
-	command.Stderr = &logs
-	stdout, err := command.StdoutPipe()
-	require.NoError(t, err)
-	require.NoError(t, command.Start())
-
 	s := &system{folder: folder}
-	code := make(chan int, 1)
-	lines := bufio.NewReader(stdout)
-	first, readErr := lines.ReadBytes('\n')
-	go func() {
-		rest, _ := io.ReadAll(lines) // nothing may follow; Wait wants it read
-		if len(rest) > 0 {
-			t.Errorf("more than one line on standard output: %q", rest)
-		}
-		_ = command.Wait() // the code says it
-		code <- command.ProcessState.ExitCode()
-		close(code)
-	}()
-	s.signal = func(signal os.Signal) { require.NoError(t, command.Process.Signal(signal)) }
-	s.exit = func() int {
-		s.disconnect()
-		select {
-		case result := <-code:
-			return result
-		case <-time.After(patience):
-			_ = command.Process.Kill() // it did not listen to anything else
-			<-code
-			require.Fail(t, "the process did not end", "%s", logs.String())
-			return -1
-		}
+	s.process = &process.Process{Name: "standalone", Program: program, Env: os.Environ(), Folder: t.TempDir(), Line: &s.at}
+	for name, value := range quick(folder, more) {
+		s.process.Env = append(s.process.Env, name+"="+value)
 	}
-	s.stop = func() {
-		if command.ProcessState == nil {
-			_ = command.Process.Signal(syscall.SIGTERM) // it may have ended
-		}
-		s.exit()
-	}
-	t.Cleanup(func() {
-		s.stop()
+	require.NoError(t, s.process.Start(context.Background()))
+	s.stop = sync.OnceFunc(func() {
+		s.Close()
+		_ = s.process.Stop() // the story has said how it ended
+		assert.LessOrEqual(t, strings.Count(s.process.Output(), "\n"), 1, "more than one line on standard output")
 		if t.Failed() {
-			t.Logf("log of the process:\n%s", logs.String())
+			t.Logf("log of the process:\n%s", s.process.Log())
 		}
 	})
-	require.NoError(t, readErr, "the process ended before it was ready")
-	require.NoError(t, json.Unmarshal(first, &s.at), "%s", first)
+	t.Cleanup(s.stop)
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	require.NoError(t, s.process.Await(ctx))
 	s.connect(t)
 	return s
 }
@@ -169,37 +127,53 @@ func spawn(t *testing.T, folder string, more settings) *system {
 func (s *system) connect(t *testing.T) {
 	t.Helper()
 	var err error
-	s.broker, err = nats.Connect(s.at.NATS, nats.MaxReconnects(-1))
+	s.System, err = inside.Connect(t.Context(), s.at)
 	require.NoError(t, err)
-	s.streams, err = jetstream.New(s.broker)
-	require.NoError(t, err)
-	s.publisher, err = publisher.New(s.broker)
-	require.NoError(t, err)
-	client, err := mongo.Connect(t.Context(), options.Client().ApplyURI(s.at.MongoDB))
-	require.NoError(t, err)
-	s.database = client.Database("webhooks")
 }
 
-// disconnect ends what a story holds of the system. It may be called twice.
-func (s *system) disconnect() {
-	if s.broker == nil {
-		return
-	}
-	s.broker.Close()
-	_ = s.database.Client().Disconnect(context.Background()) // the process may be dead
-	s.broker = nil
+// signal sends a signal to the process.
+func (s *system) signal(t *testing.T, signal syscall.Signal) {
+	t.Helper()
+	require.NoError(t, s.process.Signal(signal))
 }
+
+// exit waits for the process and returns its exit code.
+func (s *system) exit() int {
+	s.Close()
+	return s.process.Wait(patience)
+}
+
+// host is who manages webhooks.
+func (s *system) host() apiclient.Client { return apiclient.Client{URL: s.at.API, Token: s.at.Token} }
 
 // answers reports whether the api still does.
 func (s *system) answers(t *testing.T) bool {
 	t.Helper()
-	request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, s.at.API+"/api/health", nil)
+	_, err := s.host().Call(t.Context(), http.MethodGet, "/api/health", nil, http.StatusOK)
+	return err == nil
+}
+
+// metric is what the dispatcher shows under this name, over all labels.
+func (s *system) metric(t *testing.T, name string) float64 {
+	t.Helper()
+	sum, err := apiclient.Metric(t.Context(), s.at.Ops, name)
 	require.NoError(t, err)
-	request.Close = true
-	response, err := http.DefaultClient.Do(request)
-	if err != nil {
-		return false
-	}
-	require.NoError(t, response.Body.Close())
-	return true
+	return sum
+}
+
+// eventually looks until it is so.
+func eventually(t *testing.T, what string, so func() bool) {
+	t.Helper()
+	run.Until(t, patience, what, func(context.Context) error {
+		if !so() {
+			return errors.New("it is not so")
+		}
+		return nil
+	})
+}
+
+// wantSettled waits until nothing is owed any more.
+func (s *system) wantSettled(t *testing.T) {
+	t.Helper()
+	run.Until(t, patience, "everything is settled", s.Settled)
 }

@@ -1,7 +1,6 @@
 package e2e_test
 
 import (
-	"bufio"
 	"bytes"
 	"net/http"
 	"os"
@@ -9,13 +8,14 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
 	standardwebhooks "github.com/standard-webhooks/standard-webhooks/libraries/go"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"github.com/dembrane/webhooks/pkg/event"
+	"github.com/dembrane/webhooks/test/internal/process"
+	"github.com/dembrane/webhooks/test/internal/receiver"
 )
 
 // secrets are the two kinds that a host may have: any text, and what Standard
@@ -37,9 +37,9 @@ func TestTheOfficialGoLibraryVerifies(t *testing.T) {
 		w := s.registerWith(t, fields{"url": r.url, "secret": secret, "events": []string{event.ConversationSummarized}})
 		s.publish(t, sampleOf(event.ConversationSummarized))
 		s.wantAttempts(t, w, retry, delivered)
-		for _, a := range []arrival{r.next(t), r.next(t)} {
-			require.NoError(t, verifier.Verify(a.body, a.header), kind)
-			require.Error(t, verifier.Verify(append(a.body, ' '), a.header), kind)
+		for _, a := range []receiver.Arrival{r.next(t), r.next(t)} {
+			require.NoError(t, verifier.Verify(a.Body, a.Header), kind)
+			require.Error(t, verifier.Verify(append(a.Body, ' '), a.Header), kind)
 		}
 		s.remove(t, w)
 	}
@@ -51,11 +51,11 @@ func TestTheDocumentedPythonVerifies(t *testing.T) {
 	if !present {
 		return
 	}
+	script, err := filepath.Abs("testdata/receiver.py")
+	require.NoError(t, err)
 	s := start(t, settings{"RETRY_ATTEMPTS": "1"})
 	for _, secret := range secrets() {
-		s.wantVerified(t, secret, func(secret string) *exec.Cmd {
-			return exec.CommandContext(t.Context(), python, "testdata/receiver.py", secret)
-		})
+		s.wantVerified(t, secret, python, script)
 	}
 }
 
@@ -87,17 +87,14 @@ func TestTheOfficialJavaScriptLibraryVerifies(t *testing.T) {
 	require.NoError(t, err, "%s", output)
 	s := start(t, settings{"RETRY_ATTEMPTS": "1"})
 	for _, secret := range secrets() {
-		s.wantVerified(t, secret, func(secret string) *exec.Cmd {
-			return exec.CommandContext(t.Context(), node, filepath.Join(folder, "receiver.mjs"), secret)
-		})
+		s.wantVerified(t, secret, node, filepath.Join(folder, "receiver.mjs"))
 	}
 }
 
 func TestTheReceiverCommandVerifies(t *testing.T) {
 	t.Parallel()
 	s := start(t, settings{"RETRY_ATTEMPTS": "2"})
-	greeting, said := runs(t, exec.CommandContext(t.Context(), program, "receiver",
-		"-addr", "127.0.0.1:0", "-secret", secret, "-answer", "503,200"))
+	greeting, said := runs(t, program, "receiver", "-addr", "127.0.0.1:0", "-secret", secret, "-answer", "503,200")
 	_, address, _ := strings.Cut(greeting, " on ")
 	url, _, _ := strings.Cut(address, " ")
 	w := s.registerWith(t, fields{"url": url, "secret": secret, "events": event.Types()})
@@ -106,11 +103,11 @@ func TestTheReceiverCommandVerifies(t *testing.T) {
 
 	s.wantAttempts(t, w, retry, delivered)
 	for _, want := range []string{"answered 503  verified", "answered 200  verified"} {
-		assert.Contains(t, said(t), want)
+		assert.Contains(t, said(), want)
 	}
 	s.change(t, w, fields{"secret": "not the receiver's"})
 	s.publish(t, started())
-	assert.Contains(t, said(t), "answered 401  X-Dembrane-Signature does not match")
+	assert.Contains(t, said(), "answered 401  X-Dembrane-Signature does not match")
 }
 
 // tool finds a program that is not part of Go. CI has them all.
@@ -128,19 +125,19 @@ func tool(t *testing.T, name string) (string, bool) {
 
 // wantVerified delivers an event of each type to a receiver that is a program,
 // and wants it to verify all of them, and none that has another secret.
-func (s *system) wantVerified(t *testing.T, secret string, command func(secret string) *exec.Cmd) {
+func (s *system) wantVerified(t *testing.T, secret, interpreter, script string) {
 	t.Helper()
-	url, said := runs(t, command(secret))
+	url, said := runs(t, interpreter, script, secret)
 	w := s.registerWith(t, fields{"url": url, "secret": secret, "events": event.Types()})
 	for _, eventType := range event.Types() {
 		s.publish(t, sampleOf(eventType))
-		assert.Equal(t, "verified "+eventType, said(t))
+		assert.Equal(t, "verified "+eventType, said())
 	}
 	s.wantAttempts(t, w, delivered, delivered, delivered, delivered)
 
 	s.change(t, w, fields{"secret": "not the receiver's"})
 	s.publish(t, started())
-	assert.True(t, strings.HasPrefix(said(t), "refused"))
+	assert.True(t, strings.HasPrefix(said(), "refused"))
 	last := s.wantAttempts(t, w, delivered, delivered, delivered, delivered, exhausted)[4]
 	assert.Equal(t, http.StatusUnauthorized, last.StatusCode)
 	s.remove(t, w)
@@ -148,42 +145,22 @@ func (s *system) wantVerified(t *testing.T, secret string, command func(secret s
 
 // runs starts a receiver. It returns the address that it prints first, and what
 // reads the lines that follow.
-func runs(t *testing.T, command *exec.Cmd) (url string, said func(*testing.T) string) {
+func runs(t *testing.T, program string, args ...string) (url string, said func() string) {
 	t.Helper()
-	stdout, err := command.StdoutPipe()
-	require.NoError(t, err)
-	var faults text
-	command.Stderr = &faults
-	require.NoError(t, command.Start())
-	lines := make(chan string)
-	ended := make(chan struct{})
-	go func() {
-		defer close(lines)
-		scanner := bufio.NewScanner(stdout)
-		for scanner.Scan() {
-			select {
-			case lines <- scanner.Text():
-			case <-ended:
-			}
-		}
-	}()
-	t.Cleanup(func() {
-		close(ended)
-		_ = command.Process.Kill()
-		for range lines { // until its output has ended
-		}
-		_ = command.Wait() // it was killed
-	})
-	said = func(t *testing.T) string {
+	p := &process.Process{Name: "receiver", Program: program, Args: args, Env: os.Environ(), Folder: t.TempDir()}
+	require.NoError(t, p.Launch(t.Context()))
+	t.Cleanup(func() { _ = p.Kill() }) // it may have ended
+	read := 0
+	said = func() string {
 		t.Helper()
-		select {
-		case line, open := <-lines:
-			require.True(t, open, "the receiver ended: %s", faults.String())
-			return line
-		case <-time.After(patience):
-			require.Fail(t, "the receiver says nothing")
-			return ""
-		}
+		var lines []string
+		eventually(t, "the receiver says something", func() bool {
+			require.NoError(t, p.Check())
+			lines = strings.Split(p.Output(), "\n")
+			return len(lines)-1 > read
+		})
+		read++
+		return lines[read-1]
 	}
-	return said(t), said
+	return said(), said
 }

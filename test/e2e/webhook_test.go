@@ -1,11 +1,10 @@
 package e2e_test
 
 import (
-	"bytes"
-	"encoding/json"
+	"context"
 	"fmt"
-	"io"
 	"net/http"
+	"strconv"
 	"testing"
 	"time"
 
@@ -14,10 +13,15 @@ import (
 	"github.com/stretchr/testify/require"
 	"go.mongodb.org/mongo-driver/bson"
 	"go.mongodb.org/mongo-driver/mongo/options"
+	"golang.org/x/sync/errgroup"
+	"google.golang.org/protobuf/proto"
 
 	"github.com/dembrane/webhooks/pkg/event"
 	"github.com/dembrane/webhooks/pkg/payload"
+	"github.com/dembrane/webhooks/pkg/topology"
 	"github.com/dembrane/webhooks/proto/webhooksv1"
+	"github.com/dembrane/webhooks/test/internal/apiclient"
+	"github.com/dembrane/webhooks/test/internal/receiver"
 )
 
 const (
@@ -35,48 +39,22 @@ const (
 	deleted   = "deleted"
 )
 
-// webhook is a registration as the API shows it.
-type webhook struct {
-	ID        string   `json:"id"`
-	ProjectID string   `json:"project_id"`
-	URL       string   `json:"url"`
-	Events    []string `json:"events"`
-	Enabled   bool     `json:"enabled"`
-	HasSecret bool     `json:"has_secret"`
-	Health    struct {
-		State          string `json:"state"`
-		DisabledReason string `json:"disabled_reason"`
-	} `json:"health"`
-}
-
-type fields map[string]any
+type (
+	webhook = apiclient.Webhook
+	fields  = apiclient.Fields
+)
 
 // call makes one request of a host and wants this status.
 func (s *system) call(t *testing.T, method, path string, in fields, want int) []byte {
 	t.Helper()
-	data, err := json.Marshal(in)
+	body, err := s.host().Call(t.Context(), method, path, in, want)
 	require.NoError(t, err)
-	request, err := http.NewRequestWithContext(t.Context(), method, s.at.API+path, bytes.NewReader(data))
-	require.NoError(t, err)
-	request.Header.Set("Authorization", "Bearer "+s.at.Token)
-	request.Header.Set("Content-Type", "application/json")
-	request.Close = true
-	response, err := http.DefaultClient.Do(request)
-	require.NoError(t, err)
-	body, err := io.ReadAll(response.Body)
-	require.NoError(t, err)
-	require.NoError(t, response.Body.Close())
-	require.Equal(t, want, response.StatusCode, "%s %s: %s", method, path, body)
 	return body
 }
 
-func webhooksPath(project string) string { return "/api/projects/" + project + "/webhooks" }
-
-func (w webhook) path() string { return webhooksPath(w.ProjectID) + "/" + w.ID }
-
 // register makes a webhook for every event, with the secret, and returns when it
 // is in force.
-func (s *system) register(t *testing.T, r *receiver) webhook {
+func (s *system) register(t *testing.T, r *story) webhook {
 	t.Helper()
 	return s.registerWith(t, fields{"url": r.url, "secret": secret, "events": event.Types()})
 }
@@ -90,29 +68,47 @@ func (s *system) registerWith(t *testing.T, f fields) webhook {
 
 func (s *system) create(t *testing.T, project string, f fields) webhook {
 	t.Helper()
-	var w webhook
-	require.NoError(t, json.Unmarshal(s.call(t, http.MethodPost, webhooksPath(project), f, http.StatusCreated), &w))
+	w, err := s.host().Create(t.Context(), project, f)
+	require.NoError(t, err)
 	return w
+}
+
+// registerMany puts webhooks of a project into the bucket, as the api does once it
+// has them in its database: hundreds of them would take the embedded database
+// minutes. They are in force as soon as whatever is registered after them is.
+func (s *system) registerMany(t *testing.T, project, url string, count int) {
+	t.Helper()
+	bucket, err := s.Streams.KeyValue(t.Context(), topology.BucketWebhooks)
+	require.NoError(t, err)
+	for i := range count {
+		id := project + "-" + strconv.Itoa(i)
+		data, err := proto.Marshal(&webhooksv1.Registration{
+			Id: id, ProjectId: project, Revision: 1, Url: url + "/" + strconv.Itoa(i), Events: event.Types(), Enabled: true,
+		})
+		require.NoError(t, err)
+		_, err = bucket.Put(t.Context(), topology.KeyRegistration(project, id), data)
+		require.NoError(t, err)
+	}
 }
 
 // change patches a webhook and returns when that is in force.
 func (s *system) change(t *testing.T, w webhook, f fields) {
 	t.Helper()
-	s.call(t, http.MethodPatch, w.path(), f, http.StatusOK)
+	s.call(t, http.MethodPatch, w.Path(), f, http.StatusOK)
 	s.settle(t)
 }
 
 // remove deletes a webhook and returns when that is in force.
 func (s *system) remove(t *testing.T, w webhook) {
 	t.Helper()
-	s.call(t, http.MethodDelete, w.path(), nil, http.StatusNoContent)
+	s.call(t, http.MethodDelete, w.Path(), nil, http.StatusNoContent)
 	s.settle(t)
 }
 
 func (s *system) get(t *testing.T, w webhook) webhook {
 	t.Helper()
-	var now webhook
-	require.NoError(t, json.Unmarshal(s.call(t, http.MethodGet, w.path(), nil, http.StatusOK), &now))
+	now, err := s.host().Get(t.Context(), w)
+	require.NoError(t, err)
 	return now
 }
 
@@ -124,32 +120,65 @@ func (s *system) settle(t *testing.T) {
 	probe := receiverAnswers(t)
 	other := "probe-" + ulid.Make().String()
 	s.create(t, other, fields{"url": probe.url, "events": []string{event.ConversationStarted}})
-	ticker := time.NewTicker(25 * time.Millisecond)
-	defer ticker.Stop()
-	deadline := time.After(patience)
-	for {
-		e := started()
-		e.Project.Id = other
-		require.NoError(t, s.publisher.Publish(t.Context(), e))
-		select {
-		case <-probe.arrivals:
-			return
-		case <-ticker.C:
-		case <-deadline:
-			require.Fail(t, "a change was never in force")
-		}
-	}
+	eventually(t, "the change is in force", func() bool {
+		s.publish(t, startedIn(other))
+		return len(probe.arrivals) > 0
+	})
 }
 
-// started is a fresh event of the project.
-func started() *webhooksv1.Event {
+// sampleOf is a fresh event of the project.
+func sampleOf(eventType string) *webhooksv1.Event {
 	p := &webhooksv1.Project{Id: project, Name: new("Buurtgesprekken"), Language: new("nl")}
-	return payload.Sample(event.ConversationStarted, p, "evt_"+ulid.Make().String(), time.Now())
+	return payload.Sample(eventType, p, "evt_"+ulid.Make().String(), time.Now())
+}
+
+func started() *webhooksv1.Event { return sampleOf(event.ConversationStarted) }
+
+func startedIn(project string) *webhooksv1.Event {
+	e := started()
+	e.Project.Id = project
+	return e
 }
 
 func (s *system) publish(t *testing.T, e *webhooksv1.Event) {
 	t.Helper()
-	require.NoError(t, s.publisher.Publish(t.Context(), e))
+	require.NoError(t, s.Publisher.Publish(t.Context(), e))
+}
+
+// publishTo publishes an event of the book.
+func (s *system) publishTo(ctx context.Context, b book) error {
+	e := startedIn(b.project)
+	e.Id = b.Begin()
+	return s.Publisher.Publish(ctx, e)
+}
+
+// floods publishes events as quickly as they are acknowledged.
+func (s *system) floods(ctx context.Context, b book, count int) error {
+	publishing, ctx := errgroup.WithContext(ctx)
+	publishing.SetLimit(64)
+	for range count {
+		publishing.Go(func() error { return s.publishTo(ctx, b) })
+	}
+	return publishing.Wait()
+}
+
+// paced publishes an event of each of these books every 50 ms until it is told to
+// stop.
+func (s *system) paced(t *testing.T, until func() bool, books ...book) {
+	t.Helper()
+	ticker := time.NewTicker(50 * time.Millisecond)
+	defer ticker.Stop()
+	deadline := time.After(patience)
+	for !until() {
+		for _, b := range books {
+			require.NoError(t, s.publishTo(t.Context(), b))
+		}
+		select {
+		case <-ticker.C:
+		case <-deadline:
+			require.Fail(t, "it never ended")
+		}
+	}
 }
 
 // attempt is a record of the delivery log.
@@ -165,24 +194,15 @@ type attempt struct {
 	Detail     string    `bson:"detail"`
 }
 
-// attempts is what the delivery log says about a webhook, oldest first.
-func (s *system) attempts(t *testing.T, w webhook) []attempt {
-	t.Helper()
-	cursor, err := s.database.Collection("attempts").Find(t.Context(), bson.M{"webhook_id": w.ID},
-		options.Find().SetSort(bson.M{"_id": 1}))
-	require.NoError(t, err)
-	var list []attempt
-	require.NoError(t, cursor.All(t.Context(), &list))
-	return list
-}
-
 // wantAttempts waits until the delivery log has as many records of the webhook,
-// and wants these outcomes.
-func (s *system) wantAttempts(t *testing.T, w webhook, outcomes ...string) []attempt {
+// wants these outcomes, and returns the records, oldest first.
+func (s *system) wantAttempts(t *testing.T, w webhook, outcomes ...string) (list []attempt) {
 	t.Helper()
-	var list []attempt
-	eventually(t, fmt.Sprintf("%d attempts in the delivery log", len(outcomes)), func() bool {
-		list = s.attempts(t, w)
+	eventually(t, fmt.Sprintf("%d attempts are in the delivery log", len(outcomes)), func() bool {
+		list = nil
+		cursor, err := s.Attempts.Find(t.Context(), bson.M{"webhook_id": w.ID}, options.Find().SetSort(bson.M{"_id": 1}))
+		require.NoError(t, err)
+		require.NoError(t, cursor.All(t.Context(), &list))
 		return len(list) >= len(outcomes)
 	})
 	got := make([]string, len(list))
@@ -195,28 +215,13 @@ func (s *system) wantAttempts(t *testing.T, w webhook, outcomes ...string) []att
 
 // wantOneDelivery wants the same ids and the same bytes every time, and attempts
 // counted from 1.
-func wantOneDelivery(t *testing.T, arrivals ...arrival) {
+func wantOneDelivery(t *testing.T, arrivals ...receiver.Arrival) {
 	t.Helper()
 	first := arrivals[0]
 	for i, a := range arrivals {
-		assert.Equal(t, first.deliveryID(), a.deliveryID())
-		assert.Equal(t, first.header.Get("webhook-id"), a.header.Get("webhook-id"))
-		assert.Equal(t, fmt.Sprint(i+1), a.attempt())
-		assert.Equal(t, string(first.body), string(a.body))
-	}
-}
-
-// eventually looks until it is so.
-func eventually(t *testing.T, what string, so func() bool) {
-	t.Helper()
-	ticker := time.NewTicker(50 * time.Millisecond)
-	defer ticker.Stop()
-	deadline := time.After(patience)
-	for !so() {
-		select {
-		case <-ticker.C:
-		case <-deadline:
-			require.Fail(t, "never: "+what)
-		}
+		assert.Equal(t, first.Delivery, a.Delivery)
+		assert.Equal(t, first.Header.Get("webhook-id"), a.Header.Get("webhook-id"))
+		assert.Equal(t, i+1, a.Attempt)
+		assert.Equal(t, string(first.Body), string(a.Body))
 	}
 }

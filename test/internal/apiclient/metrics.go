@@ -11,10 +11,10 @@ import (
 
 // Names of the dispatcher's metrics that are looked at. Nobody else names them.
 const (
-	MetricInFlight = "webhooks_attempts_in_flight"
-	MetricLanes    = "webhooks_lanes"
-	MetricWaiting  = "webhooks_deliveries_waiting"
-	MetricParked   = "webhooks_deliveries_parked_total"
+	MetricInFlight  = "webhooks_attempts_in_flight"
+	MetricEndpoints = "webhooks_endpoints"
+	MetricWaiting   = "webhooks_deliveries_waiting"
+	MetricParked    = "webhooks_deliveries_parked_total"
 )
 
 // metricsTimeout bounds one look.

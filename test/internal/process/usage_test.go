@@ -1,4 +1,4 @@
-package main
+package process
 
 import (
 	"os"
@@ -24,7 +24,7 @@ func TestPeakMemory(t *testing.T) {
 }
 
 func TestUsageOfNobody(t *testing.T) {
-	assert.Zero(t, usageOf(-1))
-	forgetPeak(-1)
-	forgetPeak(os.Getpid())
+	assert.Zero(t, UsageOf(-1))
+	ForgetPeak(-1)
+	ForgetPeak(os.Getpid())
 }

@@ -1,4 +1,4 @@
-package main
+package process
 
 import (
 	"context"
@@ -7,7 +7,6 @@ import (
 	"math/rand/v2"
 	"net"
 	"strconv"
-	"sync"
 	"syscall"
 )
 
@@ -18,16 +17,11 @@ const (
 	highestPort = 32_000
 )
 
-// ports gives every port to one process only.
-type ports struct {
-	mu    sync.Mutex
-	taken map[int]bool
-}
+// Ports gives every port of the loopback interface to one process only.
+type Ports map[int]bool
 
-// take finds ports of the loopback interface that nobody listens on.
-func (p *ports) take(ctx context.Context, count int) ([]int, error) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
+// Take finds ports that nobody listens on.
+func (p Ports) Take(ctx context.Context, count int) ([]int, error) {
 	var found []int
 	const tries = 1000
 	for range tries {
@@ -35,7 +29,7 @@ func (p *ports) take(ctx context.Context, count int) ([]int, error) {
 			return found, nil
 		}
 		port := lowestPort + rand.IntN(highestPort-lowestPort) //nolint:gosec // any will do
-		if p.taken[port] {
+		if p[port] {
 			continue
 		}
 		listener, err := new(net.ListenConfig).Listen(ctx, "tcp", "127.0.0.1:"+strconv.Itoa(port))
@@ -48,14 +42,14 @@ func (p *ports) take(ctx context.Context, count int) ([]int, error) {
 		case err != nil:
 			return nil, fmt.Errorf("find free ports: %w", err)
 		}
-		p.taken[port] = true
+		p[port] = true
 		found = append(found, port)
 	}
 	return nil, fmt.Errorf("find free ports: %d of %d between %d and %d", len(found), count, lowestPort, highestPort)
 }
 
-// dials reports whether anybody listens on the address.
-func dials(address string) func(context.Context) error {
+// Dials reports whether anybody listens on the address.
+func Dials(address string) func(context.Context) error {
 	return func(ctx context.Context) error {
 		conn, err := new(net.Dialer).DialContext(ctx, "tcp", address)
 		if err != nil {

@@ -1,4 +1,4 @@
-package main
+package process
 
 import (
 	"fmt"
@@ -11,30 +11,30 @@ import (
 // ticksPerSecond is the unit of the times in /proc/PID/stat, on every Linux.
 const ticksPerSecond = 100
 
-// usage is what a process has used of the machine. The zero value stands for "not
+// Usage is what a process has used of the machine. The zero value stands for "not
 // known", as on systems without /proc.
-type usage struct {
+type Usage struct {
 	CPU time.Duration
 	// Peak is the most memory the process had resident, in bytes.
 	Peak int64
 }
 
-// usageOf reads what a process has used so far.
-func usageOf(pid int) usage {
+// UsageOf reads what a process has used so far.
+func UsageOf(pid int) Usage {
 	folder := fmt.Sprintf("/proc/%d/", pid)
 	stat, err := os.ReadFile(folder + "stat") //nolint:gosec // of a number
 	if err != nil {
-		return usage{}
+		return Usage{}
 	}
 	status, err := os.ReadFile(folder + "status") //nolint:gosec // of a number
 	if err != nil {
-		return usage{}
+		return Usage{}
 	}
-	return usage{CPU: cpuTime(string(stat)), Peak: peakMemory(string(status))}
+	return Usage{CPU: cpuTime(string(stat)), Peak: peakMemory(string(status))}
 }
 
-// forgetPeak makes the process's memory of now its peak.
-func forgetPeak(pid int) {
+// ForgetPeak makes the process's memory of now its peak.
+func ForgetPeak(pid int) {
 	const resetPeak = "5"
 	// Where this is not possible the peak is that of the process's whole life.
 	_ = os.WriteFile(fmt.Sprintf("/proc/%d/clear_refs", pid), []byte(resetPeak), 0o200)
