@@ -45,7 +45,7 @@ func (b *bench) load(t run.T, from bucket) (l loaded) {
 				"OPS_ADDR=" + observe.NoOps, "LOG_LEVEL=info",
 			},
 		}
-		launch(t, p)
+		p.Run(t)
 		l.took = time.Unix(0, l.ReadyAt).Sub(started.Round(0)) // its clock is this machine's
 		used := process.UsageOf(p.PID())
 		l.cpu, l.peak = used.CPU, used.Peak

@@ -13,7 +13,6 @@ import (
 
 	"go.uber.org/zap"
 
-	"github.com/dembrane/webhooks/services/standalone/app"
 	"github.com/dembrane/webhooks/test/internal/inside"
 	"github.com/dembrane/webhooks/test/internal/run"
 )
@@ -72,25 +71,8 @@ func hostSystem(t run.T, o plan, folder string) *system {
 		name, value, _ := strings.Cut(setting, "=")
 		given[name] = value
 	}
-	c, err := app.LoadConfig(given)
-	run.Must(t, err, "configure the system")
-	hosted, err := app.New(c, "bench", zap.NewNop())
-	run.Must(t, err, "set up the system")
-	running, cancel := context.WithCancel(context.WithoutCancel(t.Context()))
-	ended := make(chan error, 1)
-	go func() { ended <- hosted.Run(running) }()
-	t.Cleanup(func() {
-		cancel()
-		_ = <-ended // the profiles are written
-	})
 	s := &system{pid: os.Getpid(), check: func() error { return nil }}
-	select {
-	case at := <-hosted.Ready():
-		s.at = inside.Address{API: at.API, NATS: at.NATS, MongoDB: at.MongoDB, Ops: at.Ops, Token: at.Token}
-	case err := <-ended:
-		ended <- err
-		run.Must(t, err, "run the system")
-	}
+	s.at, _ = new(inside.Hosts).Host(t, given, zap.NewNop())
 	s.connect(t)
 	return s
 }

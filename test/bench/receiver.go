@@ -189,7 +189,7 @@ func startReceivers(t run.T, hosts, hanging int, folder string) *receivers {
 		Name: roleReceiver, Program: program, Folder: folder, Line: &r.introduction,
 		Args: []string{"-role", roleReceiver, "-endpoints", strconv.Itoa(hosts), "-hanging", strconv.Itoa(hanging), "-timeout", "24h"},
 	}
-	launch(t, r.Process)
+	r.Run(t)
 	return r
 }
 

@@ -36,20 +36,6 @@ type system struct {
 	check  func() error
 }
 
-// launch starts a process, until t ends.
-func launch(t run.T, p *process.Process) {
-	t.Helper()
-	run.Must(t, p.Start(t.Context()), "start the %s", p.Name)
-	t.Cleanup(func() {
-		if err := p.Stop(); err != nil {
-			t.Errorf("%v", err)
-		}
-	})
-	ctx, cancel := context.WithTimeout(t.Context(), readyTimeout)
-	defer cancel()
-	run.Must(t, p.Await(ctx), "start the %s", p.Name)
-}
-
 // startSystem starts a system in a process of its own, until t ends.
 func (b *bench) startSystem(t run.T, folder string, settings []string) *system {
 	t.Helper()
@@ -58,7 +44,7 @@ func (b *bench) startSystem(t run.T, folder string, settings []string) *system {
 	p := &process.Process{
 		Name: "standalone", Program: b.program, Folder: folder, Env: append(b.environment(folder), settings...), Line: &s.at,
 	}
-	launch(t, p)
+	p.Run(t)
 	s.pid, s.check = p.PID(), p.Check
 	s.connect(t)
 	return s

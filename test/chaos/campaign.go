@@ -137,7 +137,7 @@ func (c *campaign) strike(t run.T, x *strike, r *row) {
 		run.Must(t, run.Poll(patient, x.recovered), "strike %d %s: recover", x.number+1, x.note)
 		recovered = time.Now()
 	}
-	run.Must(t, wait(patient, delivered), "strike %d %s: deliver what was owed, of which %d are missing", x.number+1, x.note, x.book.Missing())
+	run.Must(t, delivered.Wait(patient), "strike %d %s: deliver what was owed, of which %d are missing", x.number+1, x.note, x.book.Missing())
 	if delivered.At.After(recovered) {
 		recovered = delivered.At
 	}
@@ -155,14 +155,5 @@ func (c *campaign) await(t run.T, w *ledger.Watch, doing string) {
 	t.Helper()
 	ctx, cancel := context.WithTimeoutCause(t.Context(), c.plan.patience, errPatience)
 	defer cancel()
-	run.Must(t, wait(ctx, w), "%s", doing)
-}
-
-func wait(ctx context.Context, w *ledger.Watch) error {
-	select {
-	case <-w.Done:
-		return nil
-	case <-ctx.Done():
-		return context.Cause(ctx)
-	}
+	run.Must(t, w.Wait(ctx), "%s", doing)
 }

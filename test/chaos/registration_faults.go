@@ -42,7 +42,7 @@ func killDatabase(t run.T, x *strike) {
 	x.kill(t, x.database)
 	over, cancel := context.WithTimeout(t.Context(), outage)
 	defer cancel()
-	run.Must(t, wait(over, x.book.Since()), "deliver without the database")
+	run.Must(t, x.book.Since().Wait(over), "deliver without the database")
 	project := x.projects[0].id
 	_, err := x.Call(over, http.MethodGet, apiclient.Webhooks(project), nil, http.StatusServiceUnavailable)
 	run.Must(t, err, "ask the api without the database")

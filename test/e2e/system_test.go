@@ -17,7 +17,6 @@ import (
 	"go.uber.org/zap"
 	"go.uber.org/zap/zaptest"
 
-	"github.com/dembrane/webhooks/services/standalone/app"
 	"github.com/dembrane/webhooks/test/internal/apiclient"
 	"github.com/dembrane/webhooks/test/internal/inside"
 	"github.com/dembrane/webhooks/test/internal/process"
@@ -58,9 +57,8 @@ type system struct {
 	stop func()
 }
 
-// starting is held while a standalone starts: the embedded database writes a
-// global variable then, so two at once are a race of its own making.
-var starting sync.Mutex
+// hosts starts those that run within this process.
+var hosts inside.Hosts
 
 // start runs a standalone within this process, until the test ends.
 func start(t *testing.T, more settings) *system {
@@ -70,32 +68,15 @@ func start(t *testing.T, more settings) *system {
 
 func startIn(t *testing.T, folder string, more settings) *system {
 	t.Helper()
-	c, err := app.LoadConfig(quick(folder, more))
-	require.NoError(t, err)
-	standalone, err := app.New(c, "0.0.0-e2e", zaptest.NewLogger(t, zaptest.Level(zap.WarnLevel)))
-	require.NoError(t, err)
-	ctx, cancel := context.WithCancel(context.Background())
-	ended := make(chan error, 1)
-	starting.Lock()
-	defer starting.Unlock()
-	go func() { ended <- standalone.Run(ctx) }()
 	s := &system{folder: folder}
-	s.stop = sync.OnceFunc(func() {
-		s.Close()
-		cancel()
-		require.NoError(t, <-ended)
-	})
-	t.Cleanup(s.stop)
-	select {
-	case at := <-standalone.Ready():
-		s.at = inside.Address{API: at.API, NATS: at.NATS, MongoDB: at.MongoDB, Ops: at.Ops, Token: at.Token}
-	case err := <-ended:
-		ended <- err
-		t.Fatalf("standalone ended by itself: %v", err)
-	case <-time.After(patience):
-		t.Fatal("standalone was not ready in time")
-	}
+	at, stop := hosts.Host(t, quick(folder, more), zaptest.NewLogger(t, zaptest.Level(zap.WarnLevel)))
+	s.at = at
 	s.connect(t)
+	s.stop = func() {
+		s.Close()
+		stop()
+	}
+	t.Cleanup(s.Close)
 	return s
 }
 

@@ -1,6 +1,7 @@
 package ledger
 
 import (
+	"context"
 	"slices"
 	"time"
 )
@@ -175,6 +176,16 @@ type Watch struct {
 
 	open    bool // nothing was acknowledged since it began
 	missing int
+}
+
+// Wait returns when it is done, or says why ctx is.
+func (w *Watch) Wait(ctx context.Context) error {
+	select {
+	case <-w.Done:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
 }
 
 // look is called with the ledger's lock held.

@@ -23,6 +23,9 @@ import (
 // stopTimeout is how long a process may take to end in the orderly way.
 const stopTimeout = 30 * time.Second
 
+// readyTimeout is how long [Process.Run] waits.
+const readyTimeout = time.Minute
+
 // Build builds programs of this repository and of the modules that it uses, by the
 // path of the executable. The race detector is left out: it would slow down what is
 // being watched, and the packages' own tests have it.
@@ -126,6 +129,20 @@ func (p *Process) Launch(ctx context.Context) error {
 		return err
 	}
 	return p.Await(ctx)
+}
+
+// Run starts the process until t ends, and returns when it is ready.
+func (p *Process) Run(t run.T) {
+	t.Helper()
+	run.Must(t, p.Start(t.Context()), "start")
+	t.Cleanup(func() {
+		if err := p.Stop(); err != nil {
+			t.Errorf("%v", err)
+		}
+	})
+	ctx, cancel := context.WithTimeout(t.Context(), readyTimeout)
+	defer cancel()
+	run.Must(t, p.Await(ctx), "start")
 }
 
 // PID is the process's.
