@@ -12,6 +12,7 @@ import (
 
 	"github.com/dembrane/webhooks/pkg/event"
 	"github.com/dembrane/webhooks/pkg/topology"
+	"github.com/dembrane/webhooks/test/internal/apiclient"
 )
 
 func inForce(t *testing.T, body []byte) bool {

@@ -1,15 +1,11 @@
 package e2e_test
 
 import (
-	"bufio"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
-	"net/http"
 	"os"
 	"path/filepath"
-	"strconv"
-	"strings"
 	"testing"
 	"time"
 
@@ -24,6 +20,7 @@ import (
 	dispatcherapp "github.com/dembrane/webhooks/services/dispatcher/app"
 	"github.com/dembrane/webhooks/services/standalone/app"
 	"github.com/dembrane/webhooks/services/standalone/embedded"
+	"github.com/dembrane/webhooks/test/internal/inside"
 )
 
 // services are the two services as they run in production.

@@ -15,12 +15,10 @@ import (
 // hostTimeout is how long a system within this process may take to be ready.
 const hostTimeout = time.Minute
 
-// Hosts starts systems within this process.
-type Hosts struct {
-	// starting is held while one starts: the embedded database writes a global
-	// variable then, so two at once are a race of its own making.
-	starting sync.Mutex
-}
+// Hosts starts systems within this process. It is locked while one starts: the
+// embedded database writes a global variable then, so two at once are a race of its
+// own making.
+type Hosts struct{ sync.Mutex }
 
 // Host runs a standalone with these settings within this process, until t ends or
 // stop is called.
@@ -32,8 +30,8 @@ func (h *Hosts) Host(t run.T, settings map[string]string, log *zap.Logger) (at A
 	run.Must(t, err, "set up the standalone")
 	ctx, cancel := context.WithCancel(context.WithoutCancel(t.Context()))
 	ended := make(chan error, 1)
-	h.starting.Lock()
-	defer h.starting.Unlock()
+	h.Lock()
+	defer h.Unlock()
 	go func() { ended <- hosted.Run(ctx) }()
 	stop = sync.OnceFunc(func() {
 		cancel()
