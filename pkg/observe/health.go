@@ -3,6 +3,7 @@ package observe
 import (
 	"context"
 	"encoding/json"
+	"maps"
 	"net/http"
 	"sync"
 	"sync/atomic"
@@ -11,6 +12,9 @@ import (
 
 // checkTimeout bounds one run of all readiness checks.
 const checkTimeout = 3 * time.Second
+
+// noticeTimeout bounds one run of all notices: a probe does not wait for them.
+const noticeTimeout = time.Second
 
 // Check reports why a part is not ready, or nil. Its text is shown to operators.
 type Check func(ctx context.Context) error
@@ -21,12 +25,13 @@ type Health struct {
 	mu       sync.Mutex
 	names    []string
 	checks   map[string]Check
+	notices  map[string]Check
 	draining atomic.Bool
 	dead     atomic.Pointer[string]
 }
 
 // NewHealth returns a health without checks, which is ready.
-func NewHealth() *Health { return &Health{checks: map[string]Check{}} }
+func NewHealth() *Health { return &Health{checks: map[string]Check{}, notices: map[string]Check{}} }
 
 // Add registers a readiness check under a name that is shown to operators.
 func (h *Health) Add(name string, check Check) {
@@ -36,6 +41,38 @@ func (h *Health) Add(name string, check Check) {
 		h.names = append(h.names, name)
 	}
 	h.checks[name] = check
+}
+
+// Notice registers a check of what the process serves without: its fault is told
+// to operators, and the process stays ready.
+func (h *Health) Notice(name string, check Check) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.notices[name] = check
+}
+
+// Away runs every check that was registered as a notice, all at once, and returns
+// what is wrong by name.
+func (h *Health) Away(ctx context.Context) map[string]string {
+	ctx, cancel := context.WithTimeout(ctx, noticeTimeout)
+	defer cancel()
+	h.mu.Lock()
+	notices := maps.Clone(h.notices)
+	h.mu.Unlock()
+	var running sync.WaitGroup
+	var mu sync.Mutex
+	faults := map[string]string{}
+	for name, check := range notices {
+		running.Go(func() {
+			if err := check(ctx); err != nil {
+				mu.Lock()
+				defer mu.Unlock()
+				faults[name] = err.Error()
+			}
+		})
+	}
+	running.Wait()
+	return faults
 }
 
 // Drain makes the process not ready for good: the first step of a stop.
@@ -78,7 +115,11 @@ func (h *Health) serveReady(w http.ResponseWriter, r *http.Request) {
 	if len(faults) > 0 {
 		status = http.StatusServiceUnavailable
 	}
-	answer(w, status, map[string]any{"ready": len(faults) == 0, "faults": faults})
+	body := map[string]any{"ready": len(faults) == 0, "faults": faults}
+	if away := h.Away(r.Context()); len(away) > 0 {
+		body["away"] = away
+	}
+	answer(w, status, body)
 }
 
 // serveLive answers as long as the process can answer at all: a dependency that

@@ -100,6 +100,28 @@ func TestWhatNothingMendsIsNotAlive(t *testing.T) {
 	require.ErrorContains(t, observe.CheckReady(ops.Addr()), "closed for good")
 }
 
+// What is away is told, and keeps nobody from sending work.
+func TestNoticesAreTold(t *testing.T) {
+	health := observe.NewHealth()
+	ops := serve(t, health, observe.NewRegistry())
+	url := "http://" + ops.Addr() + "/readyz"
+	health.Notice("mongodb", func(context.Context) error { return errors.New("does not answer") })
+	health.Notice("nats", func(context.Context) error { return nil })
+	status, body := get(t, http.MethodGet, url)
+	assert.Equal(t, http.StatusOK, status)
+	assert.JSONEq(t, `{"ready":true,"faults":{},"away":{"mongodb":"does not answer"}}`, body)
+	require.NoError(t, observe.CheckReady(ops.Addr()))
+
+	health.Notice("mongodb", func(ctx context.Context) error {
+		<-ctx.Done()
+		return ctx.Err()
+	})
+	began := time.Now()
+	status, _ = get(t, http.MethodGet, url)
+	assert.Equal(t, http.StatusOK, status)
+	assert.Less(t, time.Since(began), 3*time.Second, "a probe does not wait long")
+}
+
 func TestACheckIsReplacedByItsName(t *testing.T) {
 	health := observe.NewHealth()
 	health.Add("store", func(context.Context) error { return errors.New("old") })

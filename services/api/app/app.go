@@ -108,8 +108,8 @@ type App struct {
 	ready    chan struct{}
 	throttle Throttle
 
-	// prepared says that the store has its indexes: before that, nothing is read
-	// or written. projectable says that the streams are set up.
+	// prepared says that webhooks can be made, projectable that the streams are set
+	// up.
 	prepared, projectable atomic.Bool
 }
 
@@ -150,7 +150,7 @@ func New(c Config, log *zap.Logger, options ...Option) (*App, error) {
 func (a *App) Close() error { return errors.Join(a.listener.Close(), a.ops.Close()) }
 
 // Ready is closed when the store and the streams are set up for the first time.
-// The API answers before that, with 503.
+// The API answers before that: what it can, and 503.
 func (a *App) Ready() <-chan struct{} { return a.ready }
 
 // URL is where the management API is, from this machine.
@@ -228,7 +228,6 @@ func (a *App) run(ctx context.Context) (err error) {
 		Renderer:      payload.Renderer{AdminBaseURL: a.config.AdminBaseURL},
 		Project:       projector.Project,
 		SendTest:      testdelivery.New(nc, a.config.TestTimeout).Send,
-		Started:       a.prepared.Load,
 		Log:           a.log,
 		Metrics:       httpapi.NewMetrics(a.metrics),
 		SessionCookie: a.config.SessionCookie,
@@ -243,7 +242,7 @@ func (a *App) run(ctx context.Context) (err error) {
 		return errors.Join(err, a.listener.Close())
 	}
 	owner := topology.NewOwner(js, a.config.Streams(), a.log)
-	a.addChecks(nc, owner, webhooks)
+	a.addNotices(nc, owner, webhooks)
 
 	group, stop := errgroup.WithContext(ctx)
 	group.Go(func() error { return a.identity.Run(stop) })
@@ -320,16 +319,19 @@ func (a *App) insist(ctx context.Context, what string, done *atomic.Bool, attemp
 	return nil
 }
 
-func (a *App) addChecks(nc *nats.Conn, owner *topology.Owner, webhooks *store.Store) {
-	a.health.Add("nats", func(context.Context) error { return topology.Connected(nc) })
-	a.health.Add("streams", func(context.Context) error { return owner.Err() })
-	a.health.Add("mongodb", func(ctx context.Context) error {
-		if webhooks.Ping(ctx) != nil {
-			return errors.New("does not answer")
+// addNotices tells operators what is away. The api is ready without it: it answers
+// what it can, and says 503 with a time to try again to the rest, which nobody
+// would do in its place.
+func (a *App) addNotices(nc *nats.Conn, owner *topology.Owner, webhooks *store.Store) {
+	a.health.Notice("nats", func(context.Context) error { return topology.Connected(nc) })
+	a.health.Notice("streams", func(context.Context) error { return owner.Err() })
+	a.health.Notice("mongodb", func(ctx context.Context) error {
+		if err := webhooks.Ping(ctx); err != nil {
+			return fmt.Errorf("does not answer: %w", err)
 		}
 		return nil
 	})
-	a.health.Add("start", func(context.Context) error {
+	a.health.Notice("start", func(context.Context) error {
 		if !a.prepared.Load() || !a.projectable.Load() {
 			return errors.New("store and streams are not set up yet")
 		}

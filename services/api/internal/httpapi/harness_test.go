@@ -90,7 +90,6 @@ type api struct {
 	store     *store.Store
 	box       *secret.Box
 	logs      *observer.ObservedLogs
-	started   bool
 	actions   []access.Action
 	mu        sync.Mutex
 	projected []string
@@ -130,7 +129,7 @@ func newAPIWith(t *testing.T, change func(*httpapi.Deps), limits func(*http.Serv
 	box, err := secret.OpenKeyset(keyset)
 	require.NoError(t, err)
 	core, logs := observer.New(zap.DebugLevel)
-	a := &api{t: t, mongo: mongo, store: s, box: box, logs: logs, started: true}
+	a := &api{t: t, mongo: mongo, store: s, box: box, logs: logs}
 	deps := httpapi.Deps{
 		Store: s, Access: identity{&a.actions}, Secrets: box,
 		Rules: registration.URLRules{Address: func(addr netip.Addr) error {
@@ -145,7 +144,6 @@ func newAPIWith(t *testing.T, change func(*httpapi.Deps), limits func(*http.Serv
 			a.tried = r
 			return a.reply, a.replyErr
 		},
-		Started:       func() bool { return a.started },
 		Log:           zap.New(core),
 		Metrics:       httpapi.NewMetrics(prometheus.NewRegistry()),
 		SessionCookie: cookieName, CORSOrigins: []string{origin}, Limit: limit, TestTimeout: time.Second,

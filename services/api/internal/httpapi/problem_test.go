@@ -365,13 +365,6 @@ func TestStoreAway(t *testing.T) {
 	}, 20*time.Second, 50*time.Millisecond)
 }
 
-func TestStarting(t *testing.T) {
-	a := newAPI(t)
-	a.started = false
-	a.wantProblem(a.send("POST", base, minimal), 503, "starting")
-	a.wantProblem(a.send("GET", base, ""), 503, "starting")
-}
-
 func TestOneLineARequest(t *testing.T) {
 	a := newAPI(t)
 	id := a.create("p1", minimal).id()

@@ -53,11 +53,8 @@ type Deps struct {
 	Project func(ctx context.Context, projectID, webhookID string) (inForce bool)
 	// SendTest makes one test delivery. Its errors are those of package testdelivery.
 	SendTest func(ctx context.Context, request *webhooksv1.TestRequest) (*webhooksv1.Attempt, error)
-	// Started reports whether the store has been prepared; until then nothing is
-	// read or written.
-	Started func() bool
-	Log     *zap.Logger
-	Metrics *Metrics
+	Log      *zap.Logger
+	Metrics  *Metrics
 
 	// SessionCookie names the cookie that wins over the Authorization header.
 	SessionCookie string

@@ -50,23 +50,36 @@ type dialer struct {
 	done   sync.WaitGroup
 }
 
-// dial returns an error only for a URI that can never work.
+// dial returns an error only for a URI that can never work. It waits a moment for
+// what the name service says; after that the tries go on behind it.
 func dial(ctx context.Context, uri string, log *zap.Logger) (*dialer, error) {
 	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	d := &dialer{uri: uri, log: log, cancel: cancel}
-	err := d.connect(ctx)
-	switch {
-	case err == nil:
-	case mayHeal(err):
-		log.Warn("MONGODB_URI cannot be used yet, trying again", zap.Error(err))
-		d.done.Go(func() { d.insist(ctx) })
-	default:
-		cancel()
-		return nil, err
+	first := make(chan error, 1)
+	d.done.Go(func() {
+		err := d.connect(ctx)
+		first <- err
+		if err != nil {
+			d.insist(ctx)
+		}
+	})
+	moment := time.NewTimer(selectTimeout)
+	defer moment.Stop()
+	select {
+	case err := <-first:
+		if err != nil && !mayHeal(err) {
+			cancel()
+			d.done.Wait()
+			return nil, err
+		}
+	case <-moment.C:
+		log.Warn("MONGODB_URI cannot be used yet: the name service does not answer")
 	}
 	return d, nil
 }
 
+// insist tries until it can be used; a fault that does not heal shows only once
+// names resolve, and then with every call.
 func (d *dialer) insist(ctx context.Context) {
 	err := retry.Until(ctx, retry.Pace{First: dialPauseFirst, Longest: dialPauseLongest}, func(err error, _ time.Duration) {
 		d.log.Warn("MONGODB_URI cannot be used yet, trying again", zap.Error(err))

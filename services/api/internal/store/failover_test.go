@@ -2,6 +2,7 @@ package store_test
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"strings"
 	"sync"
@@ -208,7 +209,12 @@ func TestReadsHaveATimeLimit(t *testing.T) {
 	}
 	for _, read := range []func() error{
 		func() error { _, err := s.Get(t.Context(), "p1", w.ID); return err },
-		func() error { _, err := s.LoadLinearizable(t.Context(), w.ID); return err },
+		func() error {
+			if _, err := s.Load(t.Context(), "unknown"); !errors.Is(err, store.ErrNotFound) { // it looks twice
+				return err
+			}
+			return nil
+		},
 		func() error { _, err := s.List(t.Context(), "p1"); return err },
 		func() error {
 			_, err := s.ListElsewhere(t.Context(), store.Elsewhere{Except: "p2", All: true})
@@ -224,7 +230,7 @@ func TestReadsHaveATimeLimit(t *testing.T) {
 	} {
 		require.NoError(t, read())
 	}
-	assert.Len(t, reads, 11)
+	assert.Len(t, reads, 12)
 	for read, limit := range reads {
 		assert.Positive(t, limit, read)
 		assert.LessOrEqual(t, limit, 10*time.Minute, read)
@@ -354,4 +360,34 @@ func TestChangeOvertakenInDoubt(t *testing.T) {
 	require.NoError(t, loadErr)
 	require.NoError(t, err)
 	assert.Equal(t, "ours", got.Name)
+}
+
+// A primary that was replaced and does not know it lacks what the new one has.
+// "Not found" is said by the one that is the primary.
+func TestNotFoundIsProven(t *testing.T) {
+	s := openFaulty(t)
+	w := create(t, s.Store, "p1")
+	lagging := s.proxy.On(mongoproxy.Rule{Command: "find", Match: func(document bson.Raw) bool {
+		level, _ := document.Lookup("readConcern", "level").StringValueOK()
+		return level != "linearizable"
+	}}, mongoproxy.FindNothing(s.database))
+	got, err := s.Get(t.Context(), "p1", w.ID)
+	require.NoError(t, err)
+	assert.Equal(t, w.ID, got.ID)
+	assert.Positive(t, lagging.Struck())
+	_, err = s.Load(t.Context(), "unknown")
+	require.ErrorIs(t, err, store.ErrNotFound)
+	lagging.Mend()
+
+	// One that is alone need not prove it; one that cannot is not believed.
+	linearizable := mongoproxy.Rule{Command: "find", Match: func(document bson.Raw) bool {
+		return document.Lookup("readConcern").Validate() == nil
+	}}
+	alone := s.proxy.On(linearizable, mongoproxy.Refuse(123))
+	_, err = s.Load(t.Context(), "unknown")
+	require.ErrorIs(t, err, store.ErrNotFound)
+	alone.Mend()
+	s.proxy.On(linearizable, mongoproxy.Refuse(mongoproxy.NotPrimaryNoSecondaryOk))
+	_, err = s.Load(t.Context(), "unknown")
+	require.ErrorIs(t, err, store.ErrUnavailable)
 }

@@ -41,19 +41,22 @@ func (s *Store) Get(ctx context.Context, projectID, id string) (Webhook, error) 
 }
 
 // Load returns a webhook of whatever project, tombstones included, or
-// [ErrNotFound] when there is no trace of it.
+// [ErrNotFound] when there is no trace of it: a primary that was replaced and does
+// not know it yet may lack what is there, so that is said only with proof.
 func (s *Store) Load(ctx context.Context, id string) (Webhook, error) {
 	ctx, cancel := bounded(ctx)
 	defer cancel()
-	return decoded(s.webhooks.FindOne(ctx, bson.D{{Key: "_id", Value: id}}))
+	w, err := decoded(s.webhooks.FindOne(ctx, bson.D{{Key: "_id", Value: id}}))
+	if errors.Is(err, ErrNotFound) {
+		return s.loadLinearizable(ctx, id)
+	}
+	return w, err
 }
 
-// LoadLinearizable is [Store.Load] by a server that makes sure first that it is
-// the primary: one that was replaced and does not know it yet may lack what is
-// there. It takes a round trip between servers more.
-func (s *Store) LoadLinearizable(ctx context.Context, id string) (Webhook, error) {
-	ctx, cancel := bounded(ctx)
-	defer cancel()
+// loadLinearizable is [Store.Load] by a server that makes sure first that it is
+// the primary, and that what it found stays. It takes a round trip between servers
+// more.
+func (s *Store) loadLinearizable(ctx context.Context, id string) (Webhook, error) {
 	byID := bson.D{{Key: "_id", Value: id}}
 	w, err := decoded(s.webhooks.FindOneLinearizable(ctx, byID))
 	if refused(err, notAReplicaSet, notImplemented) {
@@ -192,7 +195,7 @@ func (s *Store) replaceSurely(ctx context.Context, from int64, w *Webhook) (stor
 		}
 		// It has changed: by another one, or by this very write, which the driver
 		// also repeats.
-		there, err := s.LoadLinearizable(ctx, w.ID)
+		there, err := s.loadLinearizable(ctx, w.ID)
 		switch {
 		case err == nil && there.Revision == w.Revision:
 			stored = there.sameAs(w)
