@@ -137,7 +137,7 @@ func (s *stack) prepare(t run.T) (mongoURI string) {
 		"ALLOW_CIDRS=127.0.0.0/8", "LOG_LEVEL=" + s.plan.logLevel, "STREAM_REPLICAS=" + strconv.Itoa(s.scene.servers),
 	}
 	s.api = &process.Process{
-		Name: "api", Program: s.programs.api, Folder: s.folder, Ready: answers("http://" + local(2) + "/readyz"),
+		Name: "api", Program: s.programs.api, Folder: s.folder, Ready: complete("http://" + local(2) + "/readyz"),
 		Env: append([]string{
 			"HTTP_ADDR=" + local(1), "OPS_ADDR=" + local(2), "MONGODB_URI=" + mongoURI, "STATIC_TOKENS_FILE=" + tokensFile,
 			"API_RATE_PER_SECOND=0",
@@ -159,6 +159,17 @@ func (s *stack) prepare(t run.T) (mongoURI string) {
 // processes are all there are, clients before servers; some may not run.
 func (s *stack) processes() []*process.Process {
 	return slices.Concat(s.dispatchers, []*process.Process{s.api}, s.brokers, []*process.Process{s.database})
+}
+
+// complete reports whether the api there has all that it needs: it is ready before.
+func complete(url string) func(context.Context) error {
+	return func(ctx context.Context) error {
+		body, err := apiclient.Get(ctx, url, requestTimeout)
+		if err == nil && strings.Contains(string(body), `"away"`) {
+			return errors.New(strings.TrimSpace(string(body)))
+		}
+		return err //nolint:wrapcheck // it says what it did
+	}
 }
 
 // answers reports whether this address answers 200.

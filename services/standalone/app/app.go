@@ -71,9 +71,6 @@ func New(c Config, version string, log *zap.Logger) (*App, error) {
 	return &App{config: c, version: version, log: log, release: release, token: token, ready: make(chan Running, 1)}, nil
 }
 
-// databaseName is the api's default, which standalone does not change.
-const databaseName = "webhooks"
-
 // Ready receives once, when everything can be used.
 func (a *App) Ready() <-chan Running { return a.ready }
 
@@ -99,7 +96,11 @@ func (a *App) Run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	managing, err := a.api(nats, mongo) //nolint:contextcheck // it only binds and reads files
+	settings, err := a.config.API(nats.URL(), mongo.URI())
+	if err != nil {
+		return err
+	}
+	managing, err := a.api(settings) //nolint:contextcheck // it only binds and reads files
 	if err != nil {
 		return err
 	}
@@ -118,7 +119,7 @@ func (a *App) Run(ctx context.Context) error {
 			}
 		}
 		// What it makes quicker works without it as well.
-		if err := mongo.IndexIDs(ctx, databaseName); err != nil {
+		if err := mongo.IndexIDs(ctx, settings.MongoDBDatabase); err != nil {
 			a.log.Warn("look-ups in the database stay slow", zap.Error(err))
 		}
 		running := Running{API: managing.URL(), NATS: nats.URL(), MongoDB: mongo.URI(), Token: a.token}
@@ -143,11 +144,7 @@ func (a *App) dispatcher(nats *embedded.NATS) (*dispatcher.App, error) {
 	return part, nil
 }
 
-func (a *App) api(nats *embedded.NATS, mongo *embedded.Mongo) (*api.App, error) {
-	c, err := a.config.API(nats.URL(), mongo.URI())
-	if err != nil {
-		return nil, err
-	}
+func (a *App) api(c api.Config) (*api.App, error) {
 	part, err := api.New(c, a.log.Named("api"), api.WithThrottle(throttle.CPU{}.Wait))
 	if err != nil {
 		return nil, fmt.Errorf("set up the api: %w", err)

@@ -31,7 +31,7 @@ type Config struct {
 	RateBurst      int            `env:"API_RATE_BURST" envDefault:"60" desc:"Requests that one caller may make at once (1 to 100000)."`
 	TrustedProxies []netip.Prefix `env:"API_TRUSTED_PROXIES" desc:"Address ranges of proxies in front of the API, separated by commas: their X-Forwarded-For says where a request comes from. Empty: nobody's does."`
 
-	MongoDBURI      string `env:"MONGODB_URI,required,notEmpty" secret:"url" desc:"Connection string of MongoDB."`
+	MongoDBURI      string `env:"MONGODB_URI,required,notEmpty" secret:"url" desc:"Connection string of MongoDB; docs/operating.md says which of its options are honoured."`
 	MongoDBDatabase string `env:"MONGODB_DATABASE" envDefault:"webhooks" desc:"Name of the database."`
 
 	NATSURL             string `env:"NATS_URL,required,notEmpty" secret:"url" desc:"NATS servers, separated by commas."`

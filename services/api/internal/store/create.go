@@ -94,7 +94,7 @@ func (c *creation) full(ctx context.Context) (Webhook, error) {
 	if !c.tried {
 		return Webhook{}, ErrLimit
 	}
-	stored, err := c.loadLinearizable(ctx, c.webhook.ID)
+	stored, err := c.LoadLinearizable(ctx, c.webhook.ID)
 	if errors.Is(err, ErrNotFound) {
 		return Webhook{}, ErrLimit
 	}
@@ -108,7 +108,7 @@ func (s *Store) duplicate(ctx context.Context, id string, err error) (Webhook, e
 		return Webhook{}, errSlotTaken
 	}
 	// Not every server says which index it was.
-	stored, err := s.loadLinearizable(ctx, id)
+	stored, err := s.LoadLinearizable(ctx, id)
 	switch {
 	case errors.Is(err, ErrNotFound):
 		return Webhook{}, errSlotTaken

@@ -48,15 +48,17 @@ func (s *Store) Load(ctx context.Context, id string) (Webhook, error) {
 	defer cancel()
 	w, err := decoded(s.webhooks.FindOne(ctx, bson.D{{Key: "_id", Value: id}}))
 	if errors.Is(err, ErrNotFound) {
-		return s.loadLinearizable(ctx, id)
+		return s.LoadLinearizable(ctx, id)
 	}
 	return w, err
 }
 
-// loadLinearizable is [Store.Load] by a server that makes sure first that it is
+// LoadLinearizable is [Store.Load] by a server that makes sure first that it is
 // the primary, and that what it found stays. It takes a round trip between servers
 // more.
-func (s *Store) loadLinearizable(ctx context.Context, id string) (Webhook, error) {
+func (s *Store) LoadLinearizable(ctx context.Context, id string) (Webhook, error) {
+	ctx, cancel := bounded(ctx)
+	defer cancel()
 	byID := bson.D{{Key: "_id", Value: id}}
 	w, err := decoded(s.webhooks.FindOneLinearizable(ctx, byID))
 	if refused(err, notAReplicaSet, notImplemented) {
@@ -195,7 +197,7 @@ func (s *Store) replaceSurely(ctx context.Context, from int64, w *Webhook) (stor
 		}
 		// It has changed: by another one, or by this very write, which the driver
 		// also repeats.
-		there, err := s.loadLinearizable(ctx, w.ID)
+		there, err := s.LoadLinearizable(ctx, w.ID)
 		switch {
 		case err == nil && there.Revision == w.Revision:
 			stored = there.sameAs(w)
