@@ -44,22 +44,28 @@ func below(c net.Conn) net.Conn {
 
 // ready sets the deadline of the next exchange and reports whether there can be one. What a receiver sends while it is
 // not asked for anything can only be its end, a complaint, a second copy of an answer or nonsense: the connection is
-// of no use any more. A request on it would be lost, or answered by what belongs to another.
-func (c *conn) ready(deadline time.Time) bool {
-	if _, ok := c.Conn.(*tls.Conn); ok && !c.drained() {
-		return false
+// of no use any more. A request on it would be lost, or answered by what belongs to another. Stray says that it was
+// not the end.
+func (c *conn) ready(deadline time.Time) (ready, stray bool) {
+	if _, ok := c.Conn.(*tls.Conn); ok {
+		if drained, stray := c.drained(); !drained {
+			return false, stray
+		}
 	}
-	return c.SetDeadline(deadline) == nil && c.quiet()
+	if c.SetDeadline(deadline) != nil {
+		return false, false
+	}
+	return c.quiet()
 }
 
-// drained reports whether nothing is left of what TLS has already read from the socket.
-func (c *conn) drained() bool {
+// drained reports whether nothing is left of what TLS has already read from the socket, or else whether that is stray.
+func (c *conn) drained() (drained, stray bool) {
 	if c.SetReadDeadline(past()) != nil {
-		return false
+		return false, false
 	}
 	var one [1]byte
 	n, err := c.Read(one[:])
-	return n == 0 && errors.Is(err, os.ErrDeadlineExceeded)
+	return n == 0 && errors.Is(err, os.ErrDeadlineExceeded), n > 0
 }
 
 // past is a deadline that has passed: nothing is waited for.

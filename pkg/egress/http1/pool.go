@@ -7,15 +7,15 @@ import (
 )
 
 const (
-	// settle is how long a connection rests after a response before it is used again, unless its host is trusted. A
-	// receiver that sends more than its answer (a body to a 204, the same answer twice) does so within that time, and
-	// is found out before that could be taken for the answer to another request.
+	// settle is how long a connection is watched after a response before its silence counts. A receiver that sends
+	// more than its answer (a body to a 204, the same answer twice) does so within that time.
 	settle = 50 * time.Millisecond
-	// trustAfter is how many connections in a row must have been found quiet after that time before the next ones are
-	// used again at once.
-	trustAfter = 3
-	// restingConns is how many connections rest for one host at a time; more are closed after their response.
-	restingConns = 8
+	// trustAfter is how many times in a row, settle apart, a connection must have been found silent before those to
+	// its host are used again. Until then they are only watched: what comes late must not be taken for the answer to
+	// another request. Once is not enough, because any machine may stand still for that long.
+	trustAfter = 2
+	// watchedConns is how many connections to one host are watched at a time; more are closed after their response.
+	watchedConns = 2
 )
 
 // host is what a connection leads to, as URLs name it.
@@ -35,7 +35,8 @@ type pool struct {
 // hostConns are the unused connections to one host.
 type hostConns struct {
 	idle  []*conn   // kept the longest first
-	quiet int       // how many in a row were found quiet when they had settled
+	quiet int       // how many times in a row one was found silent, until that is enough
+	heard time.Time // when that was the last time
 	used  time.Time // when one was kept last
 }
 
@@ -50,26 +51,31 @@ type keptMark struct {
 
 // take returns a connection to the host with the deadline set, or nil. A moment ago its receiver had neither closed it
 // nor said anything on it.
-func (p *pool) take(h host, deadline time.Time) *conn {
+func (p *pool) take(h host, deadline time.Time, t *Transport) *conn {
 	for {
-		c, trusted := p.settled(h)
+		c, trusted := p.candidate(h)
 		if c == nil {
 			return nil
 		}
-		ready := c.ready(deadline)
-		if !ready || !trusted {
-			p.learn(h, ready)
+		ready, stray := c.ready(deadline)
+		if stray || (ready && !trusted) {
+			trusted = p.learn(h, ready)
 		}
-		if ready {
+		switch {
+		case !ready:
+			_ = c.Close()
+		case trusted:
 			return c
+		default:
+			p.put(c, t) // it is watched for longer
+			return nil
 		}
-		_ = c.Close()
 	}
 }
 
-// settled takes out the connection that was used last, so that those which are not needed grow old; or the one that
-// was used first, if only that has rested for long enough.
-func (p *pool) settled(h host) (c *conn, trusted bool) {
+// candidate takes out the connection that was used last, so that those which are not needed grow old. If the host is
+// not trusted, it is the one that was used first, when it is time to see whether that is silent.
+func (p *pool) candidate(h host) (c *conn, trusted bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	conns := p.hosts[h]
@@ -79,24 +85,26 @@ func (p *pool) settled(h host) (c *conn, trusted bool) {
 	if conns.trusted() {
 		return p.remove(conns, len(conns.idle)-1), true
 	}
-	if time.Since(conns.idle[0].kept.since) < settle {
+	if now := time.Now(); now.Sub(conns.idle[0].kept.since) < settle || now.Sub(conns.heard) < settle {
 		return nil, false
 	}
 	return p.remove(conns, 0), false
 }
 
-// learn remembers whether a connection was quiet that was taken out.
-func (p *pool) learn(h host, quiet bool) {
+// learn remembers whether a connection was silent, and reports whether its host is trusted now.
+func (p *pool) learn(h host, silent bool) (trusted bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	conns := p.hosts[h]
 	switch {
 	case conns == nil:
-	case !quiet:
+		return false
+	case !silent:
 		conns.quiet = 0
 	case !conns.trusted():
-		conns.quiet++
+		conns.quiet, conns.heard = conns.quiet+1, time.Now()
 	}
+	return conns.trusted()
 }
 
 // put keeps a connection that is in order and has nothing under way. In its place, one that was kept for longer may be
@@ -119,7 +127,7 @@ func (p *pool) keep(c *conn, t *Transport) (surplus *conn) {
 		p.hosts[c.host] = conns
 	}
 	switch {
-	case p.closed, t.MaxIdleConns < 1, t.MaxIdleConnsPerHost < 1, !conns.trusted() && len(conns.idle) >= restingConns:
+	case p.closed, t.MaxIdleConns < 1, t.MaxIdleConnsPerHost < 1, !conns.trusted() && len(conns.idle) >= watchedConns:
 		return c
 	case len(conns.idle) >= t.MaxIdleConnsPerHost:
 		surplus = p.remove(conns, 0)

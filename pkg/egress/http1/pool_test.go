@@ -16,7 +16,7 @@ import (
 )
 
 // Case 43: a receiver sends something after its answer. The next request, which is made at once, must not be answered
-// by that. What it sends comes within the time that connections rest, because its host is not trusted.
+// by that: its connections are watched, and not used again, because its host is not trusted.
 func TestCase43_WhatBelongsToNoRequestAnswersNone(t *testing.T) {
 	t.Parallel()
 	for name, stray := range map[string]string{
@@ -45,62 +45,94 @@ func TestCase43_WhatBelongsToNoRequestAnswersNone(t *testing.T) {
 	}
 }
 
-func TestConnectionsRestUntilTheirHostIsTrusted(t *testing.T) {
+// befriend lets the transport find that a receiver is silent after its answers.
+func befriend(tb testing.TB, transport *Transport, target string) {
+	tb.Helper()
+	for range trustAfter {
+		exchanged(tb, transport, target)
+		pause(settle + 10*time.Millisecond)
+	}
+}
+
+func TestConnectionsAreOnlyWatchedUntilTheirHostIsTrusted(t *testing.T) {
 	t.Parallel()
 	transport, dials := newTransport(t)
 	target := receiver(t, polite)
 	exchanged(t, transport, target)
 	exchanged(t, transport, target)
-	assert.EqualValues(t, 2, dials.Load(), "the first one rests")
+	assert.EqualValues(t, 2, dials.Load(), "the first one is watched")
 	pause(settle + 10*time.Millisecond)
-	for range trustAfter {
-		exchanged(t, transport, target)
-	}
-	assert.EqualValues(t, 3, dials.Load(), "both are used again, and rest")
+	exchanged(t, transport, target)
+	assert.EqualValues(t, 3, dials.Load(), "it was found silent once")
+	exchanged(t, transport, target)
+	assert.EqualValues(t, 4, dials.Load(), "and the other at the same time, which does not count")
 	pause(settle + 10*time.Millisecond)
 	for range 20 {
 		exchanged(t, transport, target)
 	}
-	assert.EqualValues(t, 3, dials.Load(), "used again at once")
+	assert.EqualValues(t, 4, dials.Load(), "used again at once")
 }
 
 func TestTrustIsLostWithTheFirstStrayByte(t *testing.T) {
 	t.Parallel()
-	transport, dials := newTransport(t)
-	var astray atomic.Bool
-	target := receiver(t, func(conn net.Conn, r *bufio.Reader) {
-		for readRequest(r) {
-			_, _ = io.WriteString(conn, ok)
-			if astray.Load() {
+	for _, after := range []time.Duration{0, 5 * time.Millisecond} {
+		transport, dials := newTransport(t)
+		var astray atomic.Bool
+		target := receiver(t, func(conn net.Conn, r *bufio.Reader) {
+			for readRequest(r) {
 				_, _ = io.WriteString(conn, ok)
+				if astray.Load() {
+					pause(after)
+					_, _ = io.WriteString(conn, ok)
+				}
 			}
-		}
-	})
-	for range trustAfter + 2 {
+		})
+		befriend(t, transport, target)
+		astray.Store(true)
 		exchanged(t, transport, target)
-		pause(settle + 10*time.Millisecond)
+		pause(20 * time.Millisecond)
+		astray.Store(false)
+		exchanged(t, transport, target) // may be on another connection that is kept
+		made := dials.Load()
+		exchanged(t, transport, target)
+		if dials.Load() == made {
+			exchanged(t, transport, target)
+		}
+		assert.Equal(t, made+1, dials.Load(), "no connection is used again")
 	}
-	astray.Store(true)
-	exchanged(t, transport, target)
-	pause(10 * time.Millisecond)
-	astray.Store(false)
-	made := dials.Load()
-	exchanged(t, transport, target)
-	assert.Equal(t, made+1, dials.Load(), "the connection is not used again")
-	exchanged(t, transport, target)
-	assert.Equal(t, made+2, dials.Load(), "and the new one rests")
 }
 
-func TestFewConnectionsRest(t *testing.T) {
+func TestTrustIsNotLostWhenConnectionsEnd(t *testing.T) {
+	t.Parallel()
+	transport, dials := newTransport(t)
+	conns := make(chan net.Conn, 10)
+	target := receiver(t, func(conn net.Conn, r *bufio.Reader) {
+		conns <- conn
+		polite(conn, r)
+	})
+	befriend(t, transport, target)
+	exchanged(t, transport, target)
+	for range trustAfter {
+		_ = (<-conns).Close()
+	}
+	pause(5 * time.Millisecond)
+	exchanged(t, transport, target)
+	made := dials.Load()
+	assert.EqualValues(t, trustAfter+1, made)
+	exchanged(t, transport, target)
+	assert.Equal(t, made, dials.Load())
+}
+
+func TestFewConnectionsAreWatched(t *testing.T) {
 	t.Parallel()
 	transport, _ := newTransport(t)
 	target := receiver(t, polite)
-	for range 3 * restingConns {
+	for range 3 * watchedConns {
 		exchanged(t, transport, target)
 	}
 	transport.idle.mu.Lock()
 	defer transport.idle.mu.Unlock()
-	assert.LessOrEqual(t, transport.idle.all.Len(), restingConns)
+	assert.Equal(t, watchedConns, transport.idle.all.Len())
 }
 
 func TestNothingIsRememberedAfterAWhile(t *testing.T) {
@@ -122,10 +154,9 @@ func TestNothingIsKeptWithoutLimits(t *testing.T) {
 	transport, dials := newTransport(t)
 	transport.MaxIdleConns = 0
 	target := receiver(t, polite)
+	befriend(t, transport, target)
 	exchanged(t, transport, target)
-	pause(settle + 10*time.Millisecond)
-	exchanged(t, transport, target)
-	assert.EqualValues(t, 2, dials.Load())
+	assert.EqualValues(t, trustAfter+1, dials.Load())
 }
 
 // The status line is found however the bytes are cut into pieces, and what is salvaged are headers.

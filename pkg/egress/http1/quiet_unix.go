@@ -7,17 +7,16 @@ import (
 	"syscall"
 )
 
-// quiet reports whether nothing waits to be read from the socket, not even its end.
-func (c *conn) quiet() bool {
+// quiet reports whether nothing waits to be read from the socket, not even its end, or else whether that is stray.
+func (c *conn) quiet() (quiet, stray bool) {
 	if c.raw == nil {
-		return true
+		return true, false
 	}
-	quiet := false
 	err := c.raw.Read(func(fd uintptr) bool {
 		var buffer [1]byte
-		_, err := syscall.Read(int(fd), buffer[:])
-		quiet = errors.Is(err, syscall.EAGAIN)
+		n, err := syscall.Read(int(fd), buffer[:])
+		quiet, stray = errors.Is(err, syscall.EAGAIN), n > 0
 		return true
 	})
-	return err == nil && quiet
+	return err == nil && quiet, stray
 }

@@ -98,7 +98,7 @@ func (t *Transport) connection(request *http.Request) (*conn, error) {
 	deadline, _ := ctx.Deadline() // none is no deadline to a connection, too
 	h := host{request.URL.Scheme, request.URL.Host}
 	if !request.Close {
-		if c := t.idle.take(h, deadline); c != nil {
+		if c := t.idle.take(h, deadline, t); c != nil {
 			return c, nil
 		}
 	}
