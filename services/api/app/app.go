@@ -258,6 +258,7 @@ func (a *App) run(ctx context.Context) (err error) {
 		group.Go(func() error { return projector.Run(stop) })
 		group.Go(func() error { return recorder.Run(stop) })
 		group.Go(func() error { return recorder.Expire(stop, a.config.AttemptsMaxAge) })
+		group.Go(func() error { return a.expireClaims(stop, webhooks) })
 		return nil
 	})
 	served := make(chan error, 1)

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"mime"
 	"net/http"
 	"os"
@@ -159,4 +160,21 @@ func hasNull(raw json.RawMessage) bool {
 		}
 	}
 	return false
+}
+
+// whole is a whole number as JSON has it: 60, 60.0 and 6e1 are the same.
+type whole int64
+
+// UnmarshalJSON implements [json.Unmarshaler].
+func (w *whole) UnmarshalJSON(raw []byte) error {
+	const exact = 1 << 53 // up to there a float64 holds every whole number
+	var number float64
+	if err := json.Unmarshal(raw, &number); err != nil {
+		return err //nolint:wrapcheck // the caller words it
+	}
+	if number != math.Trunc(number) || math.Abs(number) > exact {
+		return errors.New("not a whole number")
+	}
+	*w = whole(number)
+	return nil
 }

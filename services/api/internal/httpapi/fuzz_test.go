@@ -55,7 +55,8 @@ func FuzzRegistrationBody(f *testing.F) {
 			wantRefusal(t, err)
 			return
 		}
-		w, err := s.fresh("p1", webhookInput{URL: new("https://example.org"), Events: &[]string{"report.generated"}})
+		grant := access.Grant{Project: access.Project{ID: "p1"}}
+		w, err := s.fresh(grant, registration.NewID(), webhookInput{URL: new("https://example.org"), Events: &[]string{"report.generated"}})
 		require.NoError(t, err)
 		require.NoError(t, edit(&w))
 		require.NotEmpty(t, w.Name)

@@ -102,6 +102,9 @@ func (s *server) sentinel(err error) *problem {
 			fmt.Sprintf("This project has %d webhooks, which is the most it can have. Delete one first.", s.Limit))
 	case errors.Is(err, store.ErrConflict):
 		return answer(http.StatusConflict, "The webhook was changed by somebody else at the same time. Try again.")
+	case errors.Is(err, store.ErrUncertain):
+		return away("It is not known whether the webhook was made. Look at the list before you send this again, " +
+			"or send it again with the Idempotency-Key that it had.")
 	case errors.Is(err, store.ErrUnavailable), errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
 		return away("Webhooks cannot be read or changed at the moment. Try again in a few seconds.")
 	case errors.Is(err, testdelivery.ErrNoDispatcher):

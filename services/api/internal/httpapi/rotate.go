@@ -20,7 +20,7 @@ type rotation struct {
 	Secret *string
 	// OverlapSeconds is how long the previous secret goes on signing; nil is
 	// [registration.DefaultOverlap].
-	OverlapSeconds *int64
+	OverlapSeconds *whole
 }
 
 // rotated is the answer. It is the only one in which a secret is ever shown.
@@ -60,7 +60,7 @@ func (r rotation) check() (secret.Text, time.Duration, error) {
 	}
 	if r.OverlapSeconds != nil {
 		var err error
-		overlap, err = registration.Overlap(*r.OverlapSeconds)
+		overlap, err = registration.Overlap(int64(*r.OverlapSeconds))
 		faults.Add(err)
 	}
 	return fresh, overlap, faults.Err()

@@ -95,7 +95,7 @@ func TestRotateSecret(t *testing.T) {
 func TestRotateGivesAFirstSecret(t *testing.T) {
 	a := newAPI(t)
 	id := a.create("p1", minimal).id()
-	secret, shown := a.rotate(id, `{"overlap_seconds":3600}`)
+	secret, shown := a.rotate(id, `{"overlap_seconds":3.6e3}`)
 	assert.Nil(t, shown)
 	secrets, until := a.opened(id)
 	assert.Equal(t, []string{secret}, secrets)

@@ -104,7 +104,7 @@ func New(deps Deps) (*http.Server, error) {
 			AllowMethods:     []string{http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPatch, http.MethodDelete},
 			// No AllowHeaders: whichever a page of these origins asks for. Its tracing
 			// adds some that nobody here needs to know.
-			ExposeHeaders: []string{echo.HeaderXRequestID, echo.HeaderRetryAfter},
+			ExposeHeaders: []string{echo.HeaderXRequestID, echo.HeaderRetryAfter, headerReplayed},
 			MaxAge:        600,
 		}))
 	}

@@ -21,10 +21,12 @@ type shown struct {
 	// MaxPerSecond is null when there is no limit.
 	MaxPerSecond *float64 `json:"max_per_second"`
 	// InForce is false while deliveries still follow an earlier state.
-	InForce     bool        `json:"in_force"`
-	Health      shownHealth `json:"health"`
-	DateCreated timestamp   `json:"date_created"`
-	DateUpdated timestamp   `json:"date_updated"`
+	InForce bool        `json:"in_force"`
+	Health  shownHealth `json:"health"`
+	// CreatedBy is null for webhooks of which that was not written down.
+	CreatedBy   *string   `json:"created_by"`
+	DateCreated timestamp `json:"date_created"`
+	DateUpdated timestamp `json:"date_updated"`
 }
 
 type shownHealth struct {
@@ -59,6 +61,9 @@ func show(w store.Webhook) shown {
 		InForce:     !w.Pending,
 		DateCreated: timestamp(w.CreatedAt),
 		DateUpdated: timestamp(w.UpdatedAt),
+	}
+	if w.CreatedBy != "" {
+		s.CreatedBy = &w.CreatedBy
 	}
 	if w.MaxPerSecond != 0 {
 		s.MaxPerSecond = &w.MaxPerSecond

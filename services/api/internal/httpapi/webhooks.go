@@ -47,24 +47,44 @@ func (s *server) find(c echo.Context, grant access.Grant) (store.Webhook, error)
 // create answers when the webhook is in force, or says that it is not: what is in
 // the database will be, whatever becomes of the projection.
 func (s *server) create(c echo.Context, grant access.Grant) error {
-	given, err := readWebhook(c)
+	raw, err := readBody(c)
 	if err != nil {
 		return err
 	}
-	w, err := s.fresh(grant.Project.ID, given)
+	given, err := parseWebhook(raw)
 	if err != nil {
 		return err
+	}
+	w, err := s.fresh(grant, registration.NewID(), given)
+	if err != nil {
+		return err
+	}
+	request, err := s.begin(c, grant, w.ID, raw)
+	if err != nil {
+		return err
+	}
+	if request.answer != nil {
+		return s.replay(c, request)
+	}
+	if request.makes != w.ID { // the first request was not answered: make the same
+		if w, err = s.fresh(grant, request.makes, given); err != nil {
+			return err
+		}
 	}
 	w, err = s.Store.Create(c.Request().Context(), w, s.Limit)
+	if err == nil && w.Deleted() {
+		err = store.ErrNotFound
+	}
 	if err != nil {
+		s.undo(c, request, err)
 		return fmt.Errorf("create webhook: %w", err)
 	}
 	w.Pending = !s.Project(c.Request().Context(), w.ProjectID, w.ID)
-	return c.JSON(http.StatusCreated, show(w))
+	return s.end(c, request, show(w))
 }
 
 // fresh makes a webhook of what was given, or reports everything that is wrong.
-func (s *server) fresh(projectID string, given webhookInput) (store.Webhook, error) {
+func (s *server) fresh(grant access.Grant, id string, given webhookInput) (store.Webhook, error) {
 	var faults registration.Faults
 	if given.URL == nil {
 		faults.Add(missing("url", "The URL is missing."))
@@ -76,12 +96,13 @@ func (s *server) fresh(projectID string, given webhookInput) (store.Webhook, err
 		given.Name = nil
 	}
 	w := store.Webhook{
-		ID:        registration.NewID(),
-		ProjectID: projectID,
+		ID:        id,
+		ProjectID: grant.Project.ID,
+		CreatedBy: grant.Caller,
 		Status:    registration.Published,
 		CreatedAt: time.Now().UTC().Truncate(time.Millisecond),
 	}
-	edit := s.edits(projectID, w.ID, given, &faults)
+	edit := s.edits(w.ProjectID, w.ID, given, &faults)
 	if err := faults.Err(); err != nil {
 		return store.Webhook{}, err
 	}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"strings"
+	"time"
 
 	"go.mongodb.org/mongo-driver/bson"
 	"go.mongodb.org/mongo-driver/mongo"
@@ -14,42 +15,63 @@ import (
 	"github.com/dembrane/webhooks/pkg/retry"
 )
 
-var (
-	// errSlotTaken: somebody else took it since it was seen to be free.
-	errSlotTaken = errors.New("slot was taken")
-	errNoSlots   = errors.New("the unique index on slots is not there yet")
-)
+var errNoSlots = errors.New("the unique index on slots is not there yet")
+
+// maxProbes bounds the slots that are tried one after the other. It is above the
+// default limit, so that a project of that size is never searched.
+const maxProbes = 64
+
+// lastLook bounds the look for a webhook of which it is not known whether it was
+// written, after the time for writing it is over.
+const lastLook = 2 * time.Second
 
 // Create stores a new webhook as revision 1, pending. [ErrLimit] when the
 // project has limit webhooks; however many are made at once, it never has more.
+// [ErrUncertain] says that the webhook may be there.
 //
 // A webhook takes one of the project's numbered slots, and the unique index on
 // slots lets two never take the same one: counting first and inserting then
-// would let both in. What a failover leaves in doubt is tried again for as long
-// as a call may take: the id lets it happen once only.
+// would let both in. Slots are tried in a random order, without looking first
+// which are free: that would be a search, which some databases do by reading
+// everything, and wrong a moment later when many are made at once.
+//
+// What a failover leaves in doubt is tried again for as long as a call may take:
+// the id lets it happen once only.
 func (s *Store) Create(ctx context.Context, w Webhook, limit int) (Webhook, error) {
 	if !s.slotsUnique.Load() {
 		return Webhook{}, unavailable("insert webhook", errNoSlots)
 	}
+	outer := ctx
 	ctx, cancel := bounded(ctx)
 	defer cancel()
 	w.Revision, w.Pending = 1, true
 	w.UpdatedAt = w.CreatedAt
 	w.owe(nil, w.UpdatedAt)
+	try := creation{Store: s, webhook: w, limit: limit, slots: rand.Perm(limit)} //nolint:gosec // it only has to spread
 	var made Webhook
-	try := creation{Store: s, webhook: w, limit: limit}
-	doubted := false
 	err := retry.Until(ctx, doubtPace(), nil, func(ctx context.Context) (err error) {
-		for err = errSlotTaken; errors.Is(err, errSlotTaken); {
-			made, err = try.insert(ctx)
-		}
-		doubted = doubted || errors.Is(err, errDoubt)
-		if doubted && errors.Is(err, ErrUnavailable) {
+		made, err = try.insert(ctx)
+		if errors.Is(err, ErrUnavailable) && try.doubted {
 			return err
 		}
 		return permanent(err)
 	})
+	if err != nil && try.doubted && !errors.Is(err, ErrLimit) {
+		return s.lookOnce(outer, w.ID, err)
+	}
 	return made, orUnavailable("insert webhook", err)
+}
+
+// lookOnce finds out what became of a write in doubt, so that nobody is told to
+// try again what has happened.
+func (s *Store) lookOnce(ctx context.Context, id string, cause error) (Webhook, error) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), lastLook)
+	defer cancel()
+	stored, err := s.LoadLinearizable(ctx, id)
+	if err == nil {
+		return stored, nil
+	}
+	return Webhook{}, fmt.Errorf("insert webhook: %w: %w", ErrUncertain, cause)
 }
 
 // creation is the tries to insert one webhook.
@@ -58,91 +80,89 @@ type creation struct {
 
 	webhook Webhook
 	limit   int
-	// tried says that one was made: it may be there.
-	tried bool
+	// slots are those that are left to try.
+	slots []int
+	// doubted says that a try may have been the one that succeeded.
+	doubted bool
+	// searched says that the slots are those that were seen to be free.
+	searched bool
 }
 
-// insert tries once, with a slot that is free.
+// insert tries one slot after the other.
 func (c *creation) insert(ctx context.Context) (Webhook, error) {
 	w := c.webhook
-	free, err := c.freeSlots(ctx, w.ProjectID, c.limit)
-	if err != nil {
-		return Webhook{}, err
+	for probes := 0; len(c.slots) > 0; probes++ {
+		if probes == maxProbes && !c.searched {
+			if err := c.search(ctx); err != nil {
+				return Webhook{}, err
+			}
+			continue
+		}
+		w.Slot = fmt.Sprintf("%s/%d", w.ProjectID, c.slots[0])
+		_, err := c.webhooks.InsertOne(ctx, w)
+		switch {
+		case err == nil:
+			return w, nil
+		case mongo.IsDuplicateKeyError(err) && isIndex(err, nameID):
+			return c.own(ctx, inDoubt("insert webhook", err))
+		case mongo.IsDuplicateKeyError(err):
+			c.slots = c.slots[1:]
+			// Not every server says which index it was.
+			c.doubted = c.doubted || !isIndex(err, nameSlot)
+		case finalError(err), neverSent(err):
+			return Webhook{}, unavailable("insert webhook", err)
+		default:
+			c.doubted = true
+			return Webhook{}, inDoubt("insert webhook", err)
+		}
 	}
-	if len(free) == 0 {
-		return c.full(ctx)
+	if !c.doubted {
+		return Webhook{}, ErrLimit
 	}
-	// Not the first: those who create at the same time would all try it.
-	w.Slot = free[rand.IntN(len(free))] //nolint:gosec // it only has to spread
-	c.tried = true
-	_, err = c.webhooks.InsertOne(ctx, w)
-	switch {
-	case err == nil:
-		return w, nil
-	case mongo.IsDuplicateKeyError(err):
-		return c.duplicate(ctx, w.ID, err)
-	case finalError(err):
-		return Webhook{}, unavailable("insert webhook", err)
-	default:
-		return Webhook{}, inDoubt("insert webhook", err)
-	}
+	return c.own(ctx, ErrLimit)
 }
 
-// full is for a project without a free slot, unless it was this very webhook that
-// took the last one.
-func (c *creation) full(ctx context.Context) (Webhook, error) {
-	if !c.tried {
-		return Webhook{}, ErrLimit
-	}
+// own is for an id or a slot that is there already: perhaps it was this very
+// webhook that took it, with a try of which the answer was lost.
+func (c *creation) own(ctx context.Context, otherwise error) (Webhook, error) {
 	stored, err := c.LoadLinearizable(ctx, c.webhook.ID)
 	if errors.Is(err, ErrNotFound) {
-		return Webhook{}, ErrLimit
+		return Webhook{}, otherwise
 	}
 	return stored, err
 }
 
-// duplicate tells a slot that somebody else has taken from an id that is there:
-// that is our own, inserted by a try of which the answer was lost.
-func (s *Store) duplicate(ctx context.Context, id string, err error) (Webhook, error) {
-	if strings.Contains(err.Error(), "index: "+nameSlot+" ") {
-		return Webhook{}, errSlotTaken
-	}
-	// Not every server says which index it was.
-	stored, err := s.LoadLinearizable(ctx, id)
-	switch {
-	case errors.Is(err, ErrNotFound):
-		return Webhook{}, errSlotTaken
-	case err != nil:
-		return Webhook{}, inDoubt("insert webhook", err)
-	default:
-		return stored, nil
-	}
+// isIndex reports whether a server says that it was the key of this index.
+func isIndex(err error, name string) bool {
+	return strings.Contains(err.Error(), "index: "+name+" ")
 }
 
-func (s *Store) freeSlots(ctx context.Context, projectID string, limit int) ([]string, error) {
-	cursor, err := s.webhooks.Find(ctx, live(bson.D{{Key: "project_id", Value: projectID}}),
+// search replaces the slots that are left by those that are free. Only a project
+// with a very high limit that is nearly full gets here.
+func (c *creation) search(ctx context.Context) error {
+	cursor, err := c.webhooks.Find(ctx, live(bson.D{{Key: "project_id", Value: c.webhook.ProjectID}}),
 		options.Find().SetProjection(bson.D{{Key: "slot", Value: 1}}))
 	if err != nil {
-		return nil, unavailable("find slots", err)
+		return unavailable("find slots", err)
 	}
 	var list []struct {
 		Slot string `bson:"slot"`
 	}
 	if err := cursor.All(ctx, &list); err != nil {
-		return nil, unavailable("read slots", err)
-	}
-	if len(list) >= limit {
-		return nil, nil
+		return unavailable("read slots", err)
 	}
 	taken := map[string]bool{}
 	for _, w := range list {
 		taken[w.Slot] = true
 	}
-	var free []string
-	for number := range limit {
-		if slot := fmt.Sprintf("%s/%d", projectID, number); !taken[slot] {
-			free = append(free, slot)
+	c.searched, c.slots = true, nil
+	if len(list) >= c.limit {
+		return nil
+	}
+	for _, number := range rand.Perm(c.limit) { //nolint:gosec // it only has to spread
+		if !taken[fmt.Sprintf("%s/%d", c.webhook.ProjectID, number)] {
+			c.slots = append(c.slots, number)
 		}
 	}
-	return free, nil
+	return nil
 }

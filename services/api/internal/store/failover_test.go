@@ -226,7 +226,7 @@ func TestReadsHaveATimeLimit(t *testing.T) {
 		func() error { _, err := s.CountAttempts(t.Context(), w.ID); return err },
 		func() error { _, err := s.CountExhausted(t.Context(), w.ID, time.Now(), 10); return err },
 		func() error { _, err := s.Expire(t.Context(), time.Now(), 10); return err },
-		func() error { _, err := s.Create(t.Context(), fresh("p1"), 10); return err },
+		func() error { _, err := s.ExpireClaims(t.Context(), time.Now(), 10); return err },
 	} {
 		require.NoError(t, read())
 	}

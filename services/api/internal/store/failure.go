@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"go.mongodb.org/mongo-driver/mongo"
+	"go.mongodb.org/mongo-driver/x/mongo/driver/topology"
 
 	"github.com/dembrane/webhooks/pkg/retry"
 )
@@ -39,6 +40,13 @@ func finalError(err error) bool {
 	}
 	var write mongo.WriteException
 	return errors.As(err, &write) && len(write.WriteErrors) == 1 && final(write.WriteErrors[0].Code)
+}
+
+// neverSent reports whether the driver found nobody to send anything to.
+func neverSent(err error) bool {
+	var noServer topology.ServerSelectionError
+	var noConnection topology.WaitQueueTimeoutError
+	return errors.As(err, &noServer) || errors.As(err, &noConnection)
 }
 
 // errDoubt: a write failed in a way that does not say whether it has happened. The

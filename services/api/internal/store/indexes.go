@@ -29,6 +29,7 @@ const (
 	invalidIndexOption    = 197
 	notImplemented        = 238
 	nameSlot              = "slot"
+	nameID                = "_id_"
 	namePending           = "pending"
 	nameExpiry            = "expiry"
 	keyProject, keyID     = "project_id", "_id"
@@ -66,14 +67,16 @@ func (s *Store) Prepare(ctx context.Context) error {
 func (s *Store) createCollections(ctx context.Context) error {
 	ctx, cancel := bounded(ctx)
 	defer cancel()
-	in, err := s.attempts.open()
-	if err == nil {
-		err = in.Database().CreateCollection(ctx, in.Name())
+	for _, made := range []collection{s.attempts, s.claims} {
+		in, err := made.open()
+		if err == nil {
+			err = in.Database().CreateCollection(ctx, in.Name())
+		}
+		if err != nil && !refused(err, namespaceExists) {
+			return unavailable("create collection "+made.name, err)
+		}
 	}
-	if refused(err, namespaceExists) {
-		return nil
-	}
-	return unavailable("create collection "+collectionAttempts, err)
+	return nil
 }
 
 // BuildIndexes creates the indexes that only make something faster, and may take
@@ -89,7 +92,8 @@ func (s *Store) BuildIndexes(ctx context.Context, attemptsMaxAge time.Duration) 
 	} {
 		faults = append(faults, s.createIndex(ctx, wanted))
 	}
-	faults = append(faults, s.buildPending(ctx), s.buildExpiry(ctx, attemptsMaxAge))
+	faults = append(faults, s.buildPending(ctx),
+		s.buildExpiry(ctx, s.attempts, "started_at", attemptsMaxAge), s.buildExpiry(ctx, s.claims, keyCreated, ClaimAge))
 	if err := errors.Join(faults...); err != nil {
 		return err
 	}
@@ -136,27 +140,29 @@ func (s *Store) buildPending(ctx context.Context) error {
 	}
 }
 
-// buildExpiry lets the server expire attempts where it can. [Store.Expire] does it
-// in any case, so a server that has no such thing only is a line in the log.
-func (s *Store) buildExpiry(ctx context.Context, maxAge time.Duration) error {
+// buildExpiry lets the server expire documents where it can. [Store.Expire] and
+// [Store.ExpireClaims] do it in any case, so a server that has no such thing only
+// is a line in the log.
+func (s *Store) buildExpiry(ctx context.Context, in collection, key string, maxAge time.Duration) error {
 	seconds := int32(min(maxAge/time.Second, math.MaxInt32)) //nolint:gosec // it is bounded
 	err := s.createIndex(ctx, index{
-		s.attempts, nameExpiry, bson.D{ascending("started_at")}, options.Index().SetExpireAfterSeconds(seconds),
+		in, nameExpiry, bson.D{ascending(key)}, options.Index().SetExpireAfterSeconds(seconds),
 	})
 	if refused(err, indexOptionsConflict) {
-		err = s.changeExpiry(ctx, seconds)
+		err = changeExpiry(ctx, in, seconds)
 	}
 	if lacking(err) {
-		s.log.Info("the database does not expire attempts by itself: the api deletes them", zap.Error(err))
+		s.log.Info("the database does not expire documents by itself: the api deletes them",
+			zap.String("collection", in.name), zap.Error(err))
 		return nil
 	}
 	return err
 }
 
-func (s *Store) changeExpiry(ctx context.Context, seconds int32) error {
+func changeExpiry(ctx context.Context, of collection, seconds int32) error {
 	ctx, cancel := bounded(ctx)
 	defer cancel()
-	in, err := s.attempts.open()
+	in, err := of.open()
 	if err == nil {
 		err = in.Database().RunCommand(ctx, bson.D{
 			{Key: "collMod", Value: in.Name()},

@@ -56,6 +56,7 @@ func TestIndexes(t *testing.T) {
 	assert.Equal(t, map[string]string{
 		"webhooks.slot":            `{"slot": ` + up + `}`,
 		"webhooks.project_newest":  `{"project_id": ` + up + `,"created_at": ` + down + `,"_id": ` + down + `}`,
+		"idempotency.expiry":       `{"created_at": ` + up + `}`,
 		"webhooks.newest":          `{"created_at": ` + down + `,"_id": ` + down + `}`,
 		"webhooks.pending_only":    `{"pending": ` + up + `}`,
 		"attempts.webhook":         `{"webhook_id": ` + up + `,"_id": ` + down + `}`,

@@ -31,6 +31,8 @@ var (
 	ErrLimit = errors.New("too many webhooks")
 	// ErrConflict: others kept changing the webhook at the same time.
 	ErrConflict = errors.New("webhook changed concurrently")
+	// ErrUncertain: it is not known whether the webhook was made.
+	ErrUncertain = errors.New("not known whether the webhook was made")
 	// ErrUnavailable: the database did not do what was asked. Whether a write has
 	// happened is not known.
 	ErrUnavailable = errors.New("store unavailable")
@@ -46,6 +48,8 @@ const (
 const (
 	collectionWebhooks = "webhooks"
 	collectionAttempts = "attempts"
+	// collectionClaims holds the idempotency keys of a day.
+	collectionClaims = "idempotency"
 )
 
 // Store is safe for concurrent use.
@@ -53,6 +57,7 @@ type Store struct {
 	dialer   *dialer
 	webhooks collection
 	attempts collection
+	claims   collection
 	log      *zap.Logger
 
 	// slotsUnique says that the index on slots is there.
@@ -78,6 +83,7 @@ func Open(ctx context.Context, uri, database string, log *zap.Logger) (*Store, e
 		dialer:   dialer,
 		webhooks: collection{dialer, database, collectionWebhooks},
 		attempts: collection{dialer, database, collectionAttempts},
+		claims:   collection{dialer, database, collectionClaims},
 		log:      log,
 	}
 	for i := range s.locks {

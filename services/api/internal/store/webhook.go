@@ -37,6 +37,9 @@ type Webhook struct {
 	// Slot is unique: `{project}/{number}` while the webhook lives, its id after.
 	Slot string `bson:"slot"`
 
+	// CreatedBy names who made it, as the identity driver does; empty in those that
+	// earlier versions made.
+	CreatedBy string     `bson:"created_by,omitempty"`
 	CreatedAt time.Time  `bson:"created_at"`
 	UpdatedAt time.Time  `bson:"updated_at"`
 	DeletedAt *time.Time `bson:"deleted_at"`
