@@ -20,6 +20,7 @@ type asking struct {
 	header  func(now time.Time) string
 	atLeast time.Duration // the pause that has to be kept; 0 for none
 	never   bool          // it is longer than any test
+	others  bool          // it holds for that delivery only
 }
 
 func askings() []asking {
@@ -44,9 +45,11 @@ func askings() []asking {
 		{name: "hexadecimal", status: 429, header: fixed("0xffffff")},
 		{name: "a date that is none", status: 503, header: fixed("Tue, 41 Nov 2099 25:00:00 GMT")},
 		{name: "nothing", status: 429, header: fixed("")},
-		// Elsewhere the header means nothing.
-		{name: "seconds of a 500", status: 500, header: fixed("86400")},
-		{name: "seconds of a redirect", status: 302, header: fixed("86400")},
+		// Elsewhere it holds for the delivery that was refused.
+		{name: "a day of a 500", status: 500, header: fixed("86400"), never: true, others: true},
+		{name: "a day of a 413", status: 413, header: fixed("86400"), never: true, others: true},
+		{name: "a day of a redirect", status: 302, header: fixed("86400"), never: true, others: true},
+		{name: "seconds of a 403", status: 403, header: fixed("3"), others: true},
 	}
 }
 
@@ -82,7 +85,18 @@ func TestCase18NothingIsSentEarlierThanAskedToTheWholeEndpoint(t *testing.T) {
 	s.publish(t, second)
 
 	for i, c := range cases {
-		if c.never {
+		if c.others {
+			a := receivers[i].next(t)
+			assert.Equal(t, second.GetId(), a.Event, c.name)
+			assert.Equal(t, 1, a.Attempt, c.name)
+		}
+		if c.others && !c.never {
+			a := receivers[i].next(t)
+			assert.Equal(t, first.GetId(), a.Event, c.name)
+			assert.Equal(t, 2, a.Attempt, c.name)
+			assert.GreaterOrEqual(t, a.At.Sub(at[i]), 3*time.Second, c.name)
+		}
+		if c.others || c.never {
 			continue
 		}
 		seen := map[string]int{}
