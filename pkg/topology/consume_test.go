@@ -200,6 +200,8 @@ func TestALostConsumerGoesOnWhereItWas(t *testing.T) {
 	last = publish(t, js, 60)
 	require.Eventually(t, func() bool { return again.has(last) && again.healthy() }, patience, 10*time.Millisecond)
 	assert.Equal(t, 110, again.count())
+	again.stop()
+	require.NoError(t, owner.Ensure(t.Context()))
 }
 
 // checkpointed reports whether everything that was settled is written down.
@@ -237,6 +239,8 @@ func TestConsumersOutliveAWipedStore(t *testing.T) {
 	require.Eventually(t, func() bool { return topology.Check(t.Context(), js) == nil }, patience, 10*time.Millisecond)
 	publish(t, js, 30)
 	require.Eventually(t, func() bool { return d.count() == 50 && d.healthy() }, patience, 10*time.Millisecond)
+	d.stop()
+	require.NoError(t, owner.Ensure(t.Context()), "a server that stops while it makes a stream leaves a goroutine behind")
 }
 
 // Going from six parts to more and back loses nothing, also with a dispatcher that

@@ -116,24 +116,22 @@ func Check(ctx context.Context, js jetstream.JetStream) error {
 	return nil
 }
 
-// Room returns nil when more can be owed, and an error in words when DELIVERIES or
-// RANGES is nearly full. JetStream would delete the oldest of what is owed to make
-// room, so whoever writes there asks every second or two, and makes no new attempt
-// while there is no room: a retry could not be written down.
-func Room(ctx context.Context, js jetstream.JetStream) error {
-	for _, name := range []string{StreamDeliveries, StreamRanges} {
-		stream, err := js.Stream(ctx, name)
-		if err != nil {
-			return fmt.Errorf("look at stream %s: %w", name, err)
-		}
-		info := stream.CachedInfo()
-		limit := info.Config.MaxBytes
-		if limit > 0 && info.State.Bytes > uint64(limit-reserve(limit)) { //nolint:gosec // above 0
-			return fmt.Errorf("stream %s is nearly full: %d of %d bytes; raise %s_MAX_BYTES of the api",
-				name, info.State.Bytes, limit, name)
-		}
+// Room returns in words that DELIVERIES or RANGES is nearly full, nil when it is
+// not; err says that it could not be seen. JetStream would delete the oldest of
+// what is owed to make room, so whoever writes there asks every second or two, and
+// begins nothing meanwhile that can make it more.
+func Room(ctx context.Context, js jetstream.JetStream, name string) (full, err error) {
+	stream, err := js.Stream(ctx, name)
+	if err != nil {
+		return nil, fmt.Errorf("look at stream %s: %w", name, err)
 	}
-	return nil
+	info := stream.CachedInfo()
+	limit := info.Config.MaxBytes
+	if limit > 0 && info.State.Bytes > uint64(limit-reserve(limit)) { //nolint:gosec // above 0
+		return fmt.Errorf("stream %s is nearly full: %d of %d bytes; raise %s_MAX_BYTES of the api",
+			name, info.State.Bytes, limit, name), nil
+	}
+	return nil, nil
 }
 
 // reserve is what stays free of a limit, for what is written until the next look.

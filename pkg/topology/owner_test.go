@@ -153,7 +153,11 @@ func TestAFullEventsStopsNothingElse(t *testing.T) {
 			require.NoError(t, err, subject)
 		}
 	}
-	require.NoError(t, topology.Room(t.Context(), js))
+	for _, stream := range []string{topology.StreamDeliveries, topology.StreamRanges} {
+		full, err := topology.Room(t.Context(), js, stream)
+		require.NoError(t, err)
+		require.NoError(t, full)
+	}
 }
 
 // JetStream deletes the oldest of what is owed when there is no room, so it must
@@ -164,14 +168,15 @@ func TestRoomEndsBeforeJetStreamDeletes(t *testing.T) {
 	small.DeliveriesMaxBytes = 2 << 20
 	require.NoError(t, topology.Ensure(t.Context(), js, small))
 	stored := uint64(0)
-	var err error
-	for err == nil {
-		_, err = js.Publish(t.Context(), topology.SubjectDelivery("w1"), make([]byte, 10<<10))
+	var full error
+	for full == nil {
+		_, err := js.Publish(t.Context(), topology.SubjectDelivery("w1"), make([]byte, 10<<10))
 		require.NoError(t, err)
 		stored++
-		err = topology.Room(t.Context(), js)
+		full, err = topology.Room(t.Context(), js, topology.StreamDeliveries)
+		require.NoError(t, err)
 	}
-	require.ErrorContains(t, err, "stream DELIVERIES is nearly full")
+	require.ErrorContains(t, full, "stream DELIVERIES is nearly full")
 	stream, err := js.Stream(t.Context(), topology.StreamDeliveries)
 	require.NoError(t, err)
 	assert.Equal(t, stored, stream.CachedInfo().State.Msgs, "nothing was deleted")
@@ -214,6 +219,7 @@ func TestWhatVanishesIsMadeAgain(t *testing.T) {
 	require.NoError(t, err)
 	stop()
 	require.NoError(t, <-ended)
+	require.NoError(t, owner.Ensure(t.Context()), "a server that stops while it makes a stream leaves a goroutine behind")
 }
 
 // Hints between dispatchers need memory of the server; everything works without.

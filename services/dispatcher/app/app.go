@@ -38,9 +38,12 @@ const (
 	// stored.
 	flushTimeout = 5 * time.Second
 	// prefetchBytes bounds the events that JetStream sends ahead, for each part of
-	// the projects. It holds one of the largest, and what JetStream writes around it;
-	// all parts together stay below the 64 MiB that a nats-server buffers.
-	prefetchBytes = topology.MaxEventBytes + 2*topology.HeaderAllowance
+	// the projects, and prefetchEvents their number. Larger events are asked for one
+	// by one.
+	prefetchBytes  = 1 << 20
+	prefetchEvents = 2000
+	// prefetchOwed bounds in bytes what is due and sent ahead.
+	prefetchOwed = 2 << 20
 	// prefetchDue bounds the due deliveries that JetStream sends ahead; each is a
 	// few hundred bytes.
 	prefetchDue = 2000
@@ -222,10 +225,15 @@ func (a *App) dispatch(ctx context.Context, nc *nats.Conn, js jetstream.JetStrea
 
 	working, cut := context.WithCancelCause(context.WithoutCancel(ctx))
 	defer cut(nil)
+	single, many := &room{stream: topology.StreamDeliveries}, &room{stream: topology.StreamRanges}
+	a.health.Add("room", func(context.Context) error { return errors.Join(single.Err(), many.Err()) })
 	consumers := newConsumers(js, deliverer.Storing, a.config.Consumption().AckWait, a.config.MaxInFlightBytes/2+heldInTransit, a.log)
 	parts, taking := errgroup.WithContext(ctx)
 	parts.Go(func() error { return webhooks.Run(taking, js) })
 	parts.Go(func() error { return others.Run(taking, limits) })
+	parts.Go(func() error { return topology.KeepCheckpoints(taking, js, a.log) })
+	parts.Go(func() error { return single.run(taking, js, a.log) })
+	parts.Go(func() error { return many.run(taking, js, a.log) })
 	parts.Go(func() error { return tests.Run(taking, nc, a.version) })
 	parts.Go(func() error {
 		select {
@@ -235,7 +243,21 @@ func (a *App) dispatch(ctx context.Context, nc *nats.Conn, js jetstream.JetStrea
 		}
 		close(a.ready)
 		a.log.Info("ready")
-		consumers.run(taking, working, a.consumptions(events, later)...)
+		a.health.Add("consumers", func(context.Context) error { return consumers.Err() })
+		consumers.run(taking, working, func(ctx context.Context) ([]consumption, error) {
+			all, err := a.consumptions(ctx, js, events, later)
+			for i := range all {
+				// What is due goes on, so that there is room again: for one delivery, one
+				// message at most is written, for a range, many single ones.
+				switch all[i].Stream {
+				case topology.StreamEvents:
+					all[i].needs = []*room{single, many}
+				case topology.StreamRanges:
+					all[i].needs = []*room{single}
+				}
+			}
+			return all, err
+		})
 		return nil
 	})
 	<-taking.Done()
@@ -300,12 +322,18 @@ func await(ended <-chan error, limit time.Duration, err *error) bool {
 }
 
 // consumptions is everything that is consumed.
-func (a *App) consumptions(events *intake.Intake, later *due.Due) []consumption {
+func (a *App) consumptions(ctx context.Context, js jetstream.JetStream, events *intake.Intake, later *due.Due) ([]consumption, error) {
 	settings := a.config.Consumption()
+	parts, err := topology.IntakeConsumers(ctx, js, settings)
+	if err != nil {
+		return nil, err
+	}
 	var all []consumption
-	for _, part := range topology.Intake(settings) {
+	for _, part := range parts {
 		all = append(all, consumption{
-			stream: topology.StreamEvents, consumer: part, prefetch: jetstream.PullMaxBytes(prefetchBytes),
+			Consuming: topology.Consuming{
+				Stream: topology.StreamEvents, Consumer: part, Messages: prefetchEvents, Bytes: prefetchBytes,
+			},
 			skip: events.Unwanted, handle: events.Handle,
 		})
 	}
@@ -313,11 +341,15 @@ func (a *App) consumptions(events *intake.Intake, later *due.Due) []consumption 
 	ranges.MaxAckPending = maxRanges
 	return append(all,
 		consumption{
-			stream: topology.StreamDeliveries, consumer: topology.Due(settings),
-			prefetch: jetstream.PullMaxMessages(prefetchDue), handle: later.Handle,
+			Consuming: topology.Consuming{
+				Stream: topology.StreamDeliveries, Consumer: topology.Due(settings), Messages: prefetchDue, Bytes: prefetchOwed,
+			},
+			handle: later.Handle,
 		},
 		consumption{
-			stream: topology.StreamRanges, consumer: topology.Ranges(ranges),
-			prefetch: jetstream.PullMaxMessages(prefetchRanges), handle: later.HandleRange,
-		})
+			Consuming: topology.Consuming{
+				Stream: topology.StreamRanges, Consumer: topology.Ranges(ranges), Messages: prefetchRanges, Bytes: prefetchOwed,
+			},
+			handle: later.HandleRange,
+		}), nil
 }

@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"runtime/debug"
+	"slices"
 	"sync"
 	"time"
 
@@ -20,11 +22,18 @@ import (
 // handBackDelay keeps a fault of ours from turning into a busy loop.
 const handBackDelay = time.Second
 
+const (
+	// lookInterval is how late a part of the projects is noticed that is new.
+	lookInterval = 3 * time.Second
+	// largeAtOnce is how many events above prefetchBytes are on their way at once.
+	largeAtOnce = 2
+)
+
 // consumption is one durable consumer and who handles its messages.
 type consumption struct {
-	stream   string
-	consumer jetstream.ConsumerConfig
-	prefetch jetstream.PullConsumeOpt
+	topology.Consuming
+	// needs is where there has to be room before it is begun to handle a message.
+	needs []*room
 	// skip, unless it is nil, reports whether a message may be acknowledged as it is.
 	// It must be quick.
 	skip func(jetstream.Msg) bool
@@ -46,72 +55,92 @@ type consumers struct {
 	maxHeld int64
 	under   *underWay
 	running sync.WaitGroup
+	large   topology.Large
+
+	mu     sync.Mutex
+	faults map[string]error
 }
 
 func newConsumers(js jetstream.JetStream, gate func(context.Context) error, ackWait time.Duration, maxHeld int64, log *zap.Logger) *consumers {
 	return &consumers{
 		js: js, log: log, gate: gate, held: semaphore.NewWeighted(maxHeld), maxHeld: maxHeld,
 		under: &underWay{every: ackWait / 3, messages: map[jetstream.Msg]time.Time{}},
+		large: topology.NewLarge(largeAtOnce), faults: map[string]error{},
 	}
 }
 
-// run consumes everything until taking is done, and returns when every message
-// that was taken is settled.
-func (c *consumers) run(taking, working context.Context, all ...consumption) {
+// run consumes everything that look returns until taking is done, and returns when
+// every message that was taken is settled.
+func (c *consumers) run(taking, working context.Context, look func(context.Context) ([]consumption, error)) {
 	keeping, stop := context.WithCancel(context.WithoutCancel(taking))
 	var keeper, open sync.WaitGroup
 	keeper.Go(func() { c.under.keep(keeping) })
-	for _, what := range all {
-		open.Go(func() { c.consume(taking, working, what) })
-	}
+	open.Go(func() { c.watch(taking, working, &open, look) })
 	open.Wait()
 	c.running.Wait()
 	stop()
 	keeper.Wait()
 }
 
-// consume hands messages to a handler until taking is done; the handler's own
-// context is working. What ends it otherwise (a consumer or stream that was
-// removed, a leader that was lost) makes it begin again.
-func (c *consumers) consume(taking, working context.Context, what consumption) {
-	log := c.log.With(zap.String("consumer", what.consumer.Durable))
-	// It ends with taking, and for no other reason.
-	_ = retry.Until(taking, retry.Pace{First: 100 * time.Millisecond, Longest: 2 * time.Second},
-		func(err error, _ time.Duration) { log.Warn("consumer ended, beginning again", zap.Error(err)) },
-		func(taking context.Context) error {
-			closed, err := c.begin(taking, working, what, log)
-			if err != nil {
-				return err
+// watch consumes what look returns, and looks again now and then: the parts of the
+// projects can become more.
+func (c *consumers) watch(taking, working context.Context, open *sync.WaitGroup, look func(context.Context) ([]consumption, error)) {
+	begun := map[string]bool{}
+	for taking.Err() == nil {
+		asking, cancel := context.WithTimeout(taking, askTimeout)
+		all, err := look(asking)
+		cancel()
+		if err != nil && taking.Err() == nil {
+			c.report("list", err)
+			c.log.Warn("consumers not listed, trying again", zap.Error(err))
+		} else {
+			c.report("list", nil)
+		}
+		for _, what := range all {
+			if !begun[what.Consumer.Durable] {
+				begun[what.Consumer.Durable] = true
+				open.Go(func() { c.consume(taking, working, what) })
 			}
-			<-closed
-			return errEnded
-		})
+		}
+		retry.Pause(taking, lookInterval)
+	}
 }
 
-var errEnded = errors.New("the consumer ended")
+// consume hands messages to a handler until taking is done; the handler's own
+// context is working. Messages that had been sent to this process by then are
+// handed back at once.
+func (c *consumers) consume(taking, working context.Context, what consumption) {
+	name := what.Consumer.Durable
+	log := c.log.With(zap.String("consumer", name))
+	what.Log, what.Large, what.Report = c.log, c.large, func(err error) { c.report(name, err) }
+	err := topology.Consume(taking, c.js, what.Consuming, func(_ context.Context, msg jetstream.Msg) {
+		c.take(taking, working, what, msg, log)
+	})
+	if err != nil { // it ends with taking, and for no other reason
+		log.Error("consumer ended for good", zap.Error(err))
+	}
+}
 
-// begin begins to consume; what it returns is closed when that has ended, which it
-// does by itself when taking is done. Messages that had been sent to this process
-// by then are handed back at once.
-func (c *consumers) begin(taking, working context.Context, what consumption, log *zap.Logger) (<-chan struct{}, error) {
-	setup, cancel := context.WithTimeout(taking, askTimeout)
-	defer cancel()
-	consumer, err := c.js.CreateOrUpdateConsumer(setup, what.stream, what.consumer)
-	if err != nil {
-		return nil, fmt.Errorf("ensure consumer: %w", err)
+// report remembers why a consumer does not consume.
+func (c *consumers) report(name string, err error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if err == nil {
+		delete(c.faults, name)
+		return
 	}
-	consuming, err := consumer.Consume(func(msg jetstream.Msg) { c.take(taking, working, what, msg, log) },
-		what.prefetch,
-		jetstream.PullHeartbeat(topology.PullHeartbeat),
-		jetstream.ConsumeErrHandler(func(_ jetstream.ConsumeContext, err error) {
-			log.Warn("consumer reported an error", zap.Error(err))
-		}))
-	if err != nil {
-		return nil, fmt.Errorf("begin to consume: %w", err)
+	c.faults[name] = err
+}
+
+// Err is why some consumers do not consume, in words; nil when all do.
+func (c *consumers) Err() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	names := slices.Sorted(maps.Keys(c.faults))
+	if len(names) == 0 {
+		return nil
 	}
-	closed := consuming.Closed() // asked for before anything can end it: closed after the last call of take
-	context.AfterFunc(taking, consuming.Drain)
-	return closed, nil
+	return fmt.Errorf("%d of the consumers take nothing; %s: %w", len(names), names[0], c.faults[names[0]])
 }
 
 // take begins to handle one message. It blocks while what is being handled holds
@@ -120,6 +149,12 @@ func (c *consumers) take(taking, working context.Context, what consumption, msg 
 	if taking.Err() == nil && what.skip != nil && what.skip(msg) {
 		settle(msg, nil, log)
 		return
+	}
+	for _, room := range what.needs {
+		if room.wait(taking) != nil {
+			settle(msg, deliver.ErrStopping, log)
+			return
+		}
 	}
 	weight := min(int64(len(msg.Data())), c.maxHeld)
 	if c.gate(taking) != nil || c.held.Acquire(taking, weight) != nil {
