@@ -20,7 +20,7 @@ ROUNDS     ?= 6
 
 .DEFAULT_GOAL := help
 .PHONY: help run demo test e2e lint fmt generate verify-generated tidy verify-tidy contract-baseline \
-	bench chaos fuzz vuln deploy-check build ci clean
+	bench chaos powerloss fuzz vuln deploy-check build ci clean
 
 help: ## Show this.
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z0-9-]+:.*## / {printf "  %-18s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -49,6 +49,9 @@ e2e: ## Only the end-to-end stories.
 
 chaos: ## Every fault ROUNDS=6 times over while events are published; fails when anything is lost.
 	$(GO) run ./test/chaos -rounds $(ROUNDS)
+
+powerloss: ## Virtual machines lose their power: what an acknowledgement is worth in each set-up (half an hour; needs qemu).
+	$(GO) run ./test/powerloss
 
 bench: ## Deliveries a second and latency, beside the raw limit of this machine.
 	$(GO) run ./test/bench

@@ -28,6 +28,27 @@ func TestNATSAcceptsTheLargestEvent(t *testing.T) {
 	assert.EqualValues(t, topology.MaxEventBytes+topology.HeaderAllowance, natsOptions(t).MaxPayload)
 }
 
+// What the one server acknowledges survives the machine's power cut, as the docs say.
+func TestNATSSyncsBeforeItAcknowledges(t *testing.T) {
+	assert.True(t, natsOptions(t).SyncAlways)
+}
+
+// The configuration that the docs show for three servers can be used as it is.
+func TestTheClusterInTheDocsSyncsBeforeItAcknowledges(t *testing.T) {
+	page, err := os.ReadFile(filepath.Join(root, "docs/operating.md"))
+	require.NoError(t, err)
+	_, after, found := strings.Cut(string(page), "**In production**")
+	require.True(t, found)
+	parts := strings.Split(after, "```")
+	require.Greater(t, len(parts), 1)
+	options := &server.Options{}
+	require.NoError(t, options.ProcessConfigString(parts[1]))
+	assert.True(t, options.SyncAlways)
+	assert.EqualValues(t, topology.MaxEventBytes+topology.HeaderAllowance, options.MaxPayload)
+	assert.Len(t, options.Routes, 3)
+	assert.Equal(t, natsOptions(t).StoreDir, options.StoreDir)
+}
+
 // A server with this configuration holds every stream and the bucket.
 func TestNATSHoldsTheStreams(t *testing.T) {
 	options := natsOptions(t)

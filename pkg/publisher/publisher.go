@@ -7,11 +7,15 @@
 //		// Nobody may hear of it: try again later, with the same id.
 //	}
 //
-// When [Publisher.Publish] returns nil the event is on the servers' disks, and
-// every webhook that wants it will be told, whatever is restarted meanwhile. When
-// it returns an error the event may or may not be stored. Publishing it again with
-// the same id is safe: within the duplicate window it is stored once, and after
-// that receivers still see the same id.
+// When [Publisher.Publish] returns nil the event is stored, and every webhook that
+// wants it will be told, whatever process is killed or restarted meanwhile. Whether
+// it survives a power cut too is for those who run NATS to decide: with three
+// replicas, that of one machine; with sync_interval: always, that of all of them.
+// docs/operating.md says what an acknowledgement is worth in each set-up.
+//
+// When it returns an error the event may or may not be stored. Publishing it again
+// with the same id is safe: within the duplicate window it is stored once, and
+// after that receivers still see the same id.
 package publisher
 
 import (
@@ -100,8 +104,8 @@ func New(nc *nats.Conn, options ...Option) (*Publisher, error) {
 	return p, nil
 }
 
-// Publish stores the event and returns nil once it is durable: from then on every
-// matching webhook will be told. That the broker had the event already is success
+// Publish stores the event and returns nil once JetStream has acknowledged it: from
+// then on every matching webhook will be told. That the broker had the event already is success
 // too.
 //
 // An event that breaks a rule or is too large is refused before anything is sent

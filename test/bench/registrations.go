@@ -89,7 +89,7 @@ func (b *bench) newRegistries(t run.T) *registries {
 // serve runs a broker on the folder.
 func (k bucket) serve(t run.T, do func(t run.T, url string)) {
 	run.Together(t, func(t run.T) {
-		broker, err := embedded.StartNATS(t.Context(), "127.0.0.1:0", k.folder, zap.NewNop())
+		broker, err := embedded.StartNATS(t.Context(), "127.0.0.1:0", embedded.NATSStore{Dir: k.folder}, zap.NewNop())
 		run.Must(t, err, "start a broker")
 		t.Cleanup(broker.Stop)
 		do(t, broker.URL())

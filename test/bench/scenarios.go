@@ -18,6 +18,7 @@ const (
 	fanoutScenario     = "fanout"
 	largeScenario      = "large"
 	registryScenario   = "registry"
+	syncScenario       = "sync"
 )
 
 // scenario is something that is measured once a round.
@@ -37,6 +38,7 @@ func scenarios() []scenario {
 		{fanoutScenario, (*bench).fanOut},
 		{largeScenario, (*bench).largeBodies},
 		{registryScenario, (*bench).registry},
+		{syncScenario, (*bench).syncs},
 	}
 }
 

@@ -52,7 +52,7 @@ func startServices(t *testing.T, more settings) *services {
 	mongo, err := embedded.StartMongo(t.Context(), c.MongoDir(), log)
 	require.NoError(t, err)
 	t.Cleanup(mongo.Stop)
-	broker, err := embedded.StartNATS(t.Context(), "127.0.0.1:0", c.NATSDir(), log)
+	broker, err := embedded.StartNATS(t.Context(), "127.0.0.1:0", c.NATSStore(), log)
 	require.NoError(t, err)
 	t.Cleanup(broker.Stop)
 	apiNATS, dispatcherNATS := natstest.NewProxy(t, broker.URL()), natstest.NewProxy(t, broker.URL())

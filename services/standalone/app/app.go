@@ -87,7 +87,7 @@ func (a *App) Run(ctx context.Context) error {
 		return err
 	}
 	defer mongo.Stop()
-	nats, err := embedded.StartNATS(ctx, a.config.NATSAddr, a.config.NATSDir(), a.log)
+	nats, err := embedded.StartNATS(ctx, a.config.NATSAddr, a.config.NATSStore(), a.log)
 	if err != nil {
 		return err
 	}

@@ -98,7 +98,7 @@ func newMine(t *testing.T) *mine {
 		zap.AddCaller(), zap.AddStacktrace(zap.ErrorLevel))
 	mongo, err := embedded.StartMongo(t.Context(), c.MongoDir(), log)
 	require.NoError(t, err)
-	broker, err := embedded.StartNATS(t.Context(), "127.0.0.1:0", c.NATSDir(), log)
+	broker, err := embedded.StartNATS(t.Context(), "127.0.0.1:0", c.NATSStore(), log)
 	require.NoError(t, err)
 	m.nats = broker.URL()
 	managing, err := c.API(broker.URL(), mongo.URI())

@@ -75,7 +75,7 @@ func reencrypt(ctx context.Context, c Config, log *zap.Logger) (api.Reencrypted,
 		return api.Reencrypted{}, err
 	}
 	defer mongo.Stop()
-	nats, err := embedded.StartNATS(ctx, unannounced, c.NATSDir(), log)
+	nats, err := embedded.StartNATS(ctx, unannounced, c.NATSStore(), log)
 	if err != nil {
 		return api.Reencrypted{}, err
 	}

@@ -45,7 +45,7 @@ func wantSigned(t *testing.T, a arrival) {
 // held is the ciphertext that the dispatcher would read.
 func held(t *testing.T, c app.Config, id string) []byte {
 	t.Helper()
-	broker, err := embedded.StartNATS(t.Context(), "127.0.0.1:0", c.NATSDir(), zap.NewNop())
+	broker, err := embedded.StartNATS(t.Context(), "127.0.0.1:0", c.NATSStore(), zap.NewNop())
 	require.NoError(t, err)
 	defer broker.Stop()
 	nc, err := nats.Connect(broker.URL())

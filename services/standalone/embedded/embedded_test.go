@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
@@ -26,7 +27,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 func TestTheBrokerKeepsWhatItStored(t *testing.T) {
 	folder := t.TempDir()
-	first, err := StartNATS(t.Context(), "127.0.0.1:0", folder, zap.NewNop())
+	first, err := StartNATS(t.Context(), "127.0.0.1:0", NATSStore{Dir: folder}, zap.NewNop())
 	require.NoError(t, err)
 	js, leave := client(t, first)
 	_, err = js.CreateStream(t.Context(), jetstream.StreamConfig{Name: "KEPT", Subjects: []string{"kept"}})
@@ -36,7 +37,7 @@ func TestTheBrokerKeepsWhatItStored(t *testing.T) {
 	leave()
 	first.Stop()
 
-	second, err := StartNATS(t.Context(), "127.0.0.1:0", folder, zap.NewNop())
+	second, err := StartNATS(t.Context(), "127.0.0.1:0", NATSStore{Dir: folder}, zap.NewNop())
 	require.NoError(t, err)
 	defer second.Stop()
 	js, leave = client(t, second)
@@ -44,6 +45,34 @@ func TestTheBrokerKeepsWhatItStored(t *testing.T) {
 	stream, err := js.Stream(t.Context(), "KEPT")
 	require.NoError(t, err)
 	assert.Equal(t, uint64(1), stream.CachedInfo().State.Msgs)
+}
+
+// What a person sets is what the server does, and only what it can do is accepted.
+func TestTheBrokerSyncsAsItIsTold(t *testing.T) {
+	for text, want := range map[string]struct {
+		always bool
+		every  time.Duration
+	}{
+		"always": {always: true, every: 2 * time.Minute},
+		"1s":     {every: time.Second},
+		"2m0s":   {every: 2 * time.Minute},
+	} {
+		var interval SyncInterval
+		require.NoError(t, interval.UnmarshalText([]byte(text)))
+		broker, err := StartNATS(t.Context(), "127.0.0.1:0", NATSStore{Dir: t.TempDir(), Sync: interval}, zap.NewNop())
+		require.NoError(t, err)
+		config := broker.server.JetStreamConfig()
+		broker.Stop()
+		assert.Equal(t, want.always, config.SyncAlways, text)
+		assert.Equal(t, want.every, config.SyncInterval, text)
+		printed, err := interval.MarshalText()
+		require.NoError(t, err)
+		assert.Equal(t, text, string(printed))
+	}
+	for _, text := range []string{"", "never", "0", "0s", "-1s", "10ms", "2h", "1", "Always"} {
+		var interval SyncInterval
+		assert.ErrorContains(t, interval.UnmarshalText([]byte(text)), "always, or a duration", text)
+	}
 }
 
 func client(t *testing.T, broker *NATS) (jetstream.JetStream, func()) {
@@ -60,7 +89,7 @@ func TestABrokerWhosePortIsTakenSaysSo(t *testing.T) {
 	require.NoError(t, err)
 	defer func() { require.NoError(t, taken.Close()) }()
 
-	_, err = StartNATS(t.Context(), taken.Addr().String(), t.TempDir(), zap.NewNop())
+	_, err = StartNATS(t.Context(), taken.Addr().String(), NATSStore{Dir: t.TempDir()}, zap.NewNop())
 
 	require.ErrorContains(t, err, taken.Addr().String())
 	assert.ErrorContains(t, err, "address already in use")
@@ -70,13 +99,13 @@ func TestABrokerThatCannotStoreSaysSo(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "file")
 	require.NoError(t, os.WriteFile(file, nil, 0o600))
 
-	_, err := StartNATS(t.Context(), "127.0.0.1:0", file, zap.NewNop())
+	_, err := StartNATS(t.Context(), "127.0.0.1:0", NATSStore{Dir: file}, zap.NewNop())
 
 	require.Error(t, err)
 }
 
 func TestABrokerThatDiedIsNoticed(t *testing.T) {
-	broker, err := StartNATS(t.Context(), "127.0.0.1:0", t.TempDir(), zap.NewNop())
+	broker, err := StartNATS(t.Context(), "127.0.0.1:0", NATSStore{Dir: t.TempDir()}, zap.NewNop())
 	require.NoError(t, err)
 	broker.Stop()
 	assert.Error(t, broker.Watch(t.Context()))

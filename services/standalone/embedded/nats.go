@@ -31,9 +31,15 @@ type NATS struct {
 	url    string
 }
 
-// StartNATS starts a server on addr that stores in dir, and returns when it
-// takes connections.
-func StartNATS(ctx context.Context, addr, dir string, log *zap.Logger) (*NATS, error) {
+// NATSStore is where and how a server stores.
+type NATSStore struct {
+	Dir string
+	// Sync is what an acknowledgement is worth when the power fails.
+	Sync SyncInterval
+}
+
+// StartNATS starts a server on addr, and returns when it takes connections.
+func StartNATS(ctx context.Context, addr string, store NATSStore, log *zap.Logger) (*NATS, error) {
 	host, portText, err := net.SplitHostPort(addr)
 	if err != nil {
 		return nil, fmt.Errorf("read NATS_ADDR: %w", err)
@@ -53,9 +59,12 @@ func StartNATS(ctx context.Context, addr, dir string, log *zap.Logger) (*NATS, e
 		Host:       host,
 		Port:       port,
 		JetStream:  true,
-		StoreDir:   dir,
+		StoreDir:   store.Dir,
 		MaxPayload: topology.MaxEventBytes + topology.HeaderAllowance,
 		NoSigs:     true, // the process has a handler of its own
+
+		SyncAlways:   store.Sync.always(),
+		SyncInterval: store.Sync.every(),
 	})
 	if err != nil {
 		return nil, fmt.Errorf("set up the nats-server: %w", err)

@@ -21,6 +21,7 @@ import (
 	"github.com/dembrane/webhooks/pkg/observe"
 	api "github.com/dembrane/webhooks/services/api/app"
 	dispatcher "github.com/dembrane/webhooks/services/dispatcher/app"
+	"github.com/dembrane/webhooks/services/standalone/embedded"
 )
 
 // Loopback is what may be delivered to, besides public addresses, when
@@ -34,14 +35,15 @@ const (
 
 // Config is standalone's own settings. Make one with [Load].
 type Config struct {
-	APIAddr          string `env:"API_ADDR" envDefault:"127.0.0.1:8080" desc:"Listener of the management API; port 0 takes a free one."`
-	NATSAddr         string `env:"NATS_ADDR" envDefault:"127.0.0.1:4222" desc:"Listener of the embedded NATS server, which asks nobody for credentials; port 0 takes a free one."`
-	OpsAddr          string `env:"OPS_ADDR" envDefault:"none" desc:"Listener of the dispatcher's /livez, /readyz and /metrics; port 0 takes a free one, \"none\" is none."`
-	DataDir          string `env:"DATA_DIR" envDefault:"./data" desc:"Folder of everything that must survive a restart."`
-	StaticTokensFile string `env:"STATIC_TOKENS_FILE" desc:"YAML file of token hashes and the projects they manage. Empty: one is made in DATA_DIR, with a token for all projects."`
-	AllowCIDRs       string `env:"ALLOW_CIDRS" desc:"Address ranges that may be delivered to although they are not public, separated by commas. Not set at all: loopback. Set, but empty: none."`
-	AdminBaseURL     string `env:"ADMIN_BASE_URL" envDefault:"http://localhost:5173" desc:"Where the dashboard is; deliveries link into it."`
-	LogLevel         string `env:"LOG_LEVEL" envDefault:"info" desc:"debug, info, warn or error. The demo logs from warn on."`
+	APIAddr          string                `env:"API_ADDR" envDefault:"127.0.0.1:8080" desc:"Listener of the management API; port 0 takes a free one."`
+	NATSAddr         string                `env:"NATS_ADDR" envDefault:"127.0.0.1:4222" desc:"Listener of the embedded NATS server, which asks nobody for credentials; port 0 takes a free one."`
+	NATSSyncInterval embedded.SyncInterval `env:"NATS_SYNC_INTERVAL" envDefault:"1s" desc:"When the embedded NATS server forces what it stores onto the disk: always, before anything is acknowledged, so that it survives a power cut; or at intervals such as 1s, and a power cut loses what was acknowledged since the last one. A killed process loses nothing either way. What always costs: docs/operating.md."`
+	OpsAddr          string                `env:"OPS_ADDR" envDefault:"none" desc:"Listener of the dispatcher's /livez, /readyz and /metrics; port 0 takes a free one, \"none\" is none."`
+	DataDir          string                `env:"DATA_DIR" envDefault:"./data" desc:"Folder of everything that must survive a restart."`
+	StaticTokensFile string                `env:"STATIC_TOKENS_FILE" desc:"YAML file of token hashes and the projects they manage. Empty: one is made in DATA_DIR, with a token for all projects."`
+	AllowCIDRs       string                `env:"ALLOW_CIDRS" desc:"Address ranges that may be delivered to although they are not public, separated by commas. Not set at all: loopback. Set, but empty: none."`
+	AdminBaseURL     string                `env:"ADMIN_BASE_URL" envDefault:"http://localhost:5173" desc:"Where the dashboard is; deliveries link into it."`
+	LogLevel         string                `env:"LOG_LEVEL" envDefault:"info" desc:"debug, info, warn or error. The demo logs from warn on."`
 
 	// LoopbackAssumed says that nobody has decided about ALLOW_CIDRS.
 	LoopbackAssumed bool
@@ -100,8 +102,10 @@ func (c Config) TokensFile() string {
 // LockFile says who uses the folder.
 func (c Config) LockFile() string { return filepath.Join(c.DataDir, "lock") }
 
-// NATSDir is the broker's folder.
-func (c Config) NATSDir() string { return filepath.Join(c.DataDir, "nats") }
+// NATSStore is the broker's folder, and when it syncs what is in it.
+func (c Config) NATSStore() embedded.NATSStore {
+	return embedded.NATSStore{Dir: filepath.Join(c.DataDir, "nats"), Sync: c.NATSSyncInterval}
+}
 
 // MongoDir is the database's folder.
 func (c Config) MongoDir() string { return filepath.Join(c.DataDir, "mongo") }

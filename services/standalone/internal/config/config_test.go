@@ -15,6 +15,7 @@ import (
 
 	"github.com/dembrane/webhooks/pkg/observe"
 	"github.com/dembrane/webhooks/pkg/settings"
+	"github.com/dembrane/webhooks/services/standalone/embedded"
 )
 
 func TestNothingIsRequired(t *testing.T) {
@@ -95,6 +96,16 @@ func TestTheDispatcherHasTheListenerForOperators(t *testing.T) {
 	assert.Empty(t, toAPI.OpsAddr)
 }
 
+func TestTheBrokerSyncsEverySecondUnlessTold(t *testing.T) {
+	c, err := load(map[string]string{"DATA_DIR": "/somewhere"})
+	require.NoError(t, err)
+	assert.Equal(t, embedded.NATSStore{Dir: "/somewhere/nats", Sync: embedded.SyncInterval(time.Second)}, c.NATSStore())
+
+	c, err = load(map[string]string{"NATS_SYNC_INTERVAL": "always"})
+	require.NoError(t, err)
+	assert.Equal(t, embedded.SyncAlways, c.NATSStore().Sync)
+}
+
 func TestEveryMistakeIsReported(t *testing.T) {
 	_, err := load(map[string]string{
 		"API_ADDR": "8080", "NATS_ADDR": "nowhere", "OPS_ADDR": "9090", "ADMIN_BASE_URL": "dashboard", "LOG_LEVEL": "loud",
@@ -102,6 +113,9 @@ func TestEveryMistakeIsReported(t *testing.T) {
 	for _, name := range []string{"API_ADDR", "NATS_ADDR", "OPS_ADDR", "ADMIN_BASE_URL", "loud"} {
 		require.ErrorContains(t, err, name)
 	}
+
+	_, err = load(map[string]string{"NATS_SYNC_INTERVAL": "sometimes"})
+	require.ErrorContains(t, err, `"sometimes" must be always, or a duration`)
 
 	_, err = load(map[string]string{"RETRY_ATTEMPTS": "0", "MAX_WEBHOOKS_PER_PROJECT": "0"})
 	require.ErrorContains(t, err, "RETRY_ATTEMPTS")
