@@ -67,7 +67,7 @@ func (m *machine) configure(b boot, config string) error {
 func (m *machine) start(ctx context.Context, b boot) error {
 	m.boots++
 	m.qemu = &process.Process{
-		Name: fmt.Sprintf("n%d-qemu-%d", m.number, m.boots), Program: b.qemu, Folder: m.folder, Env: os.Environ(),
+		Name: fmt.Sprintf("n%d-qemu-%d", m.number, m.boots), Program: b.qemu, Folder: m.folder,
 		Args: []string{
 			"-machine", "pc,accel=tcg", "-cpu", "max", "-smp", "1", "-m", memory,
 			"-nodefaults", "-no-user-config", "-display", "none", "-no-reboot",
