@@ -338,9 +338,11 @@ func TestA15_IdleHTTP2ConnectionsAreBounded(t *testing.T) {
 		})
 		wantStatus(t, http.StatusOK, post(t, client, strings.Replace(plain, "http:", "https:", 1)))
 	}
-	for i := range receivers - 3 {
-		assert.Equal(t, i, <-ended, "the ones that were idle for the longest time")
+	var gone []int
+	for range receivers - 3 {
+		gone = append(gone, <-ended)
 	}
+	assert.ElementsMatch(t, []int{0, 1, 2, 3, 4, 5, 6}, gone, "the ones that were idle for the longest time")
 	client.http2.mu.Lock()
 	assert.Equal(t, 3, client.http2.idle.Len())
 	assert.Len(t, client.http2.hosts, 3)
