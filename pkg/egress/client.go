@@ -105,6 +105,8 @@ type Result struct {
 	Truncated bool
 	// Reason is why there is no status.
 	Reason webhooksv1.Reason
+	// Cause is what it was in particular, where Reason and Timing leave that open.
+	Cause webhooksv1.Cause
 	// Detail explains Reason to a host in one sentence.
 	Detail string
 	// Ours says that we lacked something (file descriptors, ports, memory, trusted

@@ -18,6 +18,12 @@ func failure(reason webhooksv1.Reason, detail string) Result {
 	return Result{Reason: reason, Detail: detail}
 }
 
+// because adds what it was in particular.
+func (r Result) because(cause webhooksv1.Cause) Result {
+	r.Cause = cause
+	return r
+}
+
 // explain turns an error into a reason and a sentence for a host. The sentence is made here, never taken from the
 // error: errors name addresses, name servers and URLs.
 func explain(err error) Result {
@@ -30,8 +36,8 @@ func explain(err error) Result {
 		}
 		return explainConnect(failed)
 	}
-	if detail, ok := explainAlert(err, false); ok {
-		return failure(webhooksv1.Reason_REASON_TLS, detail)
+	if why, ok := explainAlert(err, false); ok {
+		return why
 	}
 	if failed, ok := errors.AsType[*http1.Error](err); ok {
 		return explainHTTP1(failed)
@@ -45,7 +51,8 @@ func explain(err error) Result {
 func explainConnect(failed *dialError) Result {
 	if dns, ok := errors.AsType[*net.DNSError](failed); ok {
 		if dns.IsNotFound {
-			return failure(webhooksv1.Reason_REASON_DNS, "The host name in the URL does not exist.")
+			return failure(webhooksv1.Reason_REASON_DNS, "The host name in the URL does not exist.").
+				because(webhooksv1.Cause_CAUSE_NAME_NOT_FOUND)
 		}
 		return failure(webhooksv1.Reason_REASON_DNS, "The host name in the URL could not be looked up.")
 	}
@@ -56,9 +63,10 @@ func explainConnect(failed *dialError) Result {
 	case failed.limit > 0:
 		return failure(webhooksv1.Reason_REASON_CONNECT, "The receiver did not accept a connection within "+failed.limit.String()+".")
 	case errors.Is(failed, syscall.ECONNREFUSED):
-		return failure(webhooksv1.Reason_REASON_CONNECT, "The receiver refused the connection.")
+		return failure(webhooksv1.Reason_REASON_CONNECT, "The receiver refused the connection.").because(webhooksv1.Cause_CAUSE_REFUSED)
 	case errors.Is(failed, syscall.EADDRNOTAVAIL):
-		return failure(webhooksv1.Reason_REASON_CONNECT, "The receiver has addresses of IPv6 only, which cannot be reached from here.")
+		return failure(webhooksv1.Reason_REASON_CONNECT, "The receiver has addresses of IPv6 only, which cannot be reached from here.").
+			because(webhooksv1.Cause_CAUSE_IPV6_ONLY)
 	default:
 		return failure(webhooksv1.Reason_REASON_CONNECT, "The receiver could not be reached.")
 	}
@@ -84,7 +92,8 @@ func explainHTTP2(failed *http2Error) Result {
 	case failed.confused():
 		return malformed()
 	default:
-		return failure(webhooksv1.Reason_REASON_CONNECTION_CLOSED, "The receiver refused the request before it answered.")
+		return failure(webhooksv1.Reason_REASON_CONNECTION_CLOSED, "The receiver refused the request before it answered.").
+			because(webhooksv1.Cause_CAUSE_REQUEST_REFUSED)
 	}
 }
 

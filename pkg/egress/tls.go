@@ -37,57 +37,64 @@ func explainTLS(failed *dialError) Result {
 		if _, ok := errors.AsType[x509.SystemRootsError](invalid); ok {
 			return Result{Reason: webhooksv1.Reason_REASON_INTERNAL, Ours: true, Detail: internalDetail}
 		}
-		return failure(webhooksv1.Reason_REASON_CERTIFICATE, explainCertificate(invalid, time.Now()))
+		return explainCertificate(invalid, time.Now())
 	}
-	return failure(webhooksv1.Reason_REASON_TLS, explainHandshake(failed))
+	return explainHandshake(failed)
 }
 
-func explainHandshake(failed *dialError) string {
+// handshake is a handshake that failed for a known cause.
+func handshake(cause webhooksv1.Cause, detail string) Result {
+	return failure(webhooksv1.Reason_REASON_TLS, detail).because(cause)
+}
+
+func explainHandshake(failed *dialError) Result {
 	if _, ok := errors.AsType[tls.RecordHeaderError](failed); ok {
-		return "The receiver does not speak TLS on this port; check whether the URL should begin with http://."
+		return handshake(webhooksv1.Cause_CAUSE_TLS_NONE,
+			"The receiver does not speak TLS on this port; check whether the URL should begin with http://.")
 	}
-	if detail, ok := explainAlert(failed, failed.wanted); ok {
-		return detail
+	if why, ok := explainAlert(failed, failed.wanted); ok {
+		return why
 	}
 	switch {
 	case failed.version != 0 && failed.version < tls.VersionTLS12:
-		return tooOldDetail
+		return handshake(webhooksv1.Cause_CAUSE_TLS_TOO_OLD, tooOldDetail)
 	case failed.limit > 0:
-		return "The receiver did not finish the TLS handshake within " + failed.limit.String() + "."
+		return handshake(0, "The receiver did not finish the TLS handshake within "+failed.limit.String()+".")
 	case failed.wanted:
-		return certWantDetail
+		return handshake(webhooksv1.Cause_CAUSE_TLS_CLIENT_CERTIFICATE, certWantDetail)
 	default:
-		return "The TLS handshake with the receiver failed."
+		return handshake(0, "The TLS handshake with the receiver failed.")
 	}
 }
 
 // explainAlert says what an alert means with which the receiver, or crypto/tls here, ended TLS. Wanted says that the
 // receiver had asked for a certificate.
-func explainAlert(err error, wanted bool) (detail string, ok bool) {
+func explainAlert(err error, wanted bool) (_ Result, ok bool) {
 	failed, ok := errors.AsType[*net.OpError](err)
 	if !ok || (failed.Op != "remote error" && failed.Op != "local error") {
-		return "", false
+		return Result{}, false
 	}
 	switch alert := alertOf(failed); {
 	case alert == alertNoRenegotiation:
-		return "The receiver asked for TLS renegotiation after the request, usually to get a client certificate; that is not supported.", true
+		return handshake(webhooksv1.Cause_CAUSE_TLS_RENEGOTIATION,
+			"The receiver asked for TLS renegotiation after the request, usually to get a client certificate; that is not supported."), true
 	case failed.Op == "local error":
-		return "The receiver does not keep to the rules of TLS.", true
+		return handshake(0, "The receiver does not keep to the rules of TLS."), true
 	case alert == alertProtocolVersion:
-		return tooOldDetail, true
+		return handshake(webhooksv1.Cause_CAUSE_TLS_TOO_OLD, tooOldDetail), true
 	case alert == alertCertificateRequired, alert >= alertBadCertificate && alert <= alertCertificateUnknown, alert == alertUnknownCA,
 		wanted && alert == alertHandshakeFailure:
-		return certWantDetail, true
+		return handshake(webhooksv1.Cause_CAUSE_TLS_CLIENT_CERTIFICATE, certWantDetail), true
 	case alert == alertHandshakeFailure, alert == alertInsufficientSecurity:
-		return cipherDetail, true
+		return handshake(webhooksv1.Cause_CAUSE_TLS_CIPHERS, cipherDetail), true
 	case alert == alertUnrecognizedName:
-		return "The receiver does not serve the host name in the URL over TLS.", true
+		return handshake(webhooksv1.Cause_CAUSE_TLS_NAME, "The receiver does not serve the host name in the URL over TLS."), true
 	case alert == alertNoProtocol:
-		return "The receiver speaks neither HTTP/1.1 nor HTTP/2 over TLS.", true
+		return handshake(webhooksv1.Cause_CAUSE_TLS_NO_HTTP, "The receiver speaks neither HTTP/1.1 nor HTTP/2 over TLS."), true
 	case alert == alertInternalError:
-		return "The receiver reported a fault of its own during TLS.", true
+		return handshake(webhooksv1.Cause_CAUSE_TLS_RECEIVER, "The receiver reported a fault of its own during TLS."), true
 	default:
-		return "The receiver ended the TLS connection.", true
+		return handshake(0, "The receiver ended the TLS connection."), true
 	}
 }
 
@@ -99,22 +106,28 @@ func alertOf(failed *net.OpError) uint64 {
 	return 0
 }
 
-func explainCertificate(invalid *tls.CertificateVerificationError, now time.Time) string {
+func explainCertificate(invalid *tls.CertificateVerificationError, now time.Time) Result {
+	because := func(cause webhooksv1.Cause, detail string) Result {
+		return failure(webhooksv1.Reason_REASON_CERTIFICATE, detail).because(cause)
+	}
 	if _, ok := errors.AsType[x509.HostnameError](invalid); ok {
-		return "The receiver's certificate is for another host name."
+		return because(webhooksv1.Cause_CAUSE_CERTIFICATE_HOST, "The receiver's certificate is for another host name.")
 	}
 	if _, ok := errors.AsType[x509.UnknownAuthorityError](invalid); ok {
-		return "The receiver's certificate is not signed by a known authority; it may be self-signed or lack its intermediate certificates."
+		return because(webhooksv1.Cause_CAUSE_CERTIFICATE_AUTHORITY,
+			"The receiver's certificate is not signed by a known authority; it may be self-signed or lack its intermediate certificates.")
 	}
 	why, ok := errors.AsType[x509.CertificateInvalidError](invalid)
 	switch {
 	case ok && why.Reason == x509.Expired && why.Cert != nil && now.Before(why.Cert.NotBefore):
-		return "The receiver's certificate is not valid yet: it is from " + why.Cert.NotBefore.UTC().Format(time.DateTime) + " UTC."
+		return because(webhooksv1.Cause_CAUSE_CERTIFICATE_EARLY,
+			"The receiver's certificate is not valid yet: it is from "+why.Cert.NotBefore.UTC().Format(time.DateTime)+" UTC.")
 	case ok && why.Reason == x509.Expired && why.Cert != nil:
-		return "The receiver's certificate expired at " + why.Cert.NotAfter.UTC().Format(time.DateTime) + " UTC."
+		return because(webhooksv1.Cause_CAUSE_CERTIFICATE_EXPIRED,
+			"The receiver's certificate expired at "+why.Cert.NotAfter.UTC().Format(time.DateTime)+" UTC.")
 	case ok && why.Reason == x509.IncompatibleUsage:
-		return "The receiver's certificate is not meant for servers."
+		return because(webhooksv1.Cause_CAUSE_CERTIFICATE_USAGE, "The receiver's certificate is not meant for servers.")
 	default:
-		return "The receiver's certificate is not valid."
+		return because(0, "The receiver's certificate is not valid.")
 	}
 }

@@ -113,18 +113,19 @@ func TestCase13_Certificates(t *testing.T) {
 	tests := map[string]struct {
 		certificate tls.Certificate
 		detail      string
+		cause       webhooksv1.Cause
 	}{
-		"valid":         {ca.sign(t, nil), ""},
-		"expired":       {ca.sign(t, func(c *x509.Certificate) { c.NotAfter = time.Now().Add(-time.Minute) }), "expired"},
-		"not yet valid": {ca.sign(t, func(c *x509.Certificate) { c.NotBefore = time.Now().Add(time.Minute) }), "not valid yet"},
+		"valid":         {ca.sign(t, nil), "", 0},
+		"expired":       {ca.sign(t, func(c *x509.Certificate) { c.NotAfter = time.Now().Add(-time.Minute) }), "expired", webhooksv1.Cause_CAUSE_CERTIFICATE_EXPIRED},
+		"not yet valid": {ca.sign(t, func(c *x509.Certificate) { c.NotBefore = time.Now().Add(time.Minute) }), "not valid yet", webhooksv1.Cause_CAUSE_CERTIFICATE_EARLY},
 		"another host": {ca.sign(t, func(c *x509.Certificate) {
 			c.IPAddresses, c.DNSNames = nil, []string{"receiver.example"}
-		}), "another host name"},
-		"another address":   {ca.sign(t, func(c *x509.Certificate) { c.IPAddresses = []net.IP{net.IPv4(127, 0, 0, 2)} }), "another host name"},
-		"another authority": {newAuthority(t).sign(t, nil), "not signed by a known authority"},
+		}), "another host name", webhooksv1.Cause_CAUSE_CERTIFICATE_HOST},
+		"another address":   {ca.sign(t, func(c *x509.Certificate) { c.IPAddresses = []net.IP{net.IPv4(127, 0, 0, 2)} }), "another host name", webhooksv1.Cause_CAUSE_CERTIFICATE_HOST},
+		"another authority": {newAuthority(t).sign(t, nil), "not signed by a known authority", webhooksv1.Cause_CAUSE_CERTIFICATE_AUTHORITY},
 		"not for servers": {ca.sign(t, func(c *x509.Certificate) {
 			c.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}
-		}), "not meant for servers"},
+		}), "not meant for servers", webhooksv1.Cause_CAUSE_CERTIFICATE_USAGE},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -137,6 +138,7 @@ func TestCase13_Certificates(t *testing.T) {
 			}
 			wantReason(t, webhooksv1.Reason_REASON_CERTIFICATE, result)
 			assert.Contains(t, result.Detail, test.detail)
+			assert.Equal(t, test.cause.Label(), result.Cause.Label())
 		})
 	}
 	t.Run("self-signed, with the system's roots", func(t *testing.T) {
@@ -171,6 +173,7 @@ func TestCase13_Handshakes(t *testing.T) {
 		result := post(t, newClient(t, Options{}), https(server))
 		wantReason(t, webhooksv1.Reason_REASON_TLS, result)
 		assert.Contains(t, result.Detail, "http://")
+		assert.Equal(t, webhooksv1.Cause_CAUSE_TLS_NONE, result.Cause)
 	})
 	t.Run("is reset", func(t *testing.T) {
 		t.Parallel()
@@ -214,9 +217,10 @@ func TestTLSFailuresSayWhatIsWrong(t *testing.T) {
 		43: certWantDetail, 45: certWantDetail, alertCertificateUnknown: certWantDetail, alertUnknownCA: certWantDetail, alertCertificateRequired: certWantDetail,
 		alertProtocolVersion: tooOldDetail, alertInternalError: "fault of its own", alertUnrecognizedName: "does not serve the host name", alertNoProtocol: "HTTP/1.1",
 	} {
-		detail, ok := explainAlert(&net.OpError{Op: "remote error", Err: tls.AlertError(alert)}, false)
+		result, ok := explainAlert(&net.OpError{Op: "remote error", Err: tls.AlertError(alert)}, false)
 		assert.True(t, ok)
-		assert.Contains(t, detail, want, alert)
+		assert.Contains(t, result.Detail, want, alert)
+		assert.Equal(t, alert != 20, result.Cause != webhooksv1.Cause_CAUSE_UNSPECIFIED, alert)
 	}
 	_, ok := explainAlert(&net.OpError{Op: "read", Err: tls.AlertError(40)}, false)
 	assert.False(t, ok)

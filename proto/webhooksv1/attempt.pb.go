@@ -263,6 +263,148 @@ func (Reason) EnumDescriptor() ([]byte, []int) {
 	return file_dembrane_webhooks_v1_attempt_proto_rawDescGZIP(), []int{2}
 }
 
+// Cause is what an attempt met in particular: the closed set behind the sentences
+// that hosts read, in every language.
+type Cause int32
+
+const (
+	// Nothing in particular, or written by an earlier version.
+	Cause_CAUSE_UNSPECIFIED Cause = 0
+	// The host name does not exist.
+	Cause_CAUSE_NAME_NOT_FOUND Cause = 1
+	// The receiver refused the connection.
+	Cause_CAUSE_REFUSED Cause = 2
+	// The receiver has addresses of IPv6 only, which cannot be reached from here.
+	Cause_CAUSE_IPV6_ONLY Cause = 3
+	// The certificate is for another host name.
+	Cause_CAUSE_CERTIFICATE_HOST Cause = 4
+	// The certificate is not signed by a known authority.
+	Cause_CAUSE_CERTIFICATE_AUTHORITY Cause = 5
+	// The certificate has expired.
+	Cause_CAUSE_CERTIFICATE_EXPIRED Cause = 6
+	// The certificate is not valid yet.
+	Cause_CAUSE_CERTIFICATE_EARLY Cause = 7
+	// The certificate is not meant for servers.
+	Cause_CAUSE_CERTIFICATE_USAGE Cause = 8
+	// No TLS is spoken on this port.
+	Cause_CAUSE_TLS_NONE Cause = 9
+	// The receiver knows only versions of TLS that are too old.
+	Cause_CAUSE_TLS_TOO_OLD Cause = 10
+	// The receiver wants a client certificate.
+	Cause_CAUSE_TLS_CLIENT_CERTIFICATE Cause = 11
+	// There is no cipher suite in common.
+	Cause_CAUSE_TLS_CIPHERS Cause = 12
+	// The receiver asked for renegotiation.
+	Cause_CAUSE_TLS_RENEGOTIATION Cause = 13
+	// The receiver does not serve this host name over TLS.
+	Cause_CAUSE_TLS_NAME Cause = 14
+	// The receiver speaks no HTTP that we know over TLS.
+	Cause_CAUSE_TLS_NO_HTTP Cause = 15
+	// The receiver reported a fault of its own during TLS.
+	Cause_CAUSE_TLS_RECEIVER Cause = 16
+	// The receiver refused the request before it answered.
+	Cause_CAUSE_REQUEST_REFUSED Cause = 17
+	// A chat accepted the message and does not tell whether it was posted.
+	Cause_CAUSE_ACCEPTED Cause = 18
+	// A chat took the message and then said that it could not be posted.
+	Cause_CAUSE_NOT_POSTED Cause = 19
+	// The chat's webhook no longer exists.
+	Cause_CAUSE_CHAT_GONE Cause = 20
+	// The chat's channel no longer exists.
+	Cause_CAUSE_CHAT_CHANNEL Cause = 21
+	// The chat's settings do not allow it.
+	Cause_CAUSE_CHAT_PROHIBITED Cause = 22
+	// The chat does not take a message of this form.
+	Cause_CAUSE_CHAT_FORM Cause = 23
+	// A Google Apps Script asks for a login.
+	Cause_CAUSE_SCRIPT_LOGIN Cause = 24
+)
+
+// Enum value maps for Cause.
+var (
+	Cause_name = map[int32]string{
+		0:  "CAUSE_UNSPECIFIED",
+		1:  "CAUSE_NAME_NOT_FOUND",
+		2:  "CAUSE_REFUSED",
+		3:  "CAUSE_IPV6_ONLY",
+		4:  "CAUSE_CERTIFICATE_HOST",
+		5:  "CAUSE_CERTIFICATE_AUTHORITY",
+		6:  "CAUSE_CERTIFICATE_EXPIRED",
+		7:  "CAUSE_CERTIFICATE_EARLY",
+		8:  "CAUSE_CERTIFICATE_USAGE",
+		9:  "CAUSE_TLS_NONE",
+		10: "CAUSE_TLS_TOO_OLD",
+		11: "CAUSE_TLS_CLIENT_CERTIFICATE",
+		12: "CAUSE_TLS_CIPHERS",
+		13: "CAUSE_TLS_RENEGOTIATION",
+		14: "CAUSE_TLS_NAME",
+		15: "CAUSE_TLS_NO_HTTP",
+		16: "CAUSE_TLS_RECEIVER",
+		17: "CAUSE_REQUEST_REFUSED",
+		18: "CAUSE_ACCEPTED",
+		19: "CAUSE_NOT_POSTED",
+		20: "CAUSE_CHAT_GONE",
+		21: "CAUSE_CHAT_CHANNEL",
+		22: "CAUSE_CHAT_PROHIBITED",
+		23: "CAUSE_CHAT_FORM",
+		24: "CAUSE_SCRIPT_LOGIN",
+	}
+	Cause_value = map[string]int32{
+		"CAUSE_UNSPECIFIED":            0,
+		"CAUSE_NAME_NOT_FOUND":         1,
+		"CAUSE_REFUSED":                2,
+		"CAUSE_IPV6_ONLY":              3,
+		"CAUSE_CERTIFICATE_HOST":       4,
+		"CAUSE_CERTIFICATE_AUTHORITY":  5,
+		"CAUSE_CERTIFICATE_EXPIRED":    6,
+		"CAUSE_CERTIFICATE_EARLY":      7,
+		"CAUSE_CERTIFICATE_USAGE":      8,
+		"CAUSE_TLS_NONE":               9,
+		"CAUSE_TLS_TOO_OLD":            10,
+		"CAUSE_TLS_CLIENT_CERTIFICATE": 11,
+		"CAUSE_TLS_CIPHERS":            12,
+		"CAUSE_TLS_RENEGOTIATION":      13,
+		"CAUSE_TLS_NAME":               14,
+		"CAUSE_TLS_NO_HTTP":            15,
+		"CAUSE_TLS_RECEIVER":           16,
+		"CAUSE_REQUEST_REFUSED":        17,
+		"CAUSE_ACCEPTED":               18,
+		"CAUSE_NOT_POSTED":             19,
+		"CAUSE_CHAT_GONE":              20,
+		"CAUSE_CHAT_CHANNEL":           21,
+		"CAUSE_CHAT_PROHIBITED":        22,
+		"CAUSE_CHAT_FORM":              23,
+		"CAUSE_SCRIPT_LOGIN":           24,
+	}
+)
+
+func (x Cause) Enum() *Cause {
+	p := new(Cause)
+	*p = x
+	return p
+}
+
+func (x Cause) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (Cause) Descriptor() protoreflect.EnumDescriptor {
+	return file_dembrane_webhooks_v1_attempt_proto_enumTypes[3].Descriptor()
+}
+
+func (Cause) Type() protoreflect.EnumType {
+	return &file_dembrane_webhooks_v1_attempt_proto_enumTypes[3]
+}
+
+func (x Cause) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use Cause.Descriptor instead.
+func (Cause) EnumDescriptor() ([]byte, []int) {
+	return file_dembrane_webhooks_v1_attempt_proto_rawDescGZIP(), []int{3}
+}
+
 // Attempt is the record of one POST, or of the decision not to make one any
 // more. It never carries the body that was sent (that stays in EVENTS, under
 // event_sequence), a secret, or a signature.
@@ -309,7 +451,12 @@ type Attempt struct {
 	// The replay that it belongs to; empty for any other.
 	ReplayId string `protobuf:"bytes,20,opt,name=replay_id,json=replayId,proto3" json:"replay_id,omitempty"`
 	// Where the time went; absent when nothing was sent.
-	Timing        *Timing `protobuf:"bytes,21,opt,name=timing,proto3" json:"timing,omitempty"`
+	Timing *Timing `protobuf:"bytes,21,opt,name=timing,proto3" json:"timing,omitempty"`
+	// What it was in particular, where outcome, reason, status and phase leave that
+	// open.
+	Cause Cause `protobuf:"varint,22,opt,name=cause,proto3,enum=dembrane.webhooks.v1.Cause" json:"cause,omitempty"`
+	// When the event happened; absent when it was not read.
+	OccurredAt    *timestamppb.Timestamp `protobuf:"bytes,23,opt,name=occurred_at,json=occurredAt,proto3" json:"occurred_at,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -491,6 +638,20 @@ func (x *Attempt) GetTiming() *Timing {
 	return nil
 }
 
+func (x *Attempt) GetCause() Cause {
+	if x != nil {
+		return x.Cause
+	}
+	return Cause_CAUSE_UNSPECIFIED
+}
+
+func (x *Attempt) GetOccurredAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.OccurredAt
+	}
+	return nil
+}
+
 // Timing is how long the phases of an attempt took, in microseconds. One that did
 // not take place, as on a connection that was kept, is 0.
 type Timing struct {
@@ -627,7 +788,9 @@ type Request struct {
 	// As registered.
 	Url string `protobuf:"bytes,1,opt,name=url,proto3" json:"url,omitempty"`
 	// Length of the body in bytes.
-	BodyBytes     int64 `protobuf:"varint,2,opt,name=body_bytes,json=bodyBytes,proto3" json:"body_bytes,omitempty"`
+	BodyBytes int64 `protobuf:"varint,2,opt,name=body_bytes,json=bodyBytes,proto3" json:"body_bytes,omitempty"`
+	// Whether it was signed.
+	Signed        bool `protobuf:"varint,3,opt,name=signed,proto3" json:"signed,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -674,6 +837,13 @@ func (x *Request) GetBodyBytes() int64 {
 		return x.BodyBytes
 	}
 	return 0
+}
+
+func (x *Request) GetSigned() bool {
+	if x != nil {
+		return x.Signed
+	}
+	return false
 }
 
 // Response is what came back.
@@ -799,7 +969,7 @@ var File_dembrane_webhooks_v1_attempt_proto protoreflect.FileDescriptor
 
 const file_dembrane_webhooks_v1_attempt_proto_rawDesc = "" +
 	"\n" +
-	"\"dembrane/webhooks/v1/attempt.proto\x12\x14dembrane.webhooks.v1\x1a#dembrane/webhooks/v1/delivery.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xe5\x06\n" +
+	"\"dembrane/webhooks/v1/attempt.proto\x12\x14dembrane.webhooks.v1\x1a#dembrane/webhooks/v1/delivery.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xd5\a\n" +
 	"\aAttempt\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x1f\n" +
 	"\vdelivery_id\x18\x02 \x01(\tR\n" +
@@ -829,7 +999,10 @@ const file_dembrane_webhooks_v1_attempt_proto_rawDesc = "" +
 	"\arequest\x18\x12 \x01(\v2\x1d.dembrane.webhooks.v1.RequestR\arequest\x12:\n" +
 	"\bresponse\x18\x13 \x01(\v2\x1e.dembrane.webhooks.v1.ResponseR\bresponse\x12\x1b\n" +
 	"\treplay_id\x18\x14 \x01(\tR\breplayId\x124\n" +
-	"\x06timing\x18\x15 \x01(\v2\x1c.dembrane.webhooks.v1.TimingR\x06timing\"\xa6\x01\n" +
+	"\x06timing\x18\x15 \x01(\v2\x1c.dembrane.webhooks.v1.TimingR\x06timing\x121\n" +
+	"\x05cause\x18\x16 \x01(\x0e2\x1b.dembrane.webhooks.v1.CauseR\x05cause\x12;\n" +
+	"\voccurred_at\x18\x17 \x01(\v2\x1a.google.protobuf.TimestampR\n" +
+	"occurredAt\"\xa6\x01\n" +
 	"\x06Timing\x12\x15\n" +
 	"\x06dns_us\x18\x01 \x01(\x03R\x05dnsUs\x12\x1d\n" +
 	"\n" +
@@ -838,11 +1011,12 @@ const file_dembrane_webhooks_v1_attempt_proto_rawDesc = "" +
 	"\await_us\x18\x04 \x01(\x03R\x06waitUs\x126\n" +
 	"\bended_in\x18\x05 \x01(\x0e2\x1b.dembrane.webhooks.v1.PhaseR\aendedIn\"I\n" +
 	"\fAttemptBatch\x129\n" +
-	"\battempts\x18\x01 \x03(\v2\x1d.dembrane.webhooks.v1.AttemptR\battempts\":\n" +
+	"\battempts\x18\x01 \x03(\v2\x1d.dembrane.webhooks.v1.AttemptR\battempts\"R\n" +
 	"\aRequest\x12\x10\n" +
 	"\x03url\x18\x01 \x01(\tR\x03url\x12\x1d\n" +
 	"\n" +
-	"body_bytes\x18\x02 \x01(\x03R\tbodyBytes\"t\n" +
+	"body_bytes\x18\x02 \x01(\x03R\tbodyBytes\x12\x16\n" +
+	"\x06signed\x18\x03 \x01(\bR\x06signed\"t\n" +
 	"\bResponse\x126\n" +
 	"\aheaders\x18\x01 \x03(\v2\x1c.dembrane.webhooks.v1.HeaderR\aheaders\x12\x12\n" +
 	"\x04body\x18\x02 \x01(\fR\x04body\x12\x1c\n" +
@@ -886,7 +1060,34 @@ const file_dembrane_webhooks_v1_attempt_proto_rawDesc = "" +
 	"\x0fREASON_PROTOCOL\x10\v\x12\x17\n" +
 	"\x13REASON_REGISTRATION\x10\f\x12\x13\n" +
 	"\x0fREASON_INTERNAL\x10\r\x12\x1b\n" +
-	"\x17REASON_RECEIVER_FAILING\x10\x0eB:Z8github.com/dembrane/webhooks/proto/webhooksv1;webhooksv1b\x06proto3"
+	"\x17REASON_RECEIVER_FAILING\x10\x0e*\xf4\x04\n" +
+	"\x05Cause\x12\x15\n" +
+	"\x11CAUSE_UNSPECIFIED\x10\x00\x12\x18\n" +
+	"\x14CAUSE_NAME_NOT_FOUND\x10\x01\x12\x11\n" +
+	"\rCAUSE_REFUSED\x10\x02\x12\x13\n" +
+	"\x0fCAUSE_IPV6_ONLY\x10\x03\x12\x1a\n" +
+	"\x16CAUSE_CERTIFICATE_HOST\x10\x04\x12\x1f\n" +
+	"\x1bCAUSE_CERTIFICATE_AUTHORITY\x10\x05\x12\x1d\n" +
+	"\x19CAUSE_CERTIFICATE_EXPIRED\x10\x06\x12\x1b\n" +
+	"\x17CAUSE_CERTIFICATE_EARLY\x10\a\x12\x1b\n" +
+	"\x17CAUSE_CERTIFICATE_USAGE\x10\b\x12\x12\n" +
+	"\x0eCAUSE_TLS_NONE\x10\t\x12\x15\n" +
+	"\x11CAUSE_TLS_TOO_OLD\x10\n" +
+	"\x12 \n" +
+	"\x1cCAUSE_TLS_CLIENT_CERTIFICATE\x10\v\x12\x15\n" +
+	"\x11CAUSE_TLS_CIPHERS\x10\f\x12\x1b\n" +
+	"\x17CAUSE_TLS_RENEGOTIATION\x10\r\x12\x12\n" +
+	"\x0eCAUSE_TLS_NAME\x10\x0e\x12\x15\n" +
+	"\x11CAUSE_TLS_NO_HTTP\x10\x0f\x12\x16\n" +
+	"\x12CAUSE_TLS_RECEIVER\x10\x10\x12\x19\n" +
+	"\x15CAUSE_REQUEST_REFUSED\x10\x11\x12\x12\n" +
+	"\x0eCAUSE_ACCEPTED\x10\x12\x12\x14\n" +
+	"\x10CAUSE_NOT_POSTED\x10\x13\x12\x13\n" +
+	"\x0fCAUSE_CHAT_GONE\x10\x14\x12\x16\n" +
+	"\x12CAUSE_CHAT_CHANNEL\x10\x15\x12\x19\n" +
+	"\x15CAUSE_CHAT_PROHIBITED\x10\x16\x12\x13\n" +
+	"\x0fCAUSE_CHAT_FORM\x10\x17\x12\x16\n" +
+	"\x12CAUSE_SCRIPT_LOGIN\x10\x18B:Z8github.com/dembrane/webhooks/proto/webhooksv1;webhooksv1b\x06proto3"
 
 var (
 	file_dembrane_webhooks_v1_attempt_proto_rawDescOnce sync.Once
@@ -900,38 +1101,41 @@ func file_dembrane_webhooks_v1_attempt_proto_rawDescGZIP() []byte {
 	return file_dembrane_webhooks_v1_attempt_proto_rawDescData
 }
 
-var file_dembrane_webhooks_v1_attempt_proto_enumTypes = make([]protoimpl.EnumInfo, 3)
+var file_dembrane_webhooks_v1_attempt_proto_enumTypes = make([]protoimpl.EnumInfo, 4)
 var file_dembrane_webhooks_v1_attempt_proto_msgTypes = make([]protoimpl.MessageInfo, 6)
 var file_dembrane_webhooks_v1_attempt_proto_goTypes = []any{
 	(Phase)(0),                    // 0: dembrane.webhooks.v1.Phase
 	(Outcome)(0),                  // 1: dembrane.webhooks.v1.Outcome
 	(Reason)(0),                   // 2: dembrane.webhooks.v1.Reason
-	(*Attempt)(nil),               // 3: dembrane.webhooks.v1.Attempt
-	(*Timing)(nil),                // 4: dembrane.webhooks.v1.Timing
-	(*AttemptBatch)(nil),          // 5: dembrane.webhooks.v1.AttemptBatch
-	(*Request)(nil),               // 6: dembrane.webhooks.v1.Request
-	(*Response)(nil),              // 7: dembrane.webhooks.v1.Response
-	(*Header)(nil),                // 8: dembrane.webhooks.v1.Header
-	(Trigger)(0),                  // 9: dembrane.webhooks.v1.Trigger
-	(*timestamppb.Timestamp)(nil), // 10: google.protobuf.Timestamp
+	(Cause)(0),                    // 3: dembrane.webhooks.v1.Cause
+	(*Attempt)(nil),               // 4: dembrane.webhooks.v1.Attempt
+	(*Timing)(nil),                // 5: dembrane.webhooks.v1.Timing
+	(*AttemptBatch)(nil),          // 6: dembrane.webhooks.v1.AttemptBatch
+	(*Request)(nil),               // 7: dembrane.webhooks.v1.Request
+	(*Response)(nil),              // 8: dembrane.webhooks.v1.Response
+	(*Header)(nil),                // 9: dembrane.webhooks.v1.Header
+	(Trigger)(0),                  // 10: dembrane.webhooks.v1.Trigger
+	(*timestamppb.Timestamp)(nil), // 11: google.protobuf.Timestamp
 }
 var file_dembrane_webhooks_v1_attempt_proto_depIdxs = []int32{
-	9,  // 0: dembrane.webhooks.v1.Attempt.trigger:type_name -> dembrane.webhooks.v1.Trigger
-	10, // 1: dembrane.webhooks.v1.Attempt.started_at:type_name -> google.protobuf.Timestamp
+	10, // 0: dembrane.webhooks.v1.Attempt.trigger:type_name -> dembrane.webhooks.v1.Trigger
+	11, // 1: dembrane.webhooks.v1.Attempt.started_at:type_name -> google.protobuf.Timestamp
 	1,  // 2: dembrane.webhooks.v1.Attempt.outcome:type_name -> dembrane.webhooks.v1.Outcome
 	2,  // 3: dembrane.webhooks.v1.Attempt.reason:type_name -> dembrane.webhooks.v1.Reason
-	10, // 4: dembrane.webhooks.v1.Attempt.next_attempt_at:type_name -> google.protobuf.Timestamp
-	6,  // 5: dembrane.webhooks.v1.Attempt.request:type_name -> dembrane.webhooks.v1.Request
-	7,  // 6: dembrane.webhooks.v1.Attempt.response:type_name -> dembrane.webhooks.v1.Response
-	4,  // 7: dembrane.webhooks.v1.Attempt.timing:type_name -> dembrane.webhooks.v1.Timing
-	0,  // 8: dembrane.webhooks.v1.Timing.ended_in:type_name -> dembrane.webhooks.v1.Phase
-	3,  // 9: dembrane.webhooks.v1.AttemptBatch.attempts:type_name -> dembrane.webhooks.v1.Attempt
-	8,  // 10: dembrane.webhooks.v1.Response.headers:type_name -> dembrane.webhooks.v1.Header
-	11, // [11:11] is the sub-list for method output_type
-	11, // [11:11] is the sub-list for method input_type
-	11, // [11:11] is the sub-list for extension type_name
-	11, // [11:11] is the sub-list for extension extendee
-	0,  // [0:11] is the sub-list for field type_name
+	11, // 4: dembrane.webhooks.v1.Attempt.next_attempt_at:type_name -> google.protobuf.Timestamp
+	7,  // 5: dembrane.webhooks.v1.Attempt.request:type_name -> dembrane.webhooks.v1.Request
+	8,  // 6: dembrane.webhooks.v1.Attempt.response:type_name -> dembrane.webhooks.v1.Response
+	5,  // 7: dembrane.webhooks.v1.Attempt.timing:type_name -> dembrane.webhooks.v1.Timing
+	3,  // 8: dembrane.webhooks.v1.Attempt.cause:type_name -> dembrane.webhooks.v1.Cause
+	11, // 9: dembrane.webhooks.v1.Attempt.occurred_at:type_name -> google.protobuf.Timestamp
+	0,  // 10: dembrane.webhooks.v1.Timing.ended_in:type_name -> dembrane.webhooks.v1.Phase
+	4,  // 11: dembrane.webhooks.v1.AttemptBatch.attempts:type_name -> dembrane.webhooks.v1.Attempt
+	9,  // 12: dembrane.webhooks.v1.Response.headers:type_name -> dembrane.webhooks.v1.Header
+	13, // [13:13] is the sub-list for method output_type
+	13, // [13:13] is the sub-list for method input_type
+	13, // [13:13] is the sub-list for extension type_name
+	13, // [13:13] is the sub-list for extension extendee
+	0,  // [0:13] is the sub-list for field type_name
 }
 
 func init() { file_dembrane_webhooks_v1_attempt_proto_init() }
@@ -945,7 +1149,7 @@ func file_dembrane_webhooks_v1_attempt_proto_init() {
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_dembrane_webhooks_v1_attempt_proto_rawDesc), len(file_dembrane_webhooks_v1_attempt_proto_rawDesc)),
-			NumEnums:      3,
+			NumEnums:      4,
 			NumMessages:   6,
 			NumExtensions: 0,
 			NumServices:   0,

@@ -29,11 +29,21 @@ func (p Phase) Label() string {
 	return label(phaseLabels, p)
 }
 
+// Label is the cause as the delivery log writes it, such as "certificate_expired";
+// empty when it was nothing in particular.
+func (c Cause) Label() string {
+	if c == Cause_CAUSE_UNSPECIFIED {
+		return ""
+	}
+	return label(causeLabels, c)
+}
+
 // Every attempt is labelled several times, and String looks names up by reflection.
 var (
 	outcomeLabels = labels[Outcome](Outcome_name, "OUTCOME_") //nolint:gochecknoglobals // never changed
 	reasonLabels  = labels[Reason](Reason_name, "REASON_")    //nolint:gochecknoglobals // never changed
 	phaseLabels   = labels[Phase](Phase_name, "PHASE_")       //nolint:gochecknoglobals // never changed
+	causeLabels   = labels[Cause](Cause_name, "CAUSE_")       //nolint:gochecknoglobals // never changed
 	triggerLabels = labels[Trigger](Trigger_name, "TRIGGER_") //nolint:gochecknoglobals // never changed
 )
 

@@ -31,6 +31,21 @@ func TestEveryEnumValueHasItsLabel(t *testing.T) {
 				"tls", "connection_closed", "protocol", "registration", "internal", "receiver_failing",
 			},
 		},
+		"phase": {
+			webhooksv1.Phase(0).Descriptor().Values(),
+			func(n protoreflect.EnumNumber) string { return webhooksv1.Phase(n).Label() },
+			[]string{"", "dns", "connect", "tls", "send", "wait"},
+		},
+		"cause": {
+			webhooksv1.Cause(0).Descriptor().Values(),
+			func(n protoreflect.EnumNumber) string { return webhooksv1.Cause(n).Label() },
+			[]string{
+				"", "name_not_found", "refused", "ipv6_only", "certificate_host", "certificate_authority", "certificate_expired",
+				"certificate_early", "certificate_usage", "tls_none", "tls_too_old", "tls_client_certificate", "tls_ciphers",
+				"tls_renegotiation", "tls_name", "tls_no_http", "tls_receiver", "request_refused", "accepted", "not_posted",
+				"chat_gone", "chat_channel", "chat_prohibited", "chat_form", "script_login",
+			},
+		},
 		"trigger": {
 			webhooksv1.Trigger(0).Descriptor().Values(),
 			func(n protoreflect.EnumNumber) string { return webhooksv1.Trigger(n).Label() },

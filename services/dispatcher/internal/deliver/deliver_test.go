@@ -150,9 +150,9 @@ func (f *fixture) ranges() []*webhooksv1.Range {
 	return all
 }
 
-func text(context.Context) ([]byte, error) { return []byte("{}"), nil }
+func text(context.Context) (Body, error) { return Body{Bytes: []byte("{}"), OccurredAt: noon}, nil }
 
-func owed(body func(context.Context) ([]byte, error), number int, attempt uint32) Delivery {
+func owed(body func(context.Context) (Body, error), number int, attempt uint32) Delivery {
 	return Delivery{
 		ID: "dlv_" + strconv.Itoa(number), EventID: "evt_" + strconv.Itoa(number), EventType: "conversation.started",
 		ProjectID: "p1", WebhookID: "w1", Sequence: uint64(number), Attempt: attempt,
@@ -166,7 +166,7 @@ func answers(status int) http.HandlerFunc {
 
 func TestCase32APanicCostsOneAttempt(t *testing.T) {
 	f := start(t, answers(200))
-	poison := func(context.Context) ([]byte, error) { panic("poison") }
+	poison := func(context.Context) (Body, error) { panic("poison") }
 
 	require.NoError(t, f.Deliver(t.Context(), owed(poison, 1, 1)))
 	require.NoError(t, f.Deliver(t.Context(), owed(poison, 2, 3)))
@@ -218,7 +218,7 @@ func TestAnEventThatCannotBeLoadedIsHandedBackUncounted(t *testing.T) {
 	f := start(t, answers(200))
 	away := errors.New("jetstream is away")
 
-	err := f.Deliver(t.Context(), owed(func(context.Context) ([]byte, error) { return nil, away }, 1, 1))
+	err := f.Deliver(t.Context(), owed(func(context.Context) (Body, error) { return Body{}, away }, 1, 1))
 
 	require.ErrorIs(t, err, away)
 	f.drain()
@@ -230,7 +230,7 @@ func TestAnEventThatCannotBeLoadedIsHandedBackUncounted(t *testing.T) {
 func TestABodyWithoutMemoryWaitsUncounted(t *testing.T) {
 	f := start(t, answers(200))
 
-	err := f.Deliver(t.Context(), owed(func(context.Context) ([]byte, error) { return nil, eventbody.ErrNoMemory }, 1, 1))
+	err := f.Deliver(t.Context(), owed(func(context.Context) (Body, error) { return Body{}, eventbody.ErrNoMemory }, 1, 1))
 
 	require.NoError(t, err)
 	f.drain()

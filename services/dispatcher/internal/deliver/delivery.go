@@ -44,7 +44,14 @@ type Delivery struct {
 	// [eventbody.ErrNoMemory]. Any other error means that there is none to be had now,
 	// or ever, and Deliver returns it. It is called when it
 	// is the delivery's turn, so what may not go now is neither decoded nor rendered.
-	Body func(ctx context.Context) ([]byte, error)
+	Body func(ctx context.Context) (Body, error)
+}
+
+// Body is what a delivery sends.
+type Body struct {
+	Bytes []byte
+	// OccurredAt is when the event happened.
+	OccurredAt time.Time
 }
 
 // message is the delivery as it waits on DELIVERIES for the given attempt.

@@ -31,6 +31,7 @@ type sentRequest struct {
 type verdict struct {
 	outcome webhooksv1.Outcome
 	reason  webhooksv1.Reason
+	cause   webhooksv1.Cause
 	// detail is a sentence or two for the host; empty when delivered and nothing was
 	// odd.
 	detail string
@@ -62,8 +63,12 @@ type verdict struct {
 //
 // chance is in [0, 1) and spreads the retries.
 func judge(answer egress.Result, request sentRequest, retries Retries, now time.Time, chance float64) verdict {
-	v := verdict{detail: answer.Detail}
-	if v.reason = reasonOf(answer, request); v.detail == "" {
+	v := verdict{detail: answer.Detail, cause: answer.Cause}
+	v.reason = reasonOf(answer, request)
+	if v.cause == webhooksv1.Cause_CAUSE_UNSPECIFIED {
+		v.cause = causeOf(answer, request, v.reason)
+	}
+	if v.detail == "" {
 		v.detail = describe(answer, request, v.reason)
 	}
 	v.detail = strings.TrimSpace(v.detail + " " + strings.Join(answer.Notes, " "))

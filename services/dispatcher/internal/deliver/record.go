@@ -13,6 +13,7 @@ import (
 
 	"github.com/dembrane/webhooks/pkg/egress"
 	"github.com/dembrane/webhooks/pkg/observe"
+	"github.com/dembrane/webhooks/pkg/signature"
 	"github.com/dembrane/webhooks/proto/webhooksv1"
 	"github.com/dembrane/webhooks/services/dispatcher/internal/registry"
 )
@@ -39,6 +40,7 @@ func newRecord(x *Delivery, v verdict, started time.Time) *webhooksv1.Attempt {
 		ReplayId:      x.ReplayID,
 		Outcome:       v.outcome,
 		Reason:        v.reason,
+		Cause:         v.cause,
 		// A receiver's words may be part of it, and one byte that is no text
 		// would make the record unwritable.
 		Detail: strings.ToValidUTF8(v.detail, "?"),
@@ -51,19 +53,27 @@ func newRecord(x *Delivery, v verdict, started time.Time) *webhooksv1.Attempt {
 
 // exchange is one request and what came back.
 type exchange struct {
-	answer    egress.Result
-	bodyBytes int
-	took      time.Duration
+	answer     egress.Result
+	occurredAt time.Time
+	bodyBytes  int
+	took       time.Duration
 }
 
 // describeExchange adds what was sent and what came back.
 func describeExchange(record *webhooksv1.Attempt, w *registry.Webhook, x exchange) {
 	record.WebhookRevision = w.Revision
-	record.Request = &webhooksv1.Request{Url: strings.ToValidUTF8(w.URLText, "?"), BodyBytes: int64(x.bodyBytes)}
+	var keys [2]signature.Key
+	record.Request = &webhooksv1.Request{
+		Url: strings.ToValidUTF8(w.URLText, "?"), BodyBytes: int64(x.bodyBytes),
+		Signed: len(w.Keys(keys[:0], record.GetStartedAt().AsTime())) > 0,
+	}
 	record.DurationUs = x.took.Microseconds()
 	record.StatusCode = uint32(x.answer.StatusCode) //nolint:gosec // a status has three digits
 	record.Response = response(x.answer)
 	record.Timing = timing(x.answer.Timing)
+	if !x.occurredAt.IsZero() {
+		record.OccurredAt = timestamppb.New(x.occurredAt)
+	}
 }
 
 // timing is where the time of an attempt went. The two enums of phases have the

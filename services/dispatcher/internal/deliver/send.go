@@ -69,7 +69,7 @@ func (d *Deliverer) send(ctx context.Context, x *Delivery, w *registry.Webhook, 
 		return result{err: fmt.Errorf("load event %s: %w", x.EventID, err), learned: limiter.Result{Ignore: true}}
 	}
 	started = time.Now()
-	answer := d.post(ctx, x, w, body, started)
+	answer := d.post(ctx, x, w, body.Bytes, started)
 	took := time.Since(started)
 	if answer.Canceled {
 		return notNow(limiter.Stopping, 0)
@@ -77,12 +77,12 @@ func (d *Deliverer) send(ctx context.Context, x *Delivery, w *registry.Webhook, 
 	if answer.Ours {
 		return notNow(limiter.Busy, pauseAfterFault)
 	}
-	v := judge(answer, sentRequest{url: w.URL, bytes: len(body), attempt: x.Attempt}, retries, started.Add(took), chance())
+	v := judge(answer, sentRequest{url: w.URL, bytes: len(body.Bytes), attempt: x.Attempt}, retries, started.Add(took), chance())
 	if v.outcome == webhooksv1.Outcome_OUTCOME_GONE {
 		w.MarkGone()
 	}
 	r = result{record: newRecord(x, v, started), next: v.next, learned: learned(v, took)}
-	describeExchange(r.record, w, exchange{answer: answer, bodyBytes: len(body), took: took})
+	describeExchange(r.record, w, exchange{answer: answer, occurredAt: body.OccurredAt, bodyBytes: len(body.Bytes), took: took})
 	return r
 }
 

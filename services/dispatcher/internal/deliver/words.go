@@ -53,20 +53,48 @@ func delivered(answer egress.Result, request sentRequest) string {
 	return ""
 }
 
-// slackWord explains the word with which Slack refuses a message.
-func slackWord(body []byte) string {
+// causeOf is what a status means in particular, where a product says more than its
+// status does.
+func causeOf(answer egress.Result, request sentRequest, reason webhooksv1.Reason) webhooksv1.Cause {
+	isSuccess := answer.StatusCode >= 200 && answer.StatusCode <= 299
+	switch {
+	case isSuccess && reason != webhooksv1.Reason_REASON_UNSPECIFIED:
+		return webhooksv1.Cause_CAUSE_NOT_POSTED
+	case isSuccess && request.format == formatTeams && answer.StatusCode == http.StatusAccepted:
+		return webhooksv1.Cause_CAUSE_ACCEPTED
+	case reason == webhooksv1.Reason_REASON_REDIRECT && wantsLogin(answer, request):
+		return webhooksv1.Cause_CAUSE_SCRIPT_LOGIN
+	case request.format == formatSlack && !isSuccess:
+		return slackCause(answer.Body)
+	default:
+		return webhooksv1.Cause_CAUSE_UNSPECIFIED
+	}
+}
+
+// slackCause is what the word means with which Slack refuses a message.
+func slackCause(body []byte) webhooksv1.Cause {
 	switch strings.TrimSpace(string(body)) {
 	case "no_service", "no_active_hooks", "no_team", "team_disabled", "invalid_token":
-		return "the Slack webhook no longer exists or was switched off. Make a new one in Slack and register its URL"
+		return webhooksv1.Cause_CAUSE_CHAT_GONE
 	case "channel_not_found", "channel_is_archived":
-		return "the Slack channel no longer exists or is archived. Choose another channel in Slack"
+		return webhooksv1.Cause_CAUSE_CHAT_CHANNEL
 	case "action_prohibited", "posting_to_general_channel_denied":
-		return "Slack's settings do not allow messages to this channel"
+		return webhooksv1.Cause_CAUSE_CHAT_PROHIBITED
 	case "invalid_payload", "invalid_blocks", "no_text":
-		return "Slack does not take this message. Check that the format of the webhook is the one that this URL takes"
+		return webhooksv1.Cause_CAUSE_CHAT_FORM
 	default:
-		return ""
+		return webhooksv1.Cause_CAUSE_UNSPECIFIED
 	}
+}
+
+// slackWord says it in a sentence.
+func slackWord(body []byte) string {
+	return map[webhooksv1.Cause]string{
+		webhooksv1.Cause_CAUSE_CHAT_GONE:       "the Slack webhook no longer exists or was switched off. Make a new one in Slack and register its URL",
+		webhooksv1.Cause_CAUSE_CHAT_CHANNEL:    "the Slack channel no longer exists or is archived. Choose another channel in Slack",
+		webhooksv1.Cause_CAUSE_CHAT_PROHIBITED: "Slack's settings do not allow messages to this channel",
+		webhooksv1.Cause_CAUSE_CHAT_FORM:       "Slack does not take this message. Check that the format of the webhook is the one that this URL takes",
+	}[slackCause(body)]
 }
 
 // size is a number of bytes as people read it.
@@ -94,9 +122,16 @@ func redirectHint(answer egress.Result, request sentRequest) string {
 	if location == "" || err != nil || len(location) > 512 {
 		return advice
 	}
-	if request.url != nil && strings.EqualFold(request.url.Hostname(), "script.google.com") && target.Hostname() == "accounts.google.com" {
+	if wantsLogin(answer, request) {
 		return login
 	}
 	target.User, target.RawQuery, target.Fragment = nil, "", ""
 	return " to " + target.String() + advice
+}
+
+// wantsLogin reports whether a Google Apps Script redirects to Google's login.
+func wantsLogin(answer egress.Result, request sentRequest) bool {
+	target, err := url.Parse(answer.Header.Get("Location"))
+	return err == nil && request.url != nil && strings.EqualFold(request.url.Hostname(), "script.google.com") &&
+		target.Hostname() == "accounts.google.com"
 }

@@ -79,10 +79,15 @@ func TestChatsThatAnswerInTheirOwnWay(t *testing.T) {
 			webhooksv1.Reason_REASON_THROTTLED, "429", 0, 5 * time.Second,
 		},
 	}
+	causes := map[string]string{
+		"teams, accepted": "accepted", "teams, too fast": "not_posted", "teams, failed": "not_posted",
+		"slack, switched off": "chat_gone", "slack, archived": "chat_channel",
+	}
 	for name, test := range tests {
 		v := judge(test.answer, sentRequest{format: test.format, attempt: 1}, defaults, noon, 0)
 		assert.Equal(t, test.reason, v.reason, name)
 		assert.Contains(t, v.detail, test.detail, name)
+		assert.Equal(t, causes[name], v.cause.Label(), name)
 		assert.Equal(t, test.reason == 0, v.outcome == webhooksv1.Outcome_OUTCOME_DELIVERED, name)
 		assert.Equal(t, test.pause > 0, !v.pauseUntil.IsZero(), name)
 		if test.pause > 0 {

@@ -98,10 +98,10 @@ func (d *Due) Handle(ctx context.Context, msg jetstream.Msg) error {
 		Trigger:   owed.GetTrigger(),
 		OwedSince: since,
 		ReplayID:  owed.GetReplayId(),
-		Body: func(ctx context.Context) ([]byte, error) {
+		Body: func(ctx context.Context) (deliver.Body, error) {
 			body, put, err := d.bodies.get(ctx, owed.GetProjectId(), owed.GetEventSequence())
 			if err != nil {
-				return nil, err
+				return deliver.Body{}, err
 			}
 			give = put
 			return ofEvent(body, owed.GetEventId())

@@ -75,10 +75,10 @@ func (d *Due) HandleRange(ctx context.Context, msg jetstream.Msg) error {
 func (d *Due) fromRange(ctx context.Context, x deliver.Delivery, p *page) error {
 	release := func() {}
 	defer func() { release() }()
-	x.Body = func(ctx context.Context) ([]byte, error) {
+	x.Body = func(ctx context.Context) (deliver.Body, error) {
 		body, err := p.body(ctx, x.Sequence)
 		if err != nil {
-			return nil, err
+			return deliver.Body{}, err
 		}
 		release = body.Release
 		return ofEvent(body, x.EventID)
@@ -214,13 +214,13 @@ func deliveries(r *webhooksv1.Range) []deliver.Delivery {
 	return list
 }
 
-// ofEvent returns a body's bytes if it is this event's. The stream may have been
+// ofEvent returns a body if it is this event's. The stream may have been
 // made again since the sequence was written down; then the event is gone.
-func ofEvent(body *eventbody.Body, eventID string) ([]byte, error) {
+func ofEvent(body *eventbody.Body, eventID string) (deliver.Body, error) {
 	if body.EventID != eventID {
-		return nil, fmt.Errorf("found event %s instead of %s: %w", body.EventID, eventID, topology.ErrEventGone)
+		return deliver.Body{}, fmt.Errorf("found event %s instead of %s: %w", body.EventID, eventID, topology.ErrEventGone)
 	}
-	return body.Bytes, nil
+	return deliver.Body{Bytes: body.Bytes, OccurredAt: body.OccurredAt}, nil
 }
 
 // backlog is the ranges of one webhook that are worked on.

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"time"
 
 	"github.com/nats-io/nats.go"
 	"golang.org/x/sync/semaphore"
@@ -41,8 +42,10 @@ type Message struct {
 // Body is a canonical body. It counts as memory in use until Release.
 type Body struct {
 	EventID string
-	Bytes   []byte
-	release func()
+	// OccurredAt is when the event happened.
+	OccurredAt time.Time
+	Bytes      []byte
+	release    func()
 }
 
 // Release gives the memory back; more than once is the same as once. Bytes are
@@ -100,7 +103,7 @@ func (r *Renderer) render(m Message, payload func(*webhooksv1.Event) []byte) (bo
 	kept := min(int64(cap(data)), held)
 	r.memory.Release(held - kept)
 	return &Body{
-		EventID: e.GetId(), Bytes: data,
+		EventID: e.GetId(), OccurredAt: e.GetOccurredAt().AsTime(), Bytes: data,
 		release: sync.OnceFunc(func() { r.memory.Release(kept) }),
 	}, nil
 }

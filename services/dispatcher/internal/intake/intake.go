@@ -159,17 +159,17 @@ func (e *taken) identify() error {
 }
 
 // body renders the event when the first of its deliveries may go.
-func (e *taken) body(context.Context) ([]byte, error) {
+func (e *taken) body(context.Context) (deliver.Body, error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if e.rendered == nil {
 		rendered, err := e.renderer.Render(e.message)
 		if err != nil {
-			return nil, err //nolint:wrapcheck // its kind is what counts
+			return deliver.Body{}, err //nolint:wrapcheck // its kind is what counts
 		}
 		e.rendered = rendered
 	}
-	return e.rendered.Bytes, nil
+	return deliver.Body{Bytes: e.rendered.Bytes, OccurredAt: e.rendered.OccurredAt}, nil
 }
 
 func (e *taken) release() {

@@ -156,7 +156,9 @@ func (s *Service) answer(ctx context.Context, request *webhooksv1.TestRequest, r
 		WebhookID: w.ID,
 		Attempt:   1,
 		Trigger:   webhooksv1.Trigger_TRIGGER_TEST,
-		Body:      func(context.Context) ([]byte, error) { return s.renderer.Append(nil, e), nil },
+		Body: func(context.Context) (deliver.Body, error) {
+			return deliver.Body{Bytes: s.renderer.Append(nil, e), OccurredAt: e.GetOccurredAt().AsTime()}, nil
+		},
 	}, w)
 	paused, isPaused := errors.AsType[*deliver.PausedError](err)
 	switch {
