@@ -19,6 +19,13 @@ const (
 	ConversationSummarized = "conversation.summarized"
 	// ReportGenerated says that a report is ready.
 	ReportGenerated = "report.generated"
+	// WebhookFailing says that another webhook of the project began to fail. The
+	// system publishes it, as it does the two below.
+	WebhookFailing = "webhook.failing"
+	// WebhookDisabled says that another webhook was switched off by the system.
+	WebhookDisabled = "webhook.disabled"
+	// WebhookRecovered says that another webhook works again.
+	WebhookRecovered = "webhook.recovered"
 	// Test is what a host's test delivery carries. It is made by the dispatcher
 	// and cannot be published or subscribed to.
 	Test = "webhook.test"
@@ -27,10 +34,28 @@ const (
 // MaxIDBytes is the longest event or project id.
 const MaxIDBytes = 64
 
-// Types returns the types that can be published and subscribed to, in the
-// order in which they happen. The caller owns the slice.
+// Types returns the types that the pipeline publishes, in the order in which they
+// happen. The caller owns the slice.
 func Types() []string {
 	return []string{ConversationStarted, ConversationTranscribed, ConversationSummarized, ReportGenerated}
+}
+
+// Own returns the types of events that the system publishes about webhooks. The
+// caller owns the slice.
+func Own() []string { return []string{WebhookFailing, WebhookDisabled, WebhookRecovered} }
+
+// Subscribable returns every type that a webhook can subscribe to: first those of
+// the pipeline. The caller owns the slice.
+func Subscribable() []string { return append(Types(), Own()...) }
+
+// IsOwn reports whether events of this type are about a webhook.
+func IsOwn(eventType string) bool {
+	switch eventType {
+	case WebhookFailing, WebhookDisabled, WebhookRecovered:
+		return true
+	default:
+		return false
+	}
 }
 
 // Known reports whether events of this type can be published and subscribed to.
@@ -39,7 +64,7 @@ func Known(eventType string) bool {
 	case ConversationStarted, ConversationTranscribed, ConversationSummarized, ReportGenerated:
 		return true
 	default:
-		return false
+		return IsOwn(eventType)
 	}
 }
 

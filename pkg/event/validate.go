@@ -95,6 +95,12 @@ func (f *faults) subject(e *webhooksv1.Event) {
 			return
 		}
 		f.reportID(e.GetReport().GetId())
+	case WebhookFailing, WebhookDisabled, WebhookRecovered:
+		if e.GetWebhook() == nil {
+			f.add("webhook is missing: %s is about a webhook", e.GetType())
+			return
+		}
+		f.webhook(e.GetWebhook())
 	}
 }
 
@@ -104,6 +110,13 @@ func (f *faults) conversation(c *webhooksv1.Conversation) {
 	}
 	if d := c.GetDuration(); math.IsNaN(d) || math.IsInf(d, 0) || d < 0 {
 		f.add("conversation.duration must be a finite number of seconds, 0 or more: leave it out if it is not known")
+	}
+}
+
+func (f *faults) webhook(w *webhooksv1.Webhook) {
+	f.id("webhook.id", w.GetId())
+	if since := w.GetFailingSince(); since != nil && !since.IsValid() {
+		f.add("webhook.failing_since is not a time between the years 1 and 9999: check seconds and nanos")
 	}
 }
 

@@ -12,6 +12,7 @@ import (
 //
 //	{AdminBaseURL}/{locale}/w/{workspace}/projects/{project}/conversations/{conversation}/overview
 //	{AdminBaseURL}/{locale}/w/{workspace}/projects/{project}/report
+//	{AdminBaseURL}/{locale}/w/{workspace}/projects/{project}/overview (of a webhook)
 //
 // A project without a workspace has no "/w/{workspace}". Ids are escaped: those
 // of conversations and workspaces come from outside and have no fixed alphabet.
@@ -26,8 +27,11 @@ func (r Renderer) appendDashboardURL(dst []byte, e *webhooksv1.Event) []byte {
 	}
 	dst = append(dst, "/projects/"...)
 	dst = append(dst, url.PathEscape(project.GetId())...)
-	if e.GetReport() != nil {
+	switch {
+	case e.GetReport() != nil:
 		return append(dst, "/report"...)
+	case e.GetWebhook() != nil:
+		return append(dst, "/overview"...)
 	}
 	dst = append(dst, "/conversations/"...)
 	dst = append(dst, url.PathEscape(e.GetConversation().GetId())...)

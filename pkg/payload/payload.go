@@ -34,7 +34,7 @@ type Renderer struct {
 // [event.Validate], or made by [Sample].
 //
 // All bodies have event, id, timestamp, project and dashboardUrl, and one of
-// conversation and report. What an event leaves open is null; transcript and
+// conversation, report and webhook. What an event leaves open is null; transcript and
 // summary are there only with the types that carry them.
 func (r Renderer) Append(dst []byte, e *webhooksv1.Event) []byte {
 	conversation, report := e.GetConversation(), e.GetReport()
@@ -59,7 +59,12 @@ func (r Renderer) Append(dst []byte, e *webhooksv1.Event) []byte {
 	}
 	dst = append(dst, `,"timestamp":"`...)
 	dst = appendTimestamp(dst, e.GetOccurredAt())
-	return append(dst, `"}`...)
+	dst = append(dst, '"')
+	if w := e.GetWebhook(); w != nil {
+		dst = append(dst, `,"webhook":`...)
+		dst = appendWebhook(dst, w)
+	}
+	return append(dst, '}')
 }
 
 func appendConversation(dst []byte, c *webhooksv1.Conversation, eventType string) []byte {

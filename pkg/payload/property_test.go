@@ -51,11 +51,24 @@ func drawReport(t *rapid.T) *webhooksv1.Report {
 	}
 }
 
+func drawWebhook(t *rapid.T) *webhooksv1.Webhook {
+	text := rapid.String()
+	w := &webhooksv1.Webhook{
+		Id: rapid.StringMatching(`[A-Za-z0-9_-]{1,64}`).Draw(t, "webhook id"), Name: text.Draw(t, "name"), Host: text.Draw(t, "host"),
+		State: text.Draw(t, "state"), StatusCode: rapid.Uint32Range(0, 599).Draw(t, "status code"),
+		Reason: text.Draw(t, "reason"), Message: text.Draw(t, "message"),
+	}
+	if rapid.Bool().Draw(t, "failing") {
+		w.FailingSince = timestamppb.New(time.Unix(rapid.Int64Range(-62135596800, 253402300799).Draw(t, "since"), 0))
+	}
+	return w
+}
+
 func drawEvent(t *rapid.T) *webhooksv1.Event {
 	id := rapid.StringMatching(`[A-Za-z0-9_-]{1,64}`)
 	e := &webhooksv1.Event{
 		Id:   id.Draw(t, "event id"),
-		Type: rapid.SampledFrom(event.Types()).Draw(t, "type"),
+		Type: rapid.SampledFrom(event.Subscribable()).Draw(t, "type"),
 		OccurredAt: timestamppb.New(time.Unix(
 			rapid.Int64Range(-62135596800, 253402300799).Draw(t, "seconds"),
 			rapid.Int64Range(0, 999_999_999).Draw(t, "nanos"))),
@@ -66,9 +79,12 @@ func drawEvent(t *rapid.T) *webhooksv1.Event {
 			Language:    optional(t, rapid.String(), "language"),
 		},
 	}
-	if e.GetType() == event.ReportGenerated {
+	switch {
+	case e.GetType() == event.ReportGenerated:
 		e.Subject = &webhooksv1.Event_Report{Report: drawReport(t)}
-	} else {
+	case event.IsOwn(e.GetType()):
+		e.Subject = &webhooksv1.Event_Webhook{Webhook: drawWebhook(t)}
+	default:
 		e.Subject = &webhooksv1.Event_Conversation{Conversation: drawConversation(t)}
 	}
 	return e

@@ -1,6 +1,7 @@
 package payload
 
 import (
+	"net/http"
 	"time"
 
 	"google.golang.org/protobuf/proto"
@@ -26,7 +27,8 @@ const (
 // Sample returns an event of a type as hosts see it in a test delivery and in
 // the copyable form: every optional field is set, so that the whole shape shows,
 // and every text says that it is a sample. [event.Test] and the types of
-// conversations carry a conversation, [event.ReportGenerated] a report.
+// conversations carry a conversation, [event.ReportGenerated] a report, and the
+// system's own events a webhook.
 //
 // The project is the webhook's own and is copied; without one the sample has a
 // made-up project. The id becomes the event's id, at its time.
@@ -45,9 +47,12 @@ func Sample(eventType string, p *webhooksv1.Project, id string, at time.Time) *w
 		OccurredAt: timestamppb.New(at),
 		Project:    proto.CloneOf(p),
 	}
-	if eventType == event.ReportGenerated {
+	switch {
+	case eventType == event.ReportGenerated:
 		e.Subject = &webhooksv1.Event_Report{Report: sampleReport(p, at)}
-	} else {
+	case event.IsOwn(eventType):
+		e.Subject = &webhooksv1.Event_Webhook{Webhook: sampleWebhook(eventType, at)}
+	default:
 		e.Subject = &webhooksv1.Event_Conversation{Conversation: sampleConversation(eventType, at)}
 	}
 	return e
@@ -91,6 +96,23 @@ func sampleReport(p *webhooksv1.Project, at time.Time) *webhooksv1.Report {
 		Language:    language,
 		DateCreated: sampleTime(at),
 	}
+}
+
+func sampleWebhook(eventType string, at time.Time) *webhooksv1.Webhook {
+	w := &webhooksv1.Webhook{
+		Id: "sample-webhook", Name: "Sample webhook", Host: "hooks.example.org",
+		State: "failing", FailingSince: timestamppb.New(at), StatusCode: http.StatusNotFound, Reason: "status",
+		Message: "This is a sample: since just now, the receiver at hooks.example.org answers 404.",
+	}
+	switch eventType {
+	case event.WebhookDisabled:
+		w.State, w.StatusCode, w.Reason = "disabled", http.StatusGone, "gone"
+		w.Message = "This is a sample: the receiver at hooks.example.org answered 410, so the webhook was switched off."
+	case event.WebhookRecovered:
+		w.State, w.StatusCode, w.Reason, w.FailingSince = "ok", http.StatusOK, "", nil
+		w.Message = "This is a sample: the receiver at hooks.example.org takes deliveries again."
+	}
+	return w
 }
 
 // sampleTime writes a time as the pipeline does: RFC 3339 in UTC with

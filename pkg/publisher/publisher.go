@@ -153,6 +153,9 @@ func (p *Publisher) message(e *webhooksv1.Event) (*nats.Msg, error) {
 			"Content-Type":        {p.contentType},
 		},
 	}
+	if about := e.GetWebhook().GetId(); about != "" {
+		message.Header.Set(topology.HeaderAbout, about)
+	}
 	// 0 as long as no server has been reached; the client then checks by itself.
 	limit := p.nc.MaxPayload()
 	if size := int64(message.Size() - len(message.Subject)); limit > 0 && size > limit {

@@ -47,6 +47,9 @@ const (
 	SubjectOps = "dembrane.ops"
 )
 
+// HeaderAbout is a header of events of our own: the webhook that they are about.
+const HeaderAbout = "Dembrane-Webhook"
+
 // KeyProjected is the key in [BucketWebhooks] whose presence says that every
 // registration has been written to the bucket since it was created. Without it
 // a missing key proves nothing, so a dispatcher does not take in events. It has

@@ -36,19 +36,21 @@ type Event struct {
 	// Identifies the event, [A-Za-z0-9_-]{1,64}. Receivers deduplicate on it.
 	Id string `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
 	// One of conversation.started, conversation.transcribed,
-	// conversation.summarized, report.generated.
+	// conversation.summarized, report.generated; or, published by the system itself,
+	// webhook.failing, webhook.disabled, webhook.recovered.
 	Type string `protobuf:"bytes,2,opt,name=type,proto3" json:"type,omitempty"`
 	// When it happened; delivered with microseconds.
 	OccurredAt *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=occurred_at,json=occurredAt,proto3" json:"occurred_at,omitempty"`
 	// Where it happened.
 	Project *Project `protobuf:"bytes,4,opt,name=project,proto3" json:"project,omitempty"`
 	// What it is about: conversation.* events carry a conversation,
-	// report.generated carries a report.
+	// report.generated carries a report, webhook.* a webhook.
 	//
 	// Types that are valid to be assigned to Subject:
 	//
 	//	*Event_Conversation
 	//	*Event_Report
+	//	*Event_Webhook
 	Subject       isEvent_Subject `protobuf_oneof:"subject"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -137,6 +139,15 @@ func (x *Event) GetReport() *Report {
 	return nil
 }
 
+func (x *Event) GetWebhook() *Webhook {
+	if x != nil {
+		if x, ok := x.Subject.(*Event_Webhook); ok {
+			return x.Webhook
+		}
+	}
+	return nil
+}
+
 type isEvent_Subject interface {
 	isEvent_Subject()
 }
@@ -151,9 +162,16 @@ type Event_Report struct {
 	Report *Report `protobuf:"bytes,6,opt,name=report,proto3,oneof"`
 }
 
+type Event_Webhook struct {
+	// With webhook.*.
+	Webhook *Webhook `protobuf:"bytes,7,opt,name=webhook,proto3,oneof"`
+}
+
 func (*Event_Conversation) isEvent_Subject() {}
 
 func (*Event_Report) isEvent_Subject() {}
+
+func (*Event_Webhook) isEvent_Subject() {}
 
 // Project is where an event happened.
 type Project struct {
@@ -446,11 +464,120 @@ func (x *Report) GetDateCreated() string {
 	return ""
 }
 
+// Webhook is how a webhook of the project is doing.
+type Webhook struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The webhook's id.
+	Id string `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	// As its host has named it.
+	Name string `protobuf:"bytes,2,opt,name=name,proto3" json:"name,omitempty"`
+	// The host of its URL, and nothing else of it.
+	Host string `protobuf:"bytes,3,opt,name=host,proto3" json:"host,omitempty"`
+	// "ok", "failing" or "disabled".
+	State string `protobuf:"bytes,4,opt,name=state,proto3" json:"state,omitempty"`
+	// Since when nothing could be delivered; absent when something was, since.
+	FailingSince *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=failing_since,json=failingSince,proto3" json:"failing_since,omitempty"`
+	// What the receiver answered last; 0 when it did not answer.
+	StatusCode uint32 `protobuf:"varint,6,opt,name=status_code,json=statusCode,proto3" json:"status_code,omitempty"`
+	// Why, as attempts have it; empty when there is nothing to explain.
+	Reason string `protobuf:"bytes,7,opt,name=reason,proto3" json:"reason,omitempty"`
+	// What happened, in a sentence or two.
+	Message       string `protobuf:"bytes,8,opt,name=message,proto3" json:"message,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Webhook) Reset() {
+	*x = Webhook{}
+	mi := &file_dembrane_webhooks_v1_event_proto_msgTypes[4]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Webhook) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Webhook) ProtoMessage() {}
+
+func (x *Webhook) ProtoReflect() protoreflect.Message {
+	mi := &file_dembrane_webhooks_v1_event_proto_msgTypes[4]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Webhook.ProtoReflect.Descriptor instead.
+func (*Webhook) Descriptor() ([]byte, []int) {
+	return file_dembrane_webhooks_v1_event_proto_rawDescGZIP(), []int{4}
+}
+
+func (x *Webhook) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *Webhook) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *Webhook) GetHost() string {
+	if x != nil {
+		return x.Host
+	}
+	return ""
+}
+
+func (x *Webhook) GetState() string {
+	if x != nil {
+		return x.State
+	}
+	return ""
+}
+
+func (x *Webhook) GetFailingSince() *timestamppb.Timestamp {
+	if x != nil {
+		return x.FailingSince
+	}
+	return nil
+}
+
+func (x *Webhook) GetStatusCode() uint32 {
+	if x != nil {
+		return x.StatusCode
+	}
+	return 0
+}
+
+func (x *Webhook) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+func (x *Webhook) GetMessage() string {
+	if x != nil {
+		return x.Message
+	}
+	return ""
+}
+
 var File_dembrane_webhooks_v1_event_proto protoreflect.FileDescriptor
 
 const file_dembrane_webhooks_v1_event_proto_rawDesc = "" +
 	"\n" +
-	" dembrane/webhooks/v1/event.proto\x12\x14dembrane.webhooks.v1\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xae\x02\n" +
+	" dembrane/webhooks/v1/event.proto\x12\x14dembrane.webhooks.v1\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xe9\x02\n" +
 	"\x05Event\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x12\n" +
 	"\x04type\x18\x02 \x01(\tR\x04type\x12;\n" +
@@ -458,7 +585,8 @@ const file_dembrane_webhooks_v1_event_proto_rawDesc = "" +
 	"occurredAt\x127\n" +
 	"\aproject\x18\x04 \x01(\v2\x1d.dembrane.webhooks.v1.ProjectR\aproject\x12H\n" +
 	"\fconversation\x18\x05 \x01(\v2\".dembrane.webhooks.v1.ConversationH\x00R\fconversation\x126\n" +
-	"\x06report\x18\x06 \x01(\v2\x1c.dembrane.webhooks.v1.ReportH\x00R\x06reportB\t\n" +
+	"\x06report\x18\x06 \x01(\v2\x1c.dembrane.webhooks.v1.ReportH\x00R\x06report\x129\n" +
+	"\awebhook\x18\a \x01(\v2\x1d.dembrane.webhooks.v1.WebhookH\x00R\awebhookB\t\n" +
 	"\asubject\"\xa2\x01\n" +
 	"\aProject\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12&\n" +
@@ -499,7 +627,17 @@ const file_dembrane_webhooks_v1_event_proto_rawDesc = "" +
 	"\x02id\x18\x01 \x01(\v2\x16.google.protobuf.ValueR\x02id\x12\x16\n" +
 	"\x06status\x18\x02 \x01(\tR\x06status\x12\x1a\n" +
 	"\blanguage\x18\x03 \x01(\tR\blanguage\x12!\n" +
-	"\fdate_created\x18\x04 \x01(\tR\vdateCreatedB:Z8github.com/dembrane/webhooks/proto/webhooksv1;webhooksv1b\x06proto3"
+	"\fdate_created\x18\x04 \x01(\tR\vdateCreated\"\xeb\x01\n" +
+	"\aWebhook\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\x12\x12\n" +
+	"\x04name\x18\x02 \x01(\tR\x04name\x12\x12\n" +
+	"\x04host\x18\x03 \x01(\tR\x04host\x12\x14\n" +
+	"\x05state\x18\x04 \x01(\tR\x05state\x12?\n" +
+	"\rfailing_since\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\ffailingSince\x12\x1f\n" +
+	"\vstatus_code\x18\x06 \x01(\rR\n" +
+	"statusCode\x12\x16\n" +
+	"\x06reason\x18\a \x01(\tR\x06reason\x12\x18\n" +
+	"\amessage\x18\b \x01(\tR\amessageB:Z8github.com/dembrane/webhooks/proto/webhooksv1;webhooksv1b\x06proto3"
 
 var (
 	file_dembrane_webhooks_v1_event_proto_rawDescOnce sync.Once
@@ -513,26 +651,29 @@ func file_dembrane_webhooks_v1_event_proto_rawDescGZIP() []byte {
 	return file_dembrane_webhooks_v1_event_proto_rawDescData
 }
 
-var file_dembrane_webhooks_v1_event_proto_msgTypes = make([]protoimpl.MessageInfo, 4)
+var file_dembrane_webhooks_v1_event_proto_msgTypes = make([]protoimpl.MessageInfo, 5)
 var file_dembrane_webhooks_v1_event_proto_goTypes = []any{
 	(*Event)(nil),                 // 0: dembrane.webhooks.v1.Event
 	(*Project)(nil),               // 1: dembrane.webhooks.v1.Project
 	(*Conversation)(nil),          // 2: dembrane.webhooks.v1.Conversation
 	(*Report)(nil),                // 3: dembrane.webhooks.v1.Report
-	(*timestamppb.Timestamp)(nil), // 4: google.protobuf.Timestamp
-	(*structpb.Value)(nil),        // 5: google.protobuf.Value
+	(*Webhook)(nil),               // 4: dembrane.webhooks.v1.Webhook
+	(*timestamppb.Timestamp)(nil), // 5: google.protobuf.Timestamp
+	(*structpb.Value)(nil),        // 6: google.protobuf.Value
 }
 var file_dembrane_webhooks_v1_event_proto_depIdxs = []int32{
-	4, // 0: dembrane.webhooks.v1.Event.occurred_at:type_name -> google.protobuf.Timestamp
+	5, // 0: dembrane.webhooks.v1.Event.occurred_at:type_name -> google.protobuf.Timestamp
 	1, // 1: dembrane.webhooks.v1.Event.project:type_name -> dembrane.webhooks.v1.Project
 	2, // 2: dembrane.webhooks.v1.Event.conversation:type_name -> dembrane.webhooks.v1.Conversation
 	3, // 3: dembrane.webhooks.v1.Event.report:type_name -> dembrane.webhooks.v1.Report
-	5, // 4: dembrane.webhooks.v1.Report.id:type_name -> google.protobuf.Value
-	5, // [5:5] is the sub-list for method output_type
-	5, // [5:5] is the sub-list for method input_type
-	5, // [5:5] is the sub-list for extension type_name
-	5, // [5:5] is the sub-list for extension extendee
-	0, // [0:5] is the sub-list for field type_name
+	4, // 4: dembrane.webhooks.v1.Event.webhook:type_name -> dembrane.webhooks.v1.Webhook
+	6, // 5: dembrane.webhooks.v1.Report.id:type_name -> google.protobuf.Value
+	5, // 6: dembrane.webhooks.v1.Webhook.failing_since:type_name -> google.protobuf.Timestamp
+	7, // [7:7] is the sub-list for method output_type
+	7, // [7:7] is the sub-list for method input_type
+	7, // [7:7] is the sub-list for extension type_name
+	7, // [7:7] is the sub-list for extension extendee
+	0, // [0:7] is the sub-list for field type_name
 }
 
 func init() { file_dembrane_webhooks_v1_event_proto_init() }
@@ -543,6 +684,7 @@ func file_dembrane_webhooks_v1_event_proto_init() {
 	file_dembrane_webhooks_v1_event_proto_msgTypes[0].OneofWrappers = []any{
 		(*Event_Conversation)(nil),
 		(*Event_Report)(nil),
+		(*Event_Webhook)(nil),
 	}
 	file_dembrane_webhooks_v1_event_proto_msgTypes[1].OneofWrappers = []any{}
 	file_dembrane_webhooks_v1_event_proto_msgTypes[2].OneofWrappers = []any{}
@@ -552,7 +694,7 @@ func file_dembrane_webhooks_v1_event_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_dembrane_webhooks_v1_event_proto_rawDesc), len(file_dembrane_webhooks_v1_event_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   4,
+			NumMessages:   5,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

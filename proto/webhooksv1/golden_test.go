@@ -75,13 +75,16 @@ func TestJSONHasTheFieldNamesOfTheProto(t *testing.T) {
 // Every field of an event, with its number: a number is never reused.
 func TestFieldNumbersOfEvents(t *testing.T) {
 	want := map[string]map[string]int32{
-		"Event":   {"id": 1, "type": 2, "occurred_at": 3, "project": 4, "conversation": 5, "report": 6},
+		"Event":   {"id": 1, "type": 2, "occurred_at": 3, "project": 4, "conversation": 5, "report": 6, "webhook": 7},
 		"Project": {"id": 1, "workspace_id": 2, "name": 3, "language": 4},
 		"Conversation": {
 			"id": 1, "created_at": 2, "updated_at": 3, "participant_name": 4, "duration": 5, "source": 6, "is_finished": 7,
 			"is_all_chunks_transcribed": 8, "tags": 9, "emails_csv": 10, "transcript": 11, "summary": 12,
 		},
 		"Report": {"id": 1, "status": 2, "language": 3, "date_created": 4},
+		"Webhook": {
+			"id": 1, "name": 2, "host": 3, "state": 4, "failing_since": 5, "status_code": 6, "reason": 7, "message": 8,
+		},
 	}
 	messages := webhooksv1.File_dembrane_webhooks_v1_event_proto.Messages()
 	got := map[string]map[string]int32{}

@@ -113,7 +113,7 @@ func (s *server) describe(w store.Webhook, project access.Project) copyable {
 // samples are one of every event that this build sends.
 func (s *server) samples(project access.Project, at time.Time) []sample {
 	var list []sample
-	for _, eventType := range append(event.Types(), event.Test) {
+	for _, eventType := range append(event.Subscribable(), event.Test) {
 		list = append(list, s.sample(eventType, project, at))
 	}
 	return list

@@ -85,7 +85,7 @@ func TestCopyable(t *testing.T) {
 		assert.Equal(t, "Town talks", body.Project.Name)
 		assert.True(t, signature.VerifyBody("example-secret", s.Signature, []byte(s.Body)))
 	}
-	assert.Equal(t, append(event.Types(), event.Test), events)
+	assert.Equal(t, append(event.Subscribable(), event.Test), events)
 	again := a.send("GET", base+"/"+made.id()+"/copyable", "")
 	assert.Equal(t, r.raw, again.raw, "the same every time")
 }

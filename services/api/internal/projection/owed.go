@@ -8,7 +8,6 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/dembrane/webhooks/pkg/observe"
-	"github.com/dembrane/webhooks/pkg/topology"
 	"github.com/dembrane/webhooks/services/api/internal/store"
 )
 
@@ -70,9 +69,9 @@ func (p *Projector) start(ctx context.Context, w store.Webhook, u urgency) (bool
 	if !unsaid {
 		return false, nil
 	}
-	clock, err := p.eventsClock(ctx)
+	clock, err := p.events.Clock(ctx)
 	if err != nil {
-		return false, err
+		return false, err //nolint:wrapcheck // it says what it was
 	}
 	from := clock.Add(startAhead).Truncate(time.Millisecond) // as the database keeps it
 	if err := p.store.StartFrom(ctx, w.ProjectID, w.ID, w.Revision, from); err != nil {
@@ -103,9 +102,9 @@ func (p *Projector) settle(ctx context.Context, w store.Webhook, was entry, u ur
 // writeMissed writes down what a webhook has missed, as due at once. It reports
 // false when that is not known yet.
 func (p *Projector) writeMissed(ctx context.Context, w store.Webhook, inBucket time.Time) (bool, error) {
-	clock, err := p.eventsClock(ctx)
+	clock, err := p.events.Clock(ctx)
 	if err != nil {
-		return false, err
+		return false, err //nolint:wrapcheck // it says what it was
 	}
 	// Too little by as long as the answer took: an event of just before the change is
 	// no harm, a missed one is.
@@ -129,17 +128,4 @@ func (p *Projector) writeMissed(ctx context.Context, w store.Webhook, inBucket t
 	p.log.Info("webhook came into force late: what it missed is on its way", zap.String(observe.KeyProject, w.ProjectID),
 		zap.String(observe.KeyWebhook, w.ID), zap.Int("events", count))
 	return true, nil
-}
-
-// eventsClock is what the leader of EVENTS has on its clock.
-func (p *Projector) eventsClock(ctx context.Context) (time.Time, error) {
-	stream, err := p.js.Stream(ctx, topology.StreamEvents)
-	if err != nil {
-		return time.Time{}, fmt.Errorf("ask for the time of %s: %w", topology.StreamEvents, err)
-	}
-	clock := stream.CachedInfo().TimeStamp
-	if clock.IsZero() {
-		return time.Time{}, fmt.Errorf("ask for the time of %s: the server does not say", topology.StreamEvents)
-	}
-	return clock, nil
 }

@@ -22,6 +22,8 @@ const (
 	// owedAtMost is how long a delivery may be owed after its event was dropped from
 	// EVENTS: the longest retries, twice.
 	owedAtMost = 7 * 24 * time.Hour
+	// readWait is how long the next key of the bucket may take to come.
+	readWait = 5 * time.Second
 	// forgetAtMost bounds the tombstones that one pass takes out of the bucket, a
 	// request each.
 	forgetAtMost = 1000

@@ -29,6 +29,8 @@ import (
 	"github.com/dembrane/webhooks/pkg/retry"
 	"github.com/dembrane/webhooks/pkg/topology"
 	"github.com/dembrane/webhooks/proto/webhooksv1"
+	"github.com/dembrane/webhooks/services/api/internal/eventlog"
+	"github.com/dembrane/webhooks/services/api/internal/ranges"
 	"github.com/dembrane/webhooks/services/api/internal/store"
 )
 
@@ -72,6 +74,8 @@ type Projector struct {
 	js       jetstream.JetStream
 	settings topology.Settings
 	options  Options
+	events   *eventlog.Log
+	ranges   *ranges.Writer
 	log      *zap.Logger
 	metrics  *Metrics
 }
@@ -91,7 +95,7 @@ type Deps struct {
 func New(deps Deps) *Projector {
 	return &Projector{
 		store: deps.Store, js: deps.JS, settings: deps.Settings,
-		options: deps.Options, log: deps.Log, metrics: deps.Metrics,
+		options: deps.Options, events: eventlog.New(deps.JS), ranges: ranges.NewWriter(deps.JS), log: deps.Log, metrics: deps.Metrics,
 	}
 }
 

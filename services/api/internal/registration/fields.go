@@ -111,9 +111,9 @@ func Overlap(seconds int64) (time.Duration, error) {
 	return time.Duration(seconds) * time.Second, nil
 }
 
-// Events checks the list of events: one to four, each once. It keeps the order.
+// Events checks the list of events: each once, and at least one. It keeps the order.
 func Events(list []string) ([]string, error) {
-	known := event.Types()
+	known := event.Subscribable()
 	for _, name := range list {
 		if !slices.Contains(known, name) {
 			return nil, &Fault{Field: "events", Kind: KindEvent, Message: unknownEvent(name, known)}

@@ -150,8 +150,8 @@ func TestOverlap(t *testing.T) {
 }
 
 func TestEvents(t *testing.T) {
-	all := event.Types()
-	require.Len(t, all, 4)
+	all := event.Subscribable()
+	require.Len(t, all, 7)
 	for n := 1; n <= len(all); n++ {
 		got, err := registration.Events(all[:n])
 		require.NoError(t, err)

@@ -8,6 +8,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -92,10 +93,13 @@ func (i *Intake) deliver(ctx context.Context, e *taken) error {
 		return err
 	}
 	webhooks, known := i.Registry.Match(nil, e.project, e.eventType, e.published)
-	switch {
-	case !known:
+	if !known {
 		return deliver.ErrNotKnown
-	case len(webhooks) == 0:
+	}
+	if e.about != "" {
+		webhooks = slices.DeleteFunc(webhooks, func(w *registry.Webhook) bool { return !w.Covers(e.eventType, e.about) })
+	}
+	if len(webhooks) == 0 {
 		i.events.WithLabelValues("no").Inc()
 		return nil
 	}
@@ -136,6 +140,7 @@ type taken struct {
 	renderer  *eventbody.Renderer
 
 	project, eventType, id string
+	about                  string // the webhook that an event of our own is about
 
 	mu       sync.Mutex // held while it is rendered, once for all its deliveries
 	rendered *eventbody.Body
@@ -146,8 +151,9 @@ type taken struct {
 func (e *taken) identify() error {
 	project, eventType, ok := topology.ParseSubjectEvent(topology.PublishedSubject(e.message.Subject))
 	id := e.message.Header.Get(nats.MsgIdHdr)
-	if ok && event.ValidID(project) && event.Known(eventType) && event.ValidID(id) {
-		e.project, e.eventType, e.id = project, eventType, id
+	about := e.message.Header.Get(topology.HeaderAbout)
+	if ok && event.ValidID(project) && event.Known(eventType) && event.ValidID(id) && event.IsOwn(eventType) == event.ValidID(about) {
+		e.project, e.eventType, e.id, e.about = project, eventType, id, about
 		return nil
 	}
 	decoded, err := eventbody.Decode(e.message)
@@ -155,6 +161,7 @@ func (e *taken) identify() error {
 		return err //nolint:wrapcheck // what is wrong with the event, for whoever published it
 	}
 	e.project, e.eventType, e.id = decoded.GetProject().GetId(), decoded.GetType(), decoded.GetId()
+	e.about = decoded.GetWebhook().GetId()
 	return nil
 }
 

@@ -11,6 +11,7 @@ import (
 
 	"github.com/dembrane/webhooks/pkg/secret"
 	"github.com/dembrane/webhooks/pkg/signature"
+	"github.com/dembrane/webhooks/pkg/webhook"
 	"github.com/dembrane/webhooks/proto/webhooksv1"
 )
 
@@ -51,6 +52,12 @@ type expiringKey struct {
 // the registration was in force everywhere are owed by whoever wrote it.
 func (w *Webhook) Wants(eventType string, published time.Time) bool {
 	return w.Active() && slices.Contains(w.events, eventType) && !published.Before(w.from[eventType])
+}
+
+// Covers reports whether the subscription covers an event of this type that is
+// about this webhook, or about none.
+func (w *Webhook) Covers(eventType, about string) bool {
+	return webhook.Covers(w.ID, w.events, eventType, about)
 }
 
 // Active reports whether anything may be sent: the webhook is enabled and has
