@@ -20,6 +20,7 @@ import (
 	"github.com/dembrane/webhooks/pkg/egress"
 	"github.com/dembrane/webhooks/pkg/observe"
 	"github.com/dembrane/webhooks/pkg/payload"
+	"github.com/dembrane/webhooks/pkg/publisher"
 	"github.com/dembrane/webhooks/pkg/retry"
 	"github.com/dembrane/webhooks/pkg/secret"
 	"github.com/dembrane/webhooks/pkg/topology"
@@ -213,10 +214,15 @@ func (a *App) run(ctx context.Context) (err error) {
 		Store: webhooks, JS: js, Settings: a.config.Streams(), Log: a.log, Metrics: projection.NewMetrics(a.metrics),
 		Options: projection.Options{Reconcile: reconcileInterval, Rebuild: rebuildInterval},
 	})
+	publish, err := publisher.New(nc)
+	if err != nil {
+		return errors.Join(err, a.listener.Close())
+	}
 	recorder := deliverylog.New(deliverylog.Deps{
 		Store: webhooks, JS: js, Throttle: a.throttle, Log: a.log, Metrics: deliverylog.NewMetrics(a.metrics),
 		Health: health.New(health.Deps{
 			Store: webhooks, NATS: nc, Throttle: a.throttle, Log: a.log, Metrics: health.NewMetrics(a.metrics),
+			Publish: publish.Publish,
 			Project: func(ctx context.Context, projectID, id string) { projector.Project(ctx, projectID, id) },
 		}),
 	})

@@ -70,6 +70,7 @@ type attempts interface {
 	Disable(ctx context.Context, projectID, webhookID string, revision int64, reason store.DisabledReason) (bool, error)
 	Expire(ctx context.Context, before time.Time, limit int64) (int, error)
 	Load(ctx context.Context, webhookID string) (store.Webhook, error)
+	Tell(ctx context.Context, webhookID string, told store.Told) error
 	CountExhausted(ctx context.Context, webhookID string, since time.Time, limit int64) (int, error)
 }
 

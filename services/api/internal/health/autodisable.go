@@ -94,6 +94,7 @@ func (t *Tracker) disable(ctx context.Context, cause *webhooksv1.Attempt, revisi
 			zap.String(observe.KeyProject, projectID), zap.String(observe.KeyWebhook, id))
 		t.project(ctx, projectID, id)
 		t.notify("disabled", cause, string(reason))
+		t.announceDisabled(ctx, cause, revision, reason)
 	}
 	return nil
 }

@@ -16,6 +16,7 @@ import (
 	"go.uber.org/zap"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
+	"github.com/dembrane/webhooks/pkg/event"
 	"github.com/dembrane/webhooks/pkg/natstest"
 	"github.com/dembrane/webhooks/proto/webhooksv1"
 	"github.com/dembrane/webhooks/services/api/internal/health"
@@ -36,6 +37,8 @@ type world struct {
 	store     *store.Store
 	nc        *nats.Conn
 	projected atomic.Int32
+	published []*webhooksv1.Event
+	refuses   error // to publish
 }
 
 func newWorld(t *testing.T) *world {
@@ -53,12 +56,20 @@ type webhooks interface {
 	Load(ctx context.Context, webhookID string) (store.Webhook, error)
 	MergeHealth(ctx context.Context, webhookID string, known store.Health) (store.Health, error)
 	Disable(ctx context.Context, projectID, webhookID string, revision int64, reason store.DisabledReason) (bool, error)
+	Tell(ctx context.Context, webhookID string, told store.Told) error
 	CountExhausted(ctx context.Context, webhookID string, since time.Time, limit int64) (int, error)
 }
 
 func (w *world) tracker(s webhooks) *health.Tracker {
 	return health.New(health.Deps{
 		Store: s, NATS: w.nc, Log: zap.NewNop(), Metrics: health.NewMetrics(prometheus.NewRegistry()),
+		Publish: func(_ context.Context, e *webhooksv1.Event) error {
+			if w.refuses == nil {
+				assert.NoError(w.t, event.Validate(e))
+				w.published = append(w.published, e)
+			}
+			return w.refuses
+		},
 		Project: func(context.Context, string, string) { w.projected.Add(1) },
 	})
 }

@@ -39,6 +39,8 @@ type cache struct {
 type entry struct {
 	// stored is what the database had when it was last written.
 	stored store.Health
+	// told is what events of our own have last said about it, as far as is known.
+	told store.Told
 	// unstored is what it has not been told yet; dirty says that there is some.
 	unstored store.Health
 	dirty    bool
@@ -95,7 +97,7 @@ func (c *cache) ensure(ctx context.Context, id string) error {
 	if len(c.entries) >= maxEntries {
 		c.evictClean()
 	}
-	c.entries[id] = entry{stored: w.Health}
+	c.entries[id] = entry{stored: w.Health, told: w.Told}
 	return nil
 }
 
@@ -104,6 +106,23 @@ func (c *cache) failingSince(id string) *time.Time {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.entries[id].stored.FailingSince
+}
+
+// told is what has been said about a webhook, as far as is known, and whether it is
+// failing.
+func (c *cache) told(id string) (told store.Told, failing bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.entries[id].told, c.entries[id].stored.FailingSince != nil
+}
+
+func (c *cache) tell(id string, told store.Told) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if known, ok := c.entries[id]; ok {
+		known.told = told
+		c.entries[id] = known
+	}
 }
 
 // changesState reports whether the news are more than later times.

@@ -38,6 +38,7 @@ type webhooks interface {
 	Load(ctx context.Context, webhookID string) (store.Webhook, error)
 	MergeHealth(ctx context.Context, webhookID string, known store.Health) (store.Health, error)
 	Disable(ctx context.Context, projectID, webhookID string, revision int64, reason store.DisabledReason) (bool, error)
+	Tell(ctx context.Context, webhookID string, told store.Told) error
 	CountExhausted(ctx context.Context, webhookID string, since time.Time, limit int64) (int, error)
 }
 
@@ -45,6 +46,8 @@ type webhooks interface {
 type Deps struct {
 	Store webhooks
 	NATS  *nats.Conn
+	// Publish stores an event of our own in EVENTS.
+	Publish func(ctx context.Context, e *webhooksv1.Event) error
 	// Project is called with a webhook that was disabled.
 	Project func(ctx context.Context, projectID, webhookID string)
 	// Throttle is called after each piece of work that could have waited, with how
@@ -63,6 +66,7 @@ type Tracker struct {
 	log      *zap.Logger
 	metrics  *Metrics
 	cache    *cache
+	own      announcer
 }
 
 // New makes a tracker.
@@ -73,6 +77,7 @@ func New(deps Deps) *Tracker {
 	return &Tracker{
 		store: deps.Store, nc: deps.NATS, project: deps.Project, throttle: deps.Throttle,
 		log: deps.Log, metrics: deps.Metrics, cache: newCache(deps.Store.Load, deps.Store.MergeHealth),
+		own: announcer{publish: deps.Publish},
 	}
 }
 
@@ -115,6 +120,9 @@ func (t *Tracker) Update(ctx context.Context, list []*webhooksv1.Attempt) error 
 			return err
 		}
 		t.notifyTransition(change, group[len(group)-1])
+		if err := t.announce(ctx, id, group[len(group)-1]); err != nil {
+			return err
+		}
 		if err := t.disableGone(ctx, group); err != nil {
 			return err
 		}

@@ -274,7 +274,7 @@ func TestUnknownEventsAndBadURLs(t *testing.T) {
 	a := newAPI(t)
 	id := a.create("p1", minimal).id()
 	for given, detail := range map[string]string{
-		`{"events":["conversation.deleted"]}`:            `"conversation.deleted" does not exist; use conversation.started, conversation.transcribed, conversation.summarized or report.generated.`,
+		`{"events":["conversation.deleted"]}`:            `"conversation.deleted" does not exist; use conversation.started, conversation.transcribed, conversation.summarized, report.generated, webhook.failing, webhook.disabled or webhook.recovered.`,
 		`{"events":["report.generated","webhook.test"]}`: `"webhook.test" does not exist`,
 		`{"url":""}`:                                 "must not be empty",
 		`{"url":"ftp://example.org"}`:                "https:// or http://",

@@ -46,6 +46,8 @@ type Webhook struct {
 	// EnabledAt is when it was last enabled again; nil when it never was off.
 	EnabledAt *time.Time `bson:"enabled_at"`
 
+	// Told is what was last said about it in an event of our own.
+	Told Told `bson:"told,omitempty"`
 	// Health is written by the recorder alone, and never raises the revision.
 	Health Health `bson:"health"`
 }
