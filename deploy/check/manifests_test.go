@@ -44,6 +44,7 @@ type workload struct {
 	selector map[string]string
 	template corev1.PodTemplateSpec
 	claims   []corev1.PersistentVolumeClaim
+	replicas int32
 }
 
 func overlays(t *testing.T) []overlay {
@@ -61,8 +62,29 @@ func overlays(t *testing.T) []overlay {
 // render builds an overlay as `kubectl apply -k` does and decodes every object.
 func render(t *testing.T, name string) overlay {
 	t.Helper()
-	built, err := krusty.MakeKustomizer(krusty.MakeDefaultOptions()).
-		Run(filesys.MakeFsOnDisk(), filepath.Join(root, "deploy/overlays", name))
+	return renderFolder(t, name, filepath.Join(root, "deploy/overlays", name))
+}
+
+// renderWith builds an overlay with a component beside its own.
+func renderWith(t *testing.T, name, component string) overlay {
+	t.Helper()
+	folder := t.TempDir()
+	from := func(path string) string {
+		absolute, err := filepath.Abs(filepath.Join(root, "deploy", path))
+		require.NoError(t, err)
+		relative, err := filepath.Rel(folder, absolute)
+		require.NoError(t, err)
+		return relative
+	}
+	content := fmt.Sprintf("apiVersion: kustomize.config.k8s.io/v1beta1\nkind: Kustomization\nnamespace: webhooks\nresources: [%s]\ncomponents: [%s]\n",
+		from("overlays/"+name), from("components/"+component))
+	require.NoError(t, os.WriteFile(filepath.Join(folder, "kustomization.yaml"), []byte(content), 0o600))
+	return renderFolder(t, name, folder)
+}
+
+func renderFolder(t *testing.T, name, folder string) overlay {
+	t.Helper()
+	built, err := krusty.MakeKustomizer(krusty.MakeDefaultOptions()).Run(filesys.MakeFsOnDisk(), folder)
 	require.NoError(t, err, "render overlay %s", name)
 	o := overlay{
 		name:       name,
@@ -87,6 +109,7 @@ func (o *overlay) add(object runtime.Object) error {
 	case *appsv1.StatefulSet:
 		o.pods[v.Name] = workload{
 			selector: v.Spec.Selector.MatchLabels, template: v.Spec.Template, claims: v.Spec.VolumeClaimTemplates,
+			replicas: *v.Spec.Replicas,
 		}
 	case *corev1.ConfigMap:
 		o.configMaps[v.Name] = *v

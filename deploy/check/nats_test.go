@@ -1,6 +1,7 @@
 package check
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -13,24 +14,35 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/util/intstr"
 
 	"github.com/dembrane/webhooks/pkg/topology"
 )
 
-func natsOptions(t *testing.T) *server.Options {
+// single and cluster are the configurations that come along.
+const (
+	single  = "deploy/nats/nats.conf"
+	cluster = "deploy/components/nats-cluster/nats.conf"
+)
+
+func natsOptions(t *testing.T, file string) *server.Options {
 	t.Helper()
-	options, err := server.ProcessConfigFile(filepath.Join(root, "deploy/nats/nats.conf"))
+	t.Setenv("POD_NAME", "nats-0")
+	options, err := server.ProcessConfigFile(filepath.Join(root, file))
 	require.NoError(t, err)
 	return options
 }
 
 func TestNATSAcceptsTheLargestEvent(t *testing.T) {
-	assert.EqualValues(t, topology.MaxEventBytes+topology.HeaderAllowance, natsOptions(t).MaxPayload)
+	for _, file := range []string{single, cluster} {
+		assert.EqualValues(t, topology.MaxEventBytes+topology.HeaderAllowance, natsOptions(t, file).MaxPayload, file)
+	}
 }
 
 // What the one server acknowledges survives the machine's power cut, as the docs say.
 func TestNATSSyncsBeforeItAcknowledges(t *testing.T) {
-	assert.True(t, natsOptions(t).SyncAlways)
+	assert.True(t, natsOptions(t, single).SyncAlways)
 }
 
 // The configuration that the docs show for three servers can be used as it is.
@@ -46,12 +58,12 @@ func TestTheClusterInTheDocsSyncsBeforeItAcknowledges(t *testing.T) {
 	assert.True(t, options.SyncAlways)
 	assert.EqualValues(t, topology.MaxEventBytes+topology.HeaderAllowance, options.MaxPayload)
 	assert.Len(t, options.Routes, 3)
-	assert.Equal(t, natsOptions(t).StoreDir, options.StoreDir)
+	assert.Equal(t, natsOptions(t, single).StoreDir, options.StoreDir)
 }
 
 // A server with this configuration holds every stream and the bucket.
 func TestNATSHoldsTheStreams(t *testing.T) {
-	options := natsOptions(t)
+	options := natsOptions(t, single)
 	require.True(t, options.JetStream)
 	options.Host, options.Port = "127.0.0.1", server.RANDOM_PORT
 	options.HTTPHost, options.HTTPPort = "", 0
@@ -77,7 +89,7 @@ func TestNATSHoldsTheStreams(t *testing.T) {
 
 // The store is on the volume, in compose and in Kubernetes, and fits on it.
 func TestNATSStoreIsOnAVolume(t *testing.T) {
-	options := natsOptions(t)
+	options := natsOptions(t, single)
 	volumes := loadCompose(t).Services["nats"].Volumes
 	require.Len(t, volumes, 1)
 	assert.Equal(t, options.StoreDir, volumes[0].Target)
@@ -91,6 +103,41 @@ func TestNATSStoreIsOnAVolume(t *testing.T) {
 	}
 	assert.Equal(t, options.StoreDir, mounts[w.claims[0].Name])
 	assert.Less(t, options.JetStreamMaxStore, w.claims[0].Spec.Resources.Requests.Storage().Value())
+}
+
+// In production what is acknowledged is on two disks in two zones.
+func TestNATSClusterSurvivesAZoneAndThePower(t *testing.T) {
+	options := natsOptions(t, cluster)
+	assert.True(t, options.SyncAlways)
+	assert.Equal(t, "nats-0", options.ServerName)
+	o := renderWith(t, "production", "nats-cluster")
+	w := o.pods["nats"]
+	assert.EqualValues(t, 3, w.replicas)
+	assert.Len(t, options.Routes, int(w.replicas))
+	for i, route := range options.Routes {
+		assert.Equal(t, fmt.Sprintf("nats-%d.nats:%d", i, options.Cluster.Port), route.Host)
+	}
+	require.Len(t, w.template.Spec.TopologySpreadConstraints, 1)
+	spread := w.template.Spec.TopologySpreadConstraints[0]
+	assert.Equal(t, corev1.LabelTopologyZone, spread.TopologyKey)
+	assert.Equal(t, corev1.DoNotSchedule, spread.WhenUnsatisfiable)
+	assert.Equal(t, w.selector, spread.LabelSelector.MatchLabels)
+	require.Len(t, w.claims, 1)
+	assert.Less(t, options.JetStreamMaxStore, w.claims[0].Spec.Resources.Requests.Storage().Value())
+	for _, port := range []int{options.Port, options.HTTPPort, options.Cluster.Port} {
+		assert.True(t, w.hasPort(intstr.FromInt(port)), port)
+	}
+	budgets := 0
+	for _, budget := range o.budgets {
+		if budget.Name == "nats" {
+			budgets++
+			assert.Equal(t, 1, budget.Spec.MaxUnavailable.IntValue())
+		}
+	}
+	assert.Equal(t, 1, budgets)
+	content, err := os.ReadFile(filepath.Join(root, cluster))
+	require.NoError(t, err)
+	assert.Equal(t, string(content), o.configMaps[w.template.Spec.Volumes[0].ConfigMap.Name].Data["nats.conf"])
 }
 
 // What runs is the version that the tests embed.

@@ -61,8 +61,8 @@ type Config struct {
 	IntakeParts    int           `env:"INTAKE_PARTS" envDefault:"0" desc:"Parts that the projects are spread over, so that a flood of one project's events is ahead of those of its own part only (1 to 256; 0: as this version thinks best). It can be changed at any time; nothing is lost."`
 
 	EventsMaxBytes     int64 `env:"EVENTS_MAX_BYTES" envDefault:"0" desc:"Limit of the stream EVENTS in bytes; publishing beyond it is refused. 0: 16 GiB, or less where JetStream has no room for the limits of all streams when they are made; -1: no limit. The same for the limits below; a start raises a limit and never lowers one."`
-	DeliveriesMaxBytes int64 `env:"DELIVERIES_MAX_BYTES" envDefault:"0" desc:"Limit of the stream DELIVERIES in bytes; 0: 2 GiB, some five million retries. When it is nearly full, no new attempts are made."`
-	RangesMaxBytes     int64 `env:"RANGES_MAX_BYTES" envDefault:"0" desc:"Limit of the stream RANGES in bytes; 0: 512 MiB. When it is nearly full, no new attempts are made."`
+	DeliveriesMaxBytes int64 `env:"DELIVERIES_MAX_BYTES" envDefault:"0" desc:"Limit of the stream DELIVERIES in bytes; 0: 2 GiB, some five million retries. When it is nearly full, no new events are taken in."`
+	RangesMaxBytes     int64 `env:"RANGES_MAX_BYTES" envDefault:"0" desc:"Limit of the stream RANGES in bytes; 0: 512 MiB. When it is nearly full, no new events are taken in."`
 	AttemptsMaxBytes   int64 `env:"ATTEMPTS_MAX_BYTES" envDefault:"0" desc:"Limit of the stream ATTEMPTS in bytes: of the records that wait for MongoDB; 0: 2 GiB. When it is full, no new attempts are made."`
 	RejectedMaxBytes   int64 `env:"REJECTED_MAX_BYTES" envDefault:"0" desc:"Limit of the stream REJECTED in bytes; 0: 512 MiB. The oldest go first."`
 	WebhooksMaxBytes   int64 `env:"WEBHOOKS_MAX_BYTES" envDefault:"0" desc:"Limit of the bucket WEBHOOKS in bytes; 0: 1 GiB."`
