@@ -20,7 +20,7 @@ ROUNDS     ?= 6
 
 .DEFAULT_GOAL := help
 .PHONY: help run demo test e2e lint fmt generate verify-generated tidy verify-tidy contract-baseline \
-	bench chaos powerloss fuzz vuln deploy-check build ci clean
+	bench chaos powerloss fuzz vuln deploy-check schemathesis build ci clean
 
 help: ## Show this.
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z0-9-]+:.*## / {printf "  %-18s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -101,6 +101,21 @@ verify-tidy: ## Every go.mod and go.sum is what `go mod tidy` would write.
 	  (cd $$module && GOWORK=off $(GO) mod tidy -diff) || { echo "$$module/go.mod is not tidy: run make tidy" >&2; failed=1; }; \
 	done; [ -z "$$failed" ]
 
+# What the document allows and what it forbids, sent to a standalone: about half a
+# minute, the same requests every time.
+schemathesis: ## The API against its OpenAPI document; skipped where there is no Python 3.10.
+	@if ! python3 -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 10))' 2>/dev/null; then \
+	  echo "skipped: schemathesis needs Python 3.10 or newer with venv, and there is none here"; exit 0; \
+	fi; \
+	$(MAKE) --no-print-directory $(BIN)/schemathesis/installed && \
+	$(GO) build -o $(BIN)/ ./services/standalone && \
+	python3 test/schemathesis/run.py $(BIN)/standalone $(BIN)/schemathesis/bin/schemathesis
+
+$(BIN)/schemathesis/installed: test/schemathesis/requirements.txt
+	python3 -m venv $(BIN)/schemathesis
+	$(BIN)/schemathesis/bin/pip install --quiet --disable-pip-version-check -r $<
+	touch $@
+
 deploy-check: ## Manifests, compose file and Dockerfiles agree with the programs.
 	$(GO) test -timeout 10m -count=1 ./deploy/...
 
@@ -113,7 +128,7 @@ vuln: $(BIN)/govulncheck ## Known vulnerabilities in what the programs call (nee
 # clean at the start, and always in CI: no step may leave anything behind.
 ci: $(BIN)/nats ## What a change must pass.
 	@before=$$(git status --porcelain); \
-	for step in verify-tidy verify-generated lint deploy-check test; do \
+	for step in verify-tidy verify-generated lint deploy-check schemathesis test; do \
 	  echo "== $$step"; start=$$(date +%s); \
 	  $(MAKE) --no-print-directory $$step || { echo "== $$step failed" >&2; exit 1; }; \
 	  echo "== $$step took $$(($$(date +%s) - start)) s"; \
