@@ -12,6 +12,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/dembrane/webhooks/pkg/egress"
 	"github.com/dembrane/webhooks/services/api/internal/registration"
 )
 
@@ -262,6 +263,18 @@ func TestURLRequireHTTPS(t *testing.T) {
 	require.ErrorContains(t, err, "must start with https://.")
 	_, err = strict.Canonical("https://example.org")
 	require.NoError(t, err)
+}
+
+// B8: networks with IPv6 only reach the IPv4 internet that way.
+func TestURLTranslatedAddresses(t *testing.T) {
+	strict := registration.URLRules{Address: egress.NewPolicy(nil).Check}
+	got, err := strict.Canonical("https://[64:ff9b::808:808]/hook")
+	require.NoError(t, err)
+	assert.Equal(t, "https://[64:ff9b::808:808]/hook", got)
+	for _, private := range []string{"64:ff9b::a00:1", "64:ff9b::10.0.0.1", "64:ff9b::a9fe:a9fe"} {
+		_, err = strict.Canonical("https://[" + private + "]/")
+		require.ErrorContains(t, err, "not allowed to go", private)
+	}
 }
 
 func TestURLAddressPolicyIsAsked(t *testing.T) {
