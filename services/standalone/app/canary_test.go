@@ -257,7 +257,8 @@ func (m *mine) happens() {
 	for id := range m.want {
 		if len(id) == 26 { // those that the api knows can be tried by hand, too
 			code, answer := m.call(m.t, http.MethodPost, "/api/projects/"+project+"/webhooks/"+id+"/test", nil)
-			require.Equal(m.t, http.StatusOK, code, "%v", answer)
+			// One of them has asked to be left alone.
+			require.Contains(m.t, []int{http.StatusOK, http.StatusConflict}, code, "%v", answer)
 			_, _ = fmt.Fprintln(m.logs, answer) // what hosts are told is searched like the log
 		}
 	}

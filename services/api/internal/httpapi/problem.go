@@ -6,7 +6,9 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"strconv"
 	"strings"
+	"time"
 
 	"github.com/labstack/echo/v4"
 
@@ -62,7 +64,10 @@ func (s *server) problemFrom(err error) *problem {
 	var tier *access.TierError
 	var tooLarge *http.MaxBytesError
 	var routing *echo.HTTPError
+	var paused *testdelivery.PausedError
 	switch {
+	case errors.As(err, &paused):
+		return leftAlone(paused)
 	case errors.As(err, &ready):
 		return ready
 	case errors.As(err, &several):
@@ -80,6 +85,14 @@ func (s *server) problemFrom(err error) *problem {
 	default:
 		return s.sentinel(err)
 	}
+}
+
+// leftAlone says that a receiver that asked for a pause is not even sent a test.
+func leftAlone(paused *testdelivery.PausedError) *problem {
+	p := answer(http.StatusConflict, "The receiver has asked to be left alone until "+
+		paused.Until.UTC().Format("15:04:05 on 2 January 2006")+" UTC, so nothing was sent. Try again after that.")
+	p.retryAfter = strconv.Itoa(max(1, int(time.Until(paused.Until).Seconds())+1))
+	return p
 }
 
 // sentinel answers the errors that are values.
