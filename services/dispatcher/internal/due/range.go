@@ -26,13 +26,15 @@ const (
 	maxRangeEvents = 4096
 	// pageEvents is how many events of a range are read back together.
 	pageEvents = 64
-	// offeredAtOnce is how many deliveries of one webhook's ranges ask the limiter at
-	// once: enough to keep it busy, too few to fill its line and be turned away.
-	offeredAtOnce = 64
+	// offeredAtOnce is how many deliveries of one webhook's ranges are under way at
+	// once, from asking the limiter until they are settled: enough to keep it busy
+	// while records are being stored, too few to fill its line and be turned away.
+	offeredAtOnce = 256
 	// rangesPerWebhook is how many ranges of one webhook are held at once. One more
-	// goes back on the schedule for postponeFor to twice as long.
+	// goes back on the schedule for postponeFor to twice as long: shorter than what is
+	// held keeps a quick receiver busy.
 	rangesPerWebhook = 8
-	postponeFor      = 500 * time.Millisecond
+	postponeFor      = 200 * time.Millisecond
 )
 
 // HandleRange delivers what one message of RANGES owes and returns nil when the

@@ -94,14 +94,15 @@ func (c *concurrency) wait(ahead int) time.Duration {
 	return c.interval() * time.Duration(ahead+1)
 }
 
-// spacing is the time between the turns of two deliveries that are turned away. In
-// slow start it is the shortest that there can be: it is better to ask once more
-// than to leave a quick receiver without work. It is nothing when none has ended.
+// spacing is the time between the turns of two deliveries that are turned away: in
+// slow start the shortest that there can be, after that half of the interval. It is
+// better to ask twice than to leave a quick receiver without work: attempts take
+// longer while much is being turned away. It is nothing when none has ended.
 func (c *concurrency) spacing() time.Duration {
 	if c.growing {
 		return c.took / time.Duration(c.most)
 	}
-	return c.interval()
+	return c.interval() / 2
 }
 
 // interval is the time from the end of one attempt to the end of the next, as far

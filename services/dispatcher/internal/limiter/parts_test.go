@@ -74,7 +74,7 @@ func TestTurnsAreCloseInSlowStart(t *testing.T) {
 	round(&c, 320*time.Millisecond, false, noon)
 	assert.Equal(t, 10*time.Millisecond, c.spacing(), "as if it got its whole limit")
 	round(&c, 320*time.Millisecond, true, noon)
-	assert.Equal(t, 160*time.Millisecond, c.spacing(), "as it is")
+	assert.Equal(t, 80*time.Millisecond, c.spacing(), "half of the interval")
 }
 
 // All that is under way looks slow at once when this process has stopped for a
