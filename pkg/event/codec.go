@@ -33,15 +33,16 @@ var (
 	ErrInvalid = errors.New("event is not valid")
 )
 
-// What an error repeats of a message, in bytes.
-const (
-	maxExplanation = 160
-	maxName        = 64
-)
+// maxName is what an error repeats of a name in a message, in bytes.
+const maxName = 64
 
 // Decode reads an event. An empty content type means [JSON]; parameters such
 // as `; charset=utf-8` are ignored. Fields that this build does not know are
 // ignored too, because publishers may be newer.
+//
+// What leaves no doubt costs no event: half of a surrogate pair in JSON becomes
+// U+FFFD, a byte order mark is passed over, and a time may be written in other ways
+// than RFC 3339's, as long as it has a time zone.
 //
 // The errors are [ErrContentType] and [ErrUnreadable]; both are final for these
 // bytes. What was read may still break a rule: see [Validate].
@@ -54,18 +55,42 @@ func Decode(contentType string, data []byte) (*webhooksv1.Event, error) {
 		return nil, fmt.Errorf("%w: the body is empty", ErrUnreadable)
 	}
 	if encoding == JSON {
-		if e, ok := readPlain(data); ok {
+		return decodeJSON(data)
+	}
+	e := new(webhooksv1.Event)
+	if err := proto.Unmarshal(data, e); err != nil {
+		return nil, fmt.Errorf("%w as %s: %s", ErrUnreadable, Protobuf, explainProtobuf(err, data))
+	}
+	return e, nil
+}
+
+// decodeJSON mends what can be mended without doubt; both readers get the same.
+func decodeJSON(data []byte) (*webhooksv1.Event, error) {
+	data = mendText(data)
+	if e, ok := readFast(data); ok {
+		return e, nil
+	}
+	e, err := readJSON(data)
+	if err == nil {
+		return e, nil
+	}
+	mended, fault := mendTime(data)
+	if mended != nil {
+		data = mended
+		if e, err = readJSON(data); err == nil {
 			return e, nil
 		}
 	}
-	e := new(webhooksv1.Event)
-	if encoding == Protobuf {
-		err = proto.Unmarshal(data, e)
-	} else {
-		err = protojson.UnmarshalOptions{DiscardUnknown: true}.Unmarshal(data, e)
+	if fault == "" {
+		fault = explainJSON(err, data)
 	}
-	if err != nil {
-		return nil, fmt.Errorf("%w as %s: %s", ErrUnreadable, encoding, explain(err))
+	return nil, fmt.Errorf("%w as %s: %s", ErrUnreadable, JSON, fault)
+}
+
+func readJSON(data []byte) (*webhooksv1.Event, error) {
+	e := new(webhooksv1.Event)
+	if err := (protojson.UnmarshalOptions{DiscardUnknown: true}).Unmarshal(data, e); err != nil {
+		return nil, fmt.Errorf("read JSON: %w", err)
 	}
 	return e, nil
 }
@@ -86,7 +111,7 @@ func Encode(contentType string, e *webhooksv1.Event) ([]byte, error) {
 		data, err = protojson.MarshalOptions{UseProtoNames: true}.Marshal(e)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("%w: %s", ErrInvalid, explain(err))
+		return nil, fmt.Errorf("%w: %s", ErrInvalid, tidy(err))
 	}
 	return data, nil
 }
@@ -94,37 +119,15 @@ func Encode(contentType string, e *webhooksv1.Event) ([]byte, error) {
 func encodingOf(contentType string) (string, error) {
 	name, _, _ := strings.Cut(contentType, ";")
 	name = strings.TrimSpace(name)
-	switch {
-	case name == "", strings.EqualFold(name, JSON):
+	switch strings.ToLower(name) {
+	case "", JSON, "text/json":
 		return JSON, nil
-	case strings.EqualFold(name, Protobuf):
+	case Protobuf, "application/protobuf", "application/vnd.google.protobuf":
 		return Protobuf, nil
 	default:
 		return "", fmt.Errorf("%w: %q; use %s (also the default) or %s",
 			ErrContentType, clip(name, maxName), JSON, Protobuf)
 	}
-}
-
-// explain keeps the place and the kind of fault from a protobuf error and
-// drops the value: what participants wrote must not travel into logs and
-// rejections. The error itself is dropped for the same reason.
-func explain(err error) string {
-	// The library mixes no-break spaces into its texts, so that nobody
-	// compares them.
-	text := strings.ReplaceAll(err.Error(), "\u00a0", " ")
-	text = strings.TrimPrefix(text, "proto: ")
-	place, fault, found := strings.Cut(text, "): ")
-	if !found || !strings.Contains(place, "(line ") {
-		return clip(text, maxExplanation)
-	}
-	fault, _, _ = strings.Cut(fault, ": ")
-	if !strings.HasPrefix(fault, "duplicate field ") && !strings.HasPrefix(fault, "error parsing ") {
-		fault, _, _ = strings.Cut(fault, ` "`) // what those two quote is a known field's name
-	}
-	if strings.HasPrefix(fault, "invalid value ") && !strings.HasPrefix(fault, "invalid value for ") {
-		fault = "invalid value"
-	}
-	return clip(place+"): "+fault, maxExplanation)
 }
 
 // clip bounds what an error repeats.

@@ -73,7 +73,7 @@ func (f *faults) eventType(name string) {
 func (f *faults) occurredAt(at *timestamppb.Timestamp) {
 	switch {
 	case at == nil:
-		f.add("occurred_at is missing: say when it happened, in RFC 3339")
+		f.add("occurred_at is missing: say when it happened, and %s", timeRule)
 	case !at.IsValid():
 		f.add("occurred_at is not a time between the years 1 and 9999: check seconds and nanos")
 	}
@@ -108,8 +108,8 @@ func (f *faults) conversation(c *webhooksv1.Conversation) {
 	if c.GetId() == "" {
 		f.add("conversation.id is missing: receivers need it to find the conversation")
 	}
-	if d := c.GetDuration(); math.IsNaN(d) || math.IsInf(d, 0) || d < 0 {
-		f.add("conversation.duration must be a finite number of seconds, 0 or more: leave it out if it is not known")
+	if d := c.GetDuration(); math.IsNaN(d) || math.IsInf(d, 0) {
+		f.add("conversation.duration must be a finite number of seconds: leave it out if it is not known")
 	}
 }
 

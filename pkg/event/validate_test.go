@@ -102,18 +102,18 @@ func TestAllFaultsAreReportedAtOnce(t *testing.T) {
 	err := event.Validate(&webhooksv1.Event{Type: event.ReportGenerated})
 	require.ErrorIs(t, err, event.ErrInvalid)
 	assert.Equal(t, "event is not valid: id is missing: use 1 to 64 letters, digits, _ or -; "+
-		"occurred_at is missing: say when it happened, in RFC 3339; project is missing: say at least its id; "+
+		"occurred_at is missing: say when it happened, and write RFC 3339, such as 2026-01-20T12:00:00.123456Z; project is missing: say at least its id; "+
 		"report is missing: report.generated is about a report", err.Error())
 	require.ErrorIs(t, event.Validate(nil), event.ErrInvalid)
 }
 
 func TestDurations(t *testing.T) {
-	for _, d := range []float64{0, math.Copysign(0, -1), 5e-324, 1789.34, 1e21, math.MaxFloat64} {
+	for _, d := range []float64{0, math.Copysign(0, -1), -1, -5e-324, 5e-324, 1789.34, 1e21, math.MaxFloat64} {
 		e := validConversation()
 		e.GetConversation().Duration = new(d)
 		require.NoError(t, event.Validate(e), d)
 	}
-	for _, d := range []float64{-1, -5e-324, math.NaN(), math.Inf(1), math.Inf(-1)} {
+	for _, d := range []float64{math.NaN(), math.Inf(1), math.Inf(-1)} {
 		e := validConversation()
 		e.GetConversation().Duration = new(d)
 		require.ErrorContains(t, event.Validate(e), "conversation.duration must be a finite number of seconds", d)

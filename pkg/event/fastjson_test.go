@@ -28,20 +28,26 @@ func samples(tb testing.TB) map[string][]byte {
 	return all
 }
 
-// sameAsProtojson checks the promise of readPlain, and reports whether it read.
+// sameAsProtojson checks the promise of readFast, and reports whether it read.
 func sameAsProtojson(tb testing.TB, data []byte) bool {
 	tb.Helper()
-	got, ok := readPlain(data)
+	got, ok := readFast(data)
 	if !ok {
 		return false
 	}
 	want := new(webhooksv1.Event)
-	require.NoError(tb, protojson.UnmarshalOptions{DiscardUnknown: true}.Unmarshal(data, want))
+	options := protojson.UnmarshalOptions{DiscardUnknown: true}
+	if options.Unmarshal(data, want) != nil {
+		mended, _ := mendTime(data) // a time that both read, if not as it stands
+		require.NotNil(tb, mended, "%q", data)
+		want.Reset()
+		require.NoError(tb, options.Unmarshal(mended, want), "%q", data)
+	}
 	require.True(tb, proto.Equal(want, got), "%v\n%v", want, got)
 	return true
 }
 
-func TestWhatPublishersWriteIsPlain(t *testing.T) {
+func TestWhatPublishersWriteIsReadFast(t *testing.T) {
 	plain := map[string]string{
 		"nothing":         `{}`,
 		"nulls":           `{"id":null,"type":null,"occurred_at":null,"project":null,"conversation":null}`,
@@ -56,6 +62,8 @@ func TestWhatPublishersWriteIsPlain(t *testing.T) {
 		"report number":   `{"report":{"id":9007199254740993}}`,
 		"time zone":       `{"occurred_at":"2026-01-20T12:00:00+05:30"}`,
 		"nanoseconds":     `{"occurred_at":"2026-01-20T12:00:00.123456789-00:00"}`,
+		"too fine a time": `{"occurred_at":"2026-01-20T12:00:00.1234567890Z"}`,
+		"a space for T":   `{"occurred_at":"2026-01-20 12:00:00+01"}`,
 		"any order":       `{"report":{"date_created":"x","language":"nl","status":"s","id":"r"},"type":"t","id":"e"}`,
 	}
 	for name, data := range samples(t) {
@@ -68,7 +76,7 @@ func TestWhatPublishersWriteIsPlain(t *testing.T) {
 	}
 }
 
-func TestWhatIsNotPlainIsLeftToProtojson(t *testing.T) {
+func TestWhatIsOddIsLeftToProtojson(t *testing.T) {
 	for name, data := range map[string]string{
 		"no value":              ``,
 		"null":                  `null`,
@@ -96,18 +104,17 @@ func TestWhatIsNotPlainIsLeftToProtojson(t *testing.T) {
 		"lone surrogate":        `{"id":"\ud800"}`,
 		"not a time":            `{"occurred_at":"yesterday"}`,
 		"time before the years": `{"occurred_at":"0000-12-31T23:59:59Z"}`,
-		"too fine a time":       `{"occurred_at":"2026-01-20T12:00:00.1234567890Z"}`,
 		"deep":                  `{"report":{"id":` + strings.Repeat("[", 1<<16),
 	} {
 		t.Run(name, func(t *testing.T) {
-			e, ok := readPlain([]byte(data))
+			e, ok := readFast([]byte(data))
 			assert.False(t, ok, e)
 		})
 	}
 }
 
 // A field that was forgotten would be read by protojson, slowly.
-func TestEveryFieldIsPlain(t *testing.T) {
+func TestEveryFieldIsReadFast(t *testing.T) {
 	for message, known := range map[proto.Message][]string{
 		&webhooksv1.Event{}:        names(eventFields),
 		&webhooksv1.Project{}:      names(projectFields),
@@ -126,7 +133,7 @@ func TestEveryFieldIsPlain(t *testing.T) {
 	}
 }
 
-func names[T any](fields plainFields[T]) []string {
+func names[T any](fields fastFields[T]) []string {
 	var all []string
 	for _, field := range fields {
 		all = append(all, field.name)
@@ -135,23 +142,23 @@ func names[T any](fields plainFields[T]) []string {
 }
 
 // What is read next must not show in what has been read, nor be kept.
-func TestPlainReadersShareNothing(t *testing.T) {
+func TestFastReadersShareNothing(t *testing.T) {
 	data := []byte(`{"id":"first","conversation":{"tags":["a","b"],"transcript":"words"}}`)
-	first, ok := readPlain(data)
+	first, ok := readFast(data)
 	require.True(t, ok)
 	before := proto.CloneOf(first)
 	clear(data)
-	_, ok = readPlain([]byte(`{"id":"other","conversation":{"tags":["c","d"],"transcript":"WORDS"}}`))
+	_, ok = readFast([]byte(`{"id":"other","conversation":{"tags":["c","d"],"transcript":"WORDS"}}`))
 	require.True(t, ok)
 	assert.True(t, proto.Equal(before, first))
-	_, ok = readPlain([]byte(`{"id":`))
+	_, ok = readFast([]byte(`{"id":`))
 	require.False(t, ok)
-	again, ok := readPlain([]byte(`{"id":"third"}`))
+	again, ok := readFast([]byte(`{"id":"third"}`))
 	require.True(t, ok)
 	assert.Equal(t, "third", again.GetId())
 }
 
-func FuzzPlain(f *testing.F) {
+func FuzzFastReader(f *testing.F) {
 	for _, data := range samples(f) {
 		f.Add(data)
 	}
