@@ -50,3 +50,35 @@ func TestEightyCreatesAtOnce(t *testing.T) {
 	assert.Len(t, list, limit)
 	t.Logf("%d creates took %s", callers, time.Since(began))
 }
+
+// Whoever repeats a request in a project that is full by now gets what it made.
+func TestCreateAgainInAFullProject(t *testing.T) {
+	s := open(t)
+	const limit = 3
+	first := fresh("p1")
+	_, err := s.Create(t.Context(), first, limit)
+	require.NoError(t, err)
+	for range limit - 1 {
+		_, err := s.Create(t.Context(), fresh("p1"), limit)
+		require.NoError(t, err)
+	}
+	var group sync.WaitGroup
+	for i := range 10 {
+		group.Go(func() {
+			again, other := first, fresh("p1")
+			if i%2 == 0 {
+				made, err := s.Create(context.WithoutCancel(t.Context()), again, limit)
+				if assert.NoError(t, err) {
+					assert.Equal(t, first.ID, made.ID)
+				}
+				return
+			}
+			_, err := s.Create(context.WithoutCancel(t.Context()), other, limit)
+			assert.ErrorIs(t, err, store.ErrLimit)
+		})
+	}
+	group.Wait()
+	list, err := s.List(t.Context(), "p1")
+	require.NoError(t, err)
+	assert.Len(t, list, limit)
+}

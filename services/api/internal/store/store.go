@@ -63,6 +63,9 @@ type Store struct {
 	// slotsUnique says that the index on slots is there.
 	slotsUnique atomic.Bool
 
+	// lines order those who create webhooks.
+	lines lines
+
 	// locks order this process's updates of one webhook. MongoDB does so itself;
 	// FerretDB reads, compares and writes a document in three steps, and would
 	// lose one of two updates that come at the same time. It is only ever used
@@ -85,6 +88,7 @@ func Open(ctx context.Context, uri, database string, log *zap.Logger) (*Store, e
 		attempts: collection{dialer, database, collectionAttempts},
 		claims:   collection{dialer, database, collectionClaims},
 		log:      log,
+		lines:    lines{byProject: map[string]*line{}},
 	}
 	for i := range s.locks {
 		s.locks[i] = make(chan struct{}, 1)
