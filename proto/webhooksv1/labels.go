@@ -38,6 +38,36 @@ func (c Cause) Label() string {
 	return label(causeLabels, c)
 }
 
+// ParseOutcome reads a label; false when there is no such outcome.
+func ParseOutcome(label string) (Outcome, bool) { return parse(outcomeLabels, label) }
+
+// ParseReason reads a label; false when there is no such reason.
+func ParseReason(label string) (Reason, bool) {
+	if label == "none" {
+		return Reason_REASON_UNSPECIFIED, true
+	}
+	return parse(reasonLabels, label)
+}
+
+// ParseTrigger reads a label; false when there is no such trigger.
+func ParseTrigger(label string) (Trigger, bool) { return parse(triggerLabels, label) }
+
+// ParsePhase reads a label; false when there is no such phase.
+func ParsePhase(label string) (Phase, bool) { return parse(phaseLabels, label) }
+
+// ParseCause reads a label; false when there is no such cause.
+func ParseCause(label string) (Cause, bool) { return parse(causeLabels, label) }
+
+// parse finds a value that is not the zero one.
+func parse[T enum](known map[T]string, label string) (T, bool) {
+	for value, name := range known {
+		if name == label && value != 0 {
+			return value, true
+		}
+	}
+	return 0, false
+}
+
 // Every attempt is labelled several times, and String looks names up by reflection.
 var (
 	outcomeLabels = labels[Outcome](Outcome_name, "OUTCOME_") //nolint:gochecknoglobals // never changed

@@ -96,6 +96,10 @@ type Option func(*App)
 // CPUs of its own.
 func WithThrottle(throttle Throttle) Option { return func(a *App) { a.throttle = throttle } }
 
+// WithOwnDatabase says that no other process ever writes to the database. The
+// embedded one is quick only with changes that need not watch out for others.
+func WithOwnDatabase() Option { return func(a *App) { a.ownDatabase = true } }
+
 // App is one api.
 type App struct {
 	config   Config
@@ -108,6 +112,8 @@ type App struct {
 	listener net.Listener
 	ready    chan struct{}
 	throttle Throttle
+	// ownDatabase says that nobody else writes to it.
+	ownDatabase bool
 
 	// prepared says that webhooks can be made, projectable that the streams are set
 	// up.
@@ -195,6 +201,9 @@ func (a *App) run(ctx context.Context) (err error) {
 		return errors.Join(err, a.listener.Close())
 	}
 	defer a.closing(ctx, "mongodb", webhooks.Close)
+	if a.ownDatabase {
+		webhooks.Alone()
+	}
 	nc, err := topology.Connect(topology.Connection{
 		URL: a.config.NATSURL, CredentialsFile: a.config.NATSCredentialsFile, Name: "webhooks-api",
 		Lost: func(err error) {

@@ -145,7 +145,7 @@ func (a *App) dispatcher(nats *embedded.NATS) (*dispatcher.App, error) {
 }
 
 func (a *App) api(c api.Config) (*api.App, error) {
-	part, err := api.New(c, a.log.Named("api"), api.WithThrottle(throttle.CPU{}.Wait))
+	part, err := api.New(c, a.log.Named("api"), api.WithThrottle(throttle.CPU{}.Wait), api.WithOwnDatabase())
 	if err != nil {
 		return nil, fmt.Errorf("set up the api: %w", err)
 	}

@@ -10,6 +10,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -52,6 +53,9 @@ const (
 // another try.
 type attempts interface {
 	InsertAttempts(ctx context.Context, list []*webhooksv1.Attempt) (store.Recorded, error)
+	// AppendLog adds attempts of one webhook to the log as lists show it, except for
+	// those that are in it already.
+	AppendLog(ctx context.Context, projectID, webhookID string, list []*webhooksv1.LogEntry, recorded func(id string) bool) error
 	Expire(ctx context.Context, before time.Time, limit int64) (int, error)
 }
 
@@ -237,6 +241,7 @@ func unusable(a *webhooksv1.Attempt) string {
 // write does everything that a batch of records asks for. It may be repeated.
 func (r *Recorder) write(ctx context.Context, list []*webhooksv1.Attempt) error {
 	began := time.Now()
+	known, lost := map[string]bool{}, map[string]bool{}
 	for start := 0; start < len(list); start += insertAttempts {
 		portion := list[start:min(start+insertAttempts, len(list))]
 		recorded, err := r.store.InsertAttempts(ctx, portion)
@@ -244,10 +249,18 @@ func (r *Recorder) write(ctx context.Context, list []*webhooksv1.Attempt) error 
 			return fmt.Errorf("insert attempts: %w", err)
 		}
 		r.metrics.recorded(recorded)
+		for _, id := range recorded.Known {
+			known[id] = true
+		}
 		for _, refused := range recorded.Refused {
 			r.log.Error("record was refused by the database: dropping it",
 				zap.String("record_id", refused.ID), zap.String("fault", refused.Reason))
+			lost[refused.ID] = true
 		}
+	}
+	kept := slices.DeleteFunc(slices.Clone(list), func(a *webhooksv1.Attempt) bool { return lost[a.GetId()] })
+	if err := r.follow(ctx, kept, known); err != nil {
+		return err
 	}
 	if err := r.health.Update(ctx, list); err != nil {
 		return fmt.Errorf("update health: %w", err)

@@ -66,6 +66,7 @@ func (w *world) ensure() {
 // attempts lets a test put itself between the recorder and its store.
 type attempts interface {
 	InsertAttempts(ctx context.Context, list []*webhooksv1.Attempt) (store.Recorded, error)
+	AppendLog(ctx context.Context, projectID, webhookID string, list []*webhooksv1.LogEntry, recorded func(id string) bool) error
 	MergeHealth(ctx context.Context, webhookID string, known store.Health) (store.Health, error)
 	Disable(ctx context.Context, projectID, webhookID string, revision int64, reason store.DisabledReason) (bool, error)
 	Expire(ctx context.Context, before time.Time, limit int64) (int, error)

@@ -45,6 +45,6 @@ func NewMetrics(r prometheus.Registerer) *Metrics {
 
 func (m *Metrics) recorded(r store.Recorded) {
 	m.records.WithLabelValues("written").Add(float64(r.Inserted))
-	m.records.WithLabelValues("duplicate").Add(float64(r.Duplicates))
+	m.records.WithLabelValues("duplicate").Add(float64(len(r.Known)))
 	m.refused.Add(float64(len(r.Refused)))
 }

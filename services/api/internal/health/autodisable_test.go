@@ -19,6 +19,7 @@ import (
 	"github.com/dembrane/webhooks/pkg/event"
 	"github.com/dembrane/webhooks/pkg/natstest"
 	"github.com/dembrane/webhooks/proto/webhooksv1"
+	"github.com/dembrane/webhooks/services/api/internal/activity"
 	"github.com/dembrane/webhooks/services/api/internal/health"
 	"github.com/dembrane/webhooks/services/api/internal/mongotest"
 	"github.com/dembrane/webhooks/services/api/internal/registration"
@@ -97,6 +98,9 @@ func (w *world) record(tracker *health.Tracker, a *webhooksv1.Attempt) {
 	list := []*webhooksv1.Attempt{a}
 	_, err := w.store.InsertAttempts(w.t.Context(), list)
 	require.NoError(w.t, err)
+	entry := activity.Entry(a, ulid.MustParse(a.GetId()))
+	require.NoError(w.t, w.store.AppendLog(w.t.Context(), a.GetProjectId(), a.GetWebhookId(), []*webhooksv1.LogEntry{entry},
+		func(string) bool { return false }))
 	require.NoError(w.t, tracker.Update(w.t.Context(), list))
 }
 

@@ -37,7 +37,11 @@ type attempt struct {
 	Outcome         string     `bson:"outcome"`
 	Reason          string     `bson:"reason"`
 	StatusCode      int        `bson:"status_code"`
+	Cause           string     `bson:"cause,omitempty"`
 	Detail          string     `bson:"detail"`
+	OccurredUS      int64      `bson:"occurred_us,omitempty"`
+	ReplayID        string     `bson:"replay_id,omitempty"`
+	Timing          *timing    `bson:"timing,omitempty"`
 	NextAttemptAt   *time.Time `bson:"next_attempt_at"`
 	Request         request    `bson:"request"`
 	Response        *response  `bson:"response"`
@@ -46,6 +50,16 @@ type attempt struct {
 type request struct {
 	URL       string `bson:"url"`
 	BodyBytes int64  `bson:"body_bytes"`
+	Signed    bool   `bson:"signed"`
+}
+
+// timing is in microseconds.
+type timing struct {
+	DNS     int64  `bson:"dns_us"`
+	Connect int64  `bson:"connect_us"`
+	TLS     int64  `bson:"tls_us"`
+	Wait    int64  `bson:"wait_us"`
+	EndedIn string `bson:"ended_in"`
 }
 
 type response struct {
@@ -63,8 +77,8 @@ type header struct {
 type Recorded struct {
 	// Inserted are new in the log.
 	Inserted int
-	// Duplicates were in it already.
-	Duplicates int
+	// Known are the ids of those that were in it already.
+	Known []string
 	// Refused can never be written.
 	Refused []RefusedAttempt
 }
@@ -123,14 +137,14 @@ func (s *Store) insertAttempts(ctx context.Context, documents []any, ids []strin
 	if !errors.As(err, &bulk) || bulk.WriteConcernError != nil || len(bulk.WriteErrors) == 0 {
 		return unavailable("insert attempts", err)
 	}
-	duplicates := 0
+	var known []string
 	var refused []RefusedAttempt
 	for _, fault := range bulk.WriteErrors {
 		switch {
 		case fault.Index < 0 || fault.Index >= len(ids):
 			return unavailable("insert attempts", err)
 		case mongo.IsDuplicateKeyError(fault.WriteError):
-			duplicates++
+			known = append(known, ids[fault.Index])
 		case final(fault.Code):
 			refused = append(refused, RefusedAttempt{ID: ids[fault.Index], Reason: fault.Message})
 		default:
@@ -138,7 +152,7 @@ func (s *Store) insertAttempts(ctx context.Context, documents []any, ids []strin
 		}
 	}
 	recorded.Inserted += len(documents) - len(bulk.WriteErrors)
-	recorded.Duplicates += duplicates
+	recorded.Known = append(recorded.Known, known...)
 	recorded.Refused = append(recorded.Refused, refused...)
 	return nil
 }
@@ -185,23 +199,6 @@ func (s *Store) Expire(ctx context.Context, before time.Time, limit int64) (int,
 	return int(result.DeletedCount), nil
 }
 
-// CountExhausted counts the webhook's deliveries that were given up since the
-// given time, but no further than limit.
-func (s *Store) CountExhausted(ctx context.Context, webhookID string, since time.Time, limit int64) (int, error) {
-	var bound ulid.ULID
-	if err := bound.SetTime(ulid.Timestamp(since)); err != nil {
-		return 0, errors.New("count exhausted deliveries: the time is out of range")
-	}
-	ctx, cancel := bounded(ctx)
-	defer cancel()
-	count, err := s.attempts.CountDocuments(ctx, bson.D{
-		{Key: "webhook_id", Value: webhookID},
-		{Key: "_id", Value: bson.D{{Key: "$gte", Value: bound.String()}}},
-		{Key: "outcome", Value: webhooksv1.Outcome_OUTCOME_EXHAUSTED.Label()},
-	}, options.Count().SetLimit(limit))
-	return int(count), unavailable("count exhausted deliveries", err)
-}
-
 // CountAttempts counts the webhook's attempts in the log.
 func (s *Store) CountAttempts(ctx context.Context, webhookID string) (int, error) {
 	ctx, cancel := bounded(ctx)
@@ -232,7 +229,18 @@ func document(a *webhooksv1.Attempt) attempt {
 		Request: request{
 			URL:       a.GetRequest().GetUrl(),
 			BodyBytes: a.GetRequest().GetBodyBytes(),
+			Signed:    a.GetRequest().GetSigned(),
 		},
+		Cause:    a.GetCause().Label(),
+		ReplayID: a.GetReplayId(),
+	}
+	if at := a.GetOccurredAt(); at != nil {
+		d.OccurredUS = at.AsTime().UnixMicro()
+	}
+	if t := a.GetTiming(); t != nil {
+		d.Timing = &timing{
+			DNS: t.GetDnsUs(), Connect: t.GetConnectUs(), TLS: t.GetTlsUs(), Wait: t.GetWaitUs(), EndedIn: t.GetEndedIn().Label(),
+		}
 	}
 	if r := a.GetResponse(); r != nil {
 		d.Response = &response{Headers: headers(r.GetHeaders()), Body: r.GetBody(), Truncated: r.GetTruncated()}

@@ -1,6 +1,7 @@
 package store_test
 
 import (
+	"slices"
 	"testing"
 	"time"
 
@@ -32,13 +33,23 @@ func TestAttempts(t *testing.T) {
 	assert.Equal(t, store.Recorded{Inserted: 2}, recorded)
 	recorded, err = s.InsertAttempts(t.Context(), []*webhooksv1.Attempt{a, c, b})
 	require.NoError(t, err)
-	assert.Equal(t, store.Recorded{Inserted: 1, Duplicates: 2}, recorded)
+	assert.Equal(t, store.Recorded{Inserted: 1, Known: known(a, b)}, recorded)
 	recorded, err = s.InsertAttempts(t.Context(), nil)
 	require.NoError(t, err)
 	assert.Zero(t, recorded)
 	count, err := s.CountAttempts(t.Context(), "w1")
 	require.NoError(t, err)
 	assert.Equal(t, 3, count)
+}
+
+// known are the ids of attempts, in their order.
+func known(list ...*webhooksv1.Attempt) []string {
+	ids := make([]string, len(list))
+	for i, a := range list {
+		ids[i] = a.GetId()
+	}
+	slices.Sort(ids)
+	return ids
 }
 
 func TestExpireIsBounded(t *testing.T) {

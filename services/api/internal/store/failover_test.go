@@ -88,7 +88,7 @@ func TestAttemptsAreNeverDroppedByAnOutage(t *testing.T) {
 			recorded, err := s.InsertAttempts(t.Context(), list)
 			assert.Empty(t, recorded.Refused)
 			if err == nil {
-				assert.Equal(t, len(list), recorded.Inserted+recorded.Duplicates)
+				assert.Equal(t, len(list), recorded.Inserted+len(recorded.Known))
 				break
 			}
 			require.ErrorIs(t, err, store.ErrUnavailable)
@@ -129,7 +129,7 @@ func wantLogged(t *testing.T, s faulty, list []*webhooksv1.Attempt) {
 	t.Helper()
 	recorded, err := s.InsertAttempts(t.Context(), list)
 	require.NoError(t, err)
-	assert.Equal(t, store.Recorded{Duplicates: len(list)}, recorded)
+	assert.Equal(t, store.Recorded{Known: known(list...)}, recorded)
 }
 
 // C1: what can never be written is refused by its id, and nothing else is.
@@ -145,7 +145,7 @@ func TestAttemptsThatCanNeverBeWritten(t *testing.T) {
 			recorded, err := s.InsertAttempts(t.Context(), list)
 			require.NoError(t, err)
 			assert.Equal(t, store.Recorded{
-				Inserted: 1, Duplicates: 1,
+				Inserted: 1, Known: known(list[2]),
 				Refused: []store.RefusedAttempt{{ID: list[1].GetId(), Reason: code.String()}},
 			}, recorded)
 		})
@@ -224,13 +224,17 @@ func TestReadsHaveATimeLimit(t *testing.T) {
 		func() error { return s.Each(t.Context(), func(store.Webhook) error { return nil }) },
 		func() error { _, err := s.Purge(t.Context(), time.Now(), 10); return err },
 		func() error { _, err := s.CountAttempts(t.Context(), w.ID); return err },
-		func() error { _, err := s.CountExhausted(t.Context(), w.ID, time.Now(), 10); return err },
+		func() error { _, err := s.Activity(t.Context(), w.ID); return err },
+		func() error {
+			_, err := s.Attempt(t.Context(), "p1", w.ID, "a1")
+			return ignore(err, store.ErrNoAttempt)
+		},
 		func() error { _, err := s.Expire(t.Context(), time.Now(), 10); return err },
 		func() error { _, err := s.ExpireClaims(t.Context(), time.Now(), 10); return err },
 	} {
 		require.NoError(t, read())
 	}
-	assert.Len(t, reads, 12)
+	assert.Len(t, reads, 13)
 	for read, limit := range reads {
 		assert.Positive(t, limit, read)
 		assert.LessOrEqual(t, limit, 10*time.Minute, read)

@@ -67,7 +67,7 @@ func (s *Store) Prepare(ctx context.Context) error {
 func (s *Store) createCollections(ctx context.Context) error {
 	ctx, cancel := bounded(ctx)
 	defer cancel()
-	for _, made := range []collection{s.attempts, s.claims} {
+	for _, made := range []collection{s.attempts, s.claims, s.activity, s.pages} {
 		in, err := made.open()
 		if err == nil {
 			err = in.Database().CreateCollection(ctx, in.Name())
@@ -93,7 +93,7 @@ func (s *Store) BuildIndexes(ctx context.Context, attemptsMaxAge time.Duration) 
 		faults = append(faults, s.createIndex(ctx, wanted))
 	}
 	faults = append(faults, s.buildPending(ctx),
-		s.buildExpiry(ctx, s.attempts, "started_at", attemptsMaxAge), s.buildExpiry(ctx, s.claims, keyCreated, ClaimAge))
+		s.buildExpiry(ctx, s.attempts, "started_at", attemptsMaxAge), s.buildExpiry(ctx, s.pages, "written_at", attemptsMaxAge), s.buildExpiry(ctx, s.claims, keyCreated, ClaimAge))
 	if err := errors.Join(faults...); err != nil {
 		return err
 	}

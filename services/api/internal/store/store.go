@@ -50,6 +50,10 @@ const (
 	collectionAttempts = "attempts"
 	// collectionClaims holds the idempotency keys of a day.
 	collectionClaims = "idempotency"
+	// collectionActivity and collectionPages are the log as lists show it; see
+	// package activity.
+	collectionActivity = "activity"
+	collectionPages    = "activity_pages"
 )
 
 // Store is safe for concurrent use.
@@ -58,6 +62,8 @@ type Store struct {
 	webhooks collection
 	attempts collection
 	claims   collection
+	activity collection
+	pages    collection
 	log      *zap.Logger
 
 	// slotsUnique says that the index on slots is there.
@@ -65,6 +71,9 @@ type Store struct {
 
 	// lines order those who create webhooks.
 	lines lines
+
+	// alone says that no other process writes to the database.
+	alone bool
 
 	// locks order this process's updates of one webhook. MongoDB does so itself;
 	// FerretDB reads, compares and writes a document in three steps, and would
@@ -87,6 +96,8 @@ func Open(ctx context.Context, uri, database string, log *zap.Logger) (*Store, e
 		webhooks: collection{dialer, database, collectionWebhooks},
 		attempts: collection{dialer, database, collectionAttempts},
 		claims:   collection{dialer, database, collectionClaims},
+		activity: collection{dialer, database, collectionActivity},
+		pages:    collection{dialer, database, collectionPages},
 		log:      log,
 		lines:    lines{byProject: map[string]*line{}},
 	}
@@ -95,6 +106,11 @@ func Open(ctx context.Context, uri, database string, log *zap.Logger) (*Store, e
 	}
 	return s, nil
 }
+
+// Alone says that no other process ever writes to this database. The embedded one
+// looks documents up by their _id alone: asked for a revision as well, it reads the
+// whole collection. It is called before anything else.
+func (s *Store) Alone() { s.alone = true }
 
 // Close ends all connections.
 func (s *Store) Close(ctx context.Context) error {
