@@ -205,8 +205,9 @@ func (a *App) dispatch(ctx context.Context, nc *nats.Conn, js jetstream.JetStrea
 		MaxBytes:    a.config.MaxInFlightBytes / 4,
 	}, limiter.Deps{Tell: others.Tell})
 	defer limits.Close()
+	clock := &topology.Clock{}
 	deliverer := deliver.New(deliver.Deps{
-		Registry: webhooks, Limiter: limits, Client: client, JetStream: js, Log: a.log, Metrics: a.metrics,
+		ServerTime: clock.Server, Registry: webhooks, Limiter: limits, Client: client, JetStream: js, Log: a.log, Metrics: a.metrics,
 		Retries: deliver.Retries{Attempts: a.config.RetryAttempts, First: a.config.RetryFirst, Multiplier: a.config.RetryMultiplier},
 	})
 	renderer := eventbody.NewRenderer(payload.Renderer{AdminBaseURL: a.config.AdminBaseURL}, a.config.MaxInFlightBytes)
@@ -232,6 +233,7 @@ func (a *App) dispatch(ctx context.Context, nc *nats.Conn, js jetstream.JetStrea
 	parts.Go(func() error { return webhooks.Run(taking, js) })
 	parts.Go(func() error { return others.Run(taking, limits) })
 	parts.Go(func() error { return topology.KeepCheckpoints(taking, js, a.log) })
+	parts.Go(func() error { return clock.Run(taking, js, a.log) })
 	parts.Go(func() error { return single.run(taking, js, a.log) })
 	parts.Go(func() error { return many.run(taking, js, a.log) })
 	parts.Go(func() error { return tests.Run(taking, nc, a.version) })

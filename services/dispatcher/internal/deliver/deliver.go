@@ -6,11 +6,14 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/prometheus/client_golang/prometheus"
 	"go.uber.org/zap"
+	"google.golang.org/protobuf/proto"
 
 	"github.com/dembrane/webhooks/pkg/egress"
+	"github.com/dembrane/webhooks/pkg/topology"
 	"github.com/dembrane/webhooks/proto/webhooksv1"
 	"github.com/dembrane/webhooks/services/dispatcher/internal/limiter"
 	"github.com/dembrane/webhooks/services/dispatcher/internal/registry"
@@ -34,9 +37,12 @@ type Deps struct {
 	Limiter   *limiter.Limiter
 	Client    *egress.Client
 	JetStream jetstream.JetStream
-	Retries   Retries
-	Log       *zap.Logger
-	Metrics   prometheus.Registerer
+	// ServerTime is what the clock shows by which JetStream fires schedules, when ours
+	// shows the given time.
+	ServerTime func(time.Time) time.Time
+	Retries    Retries
+	Log        *zap.Logger
+	Metrics    prometheus.Registerer
 }
 
 // Deliverer makes deliveries. It is safe for concurrent use.
@@ -54,7 +60,7 @@ type Deliverer struct {
 
 // New returns a deliverer. [Deliverer.Stop] and [Deliverer.Close] end it.
 func New(deps Deps) *Deliverer {
-	s := newStorage(deps.JetStream, deps.Log)
+	s := newStorage(deps.JetStream, deps.ServerTime, deps.Log)
 	return &Deliverer{
 		registry: deps.Registry,
 		limiter:  deps.Limiter,
@@ -135,11 +141,12 @@ func (d *Deliverer) settle(x *Delivery, r result) error {
 // schedule puts the next attempt on the schedule. The subject is the delivery's
 // own, so writing it again replaces it.
 func (d *Deliverer) schedule(x *Delivery, at time.Time) error {
-	msg, err := scheduled(x.message(x.Attempt+1), at)
+	data, err := proto.Marshal(x.message(x.Attempt + 1))
 	if err != nil {
-		return err
+		return fmt.Errorf("encode delivery %s: %w", x.ID, err)
 	}
-	return d.storage.Store(msg)
+	later := topology.SubjectScheduled(x.WebhookID, x.ID)
+	return d.storage.StoreUntil(at, &nats.Msg{Subject: later, Data: data}, topology.SubjectDelivery(x.WebhookID))
 }
 
 // park writes the delivery down as due later, as it is: it has not used up an

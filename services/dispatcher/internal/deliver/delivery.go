@@ -11,14 +11,10 @@ package deliver
 
 import (
 	"context"
-	"fmt"
 	"time"
 
-	"github.com/nats-io/nats.go"
-	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
-	"github.com/dembrane/webhooks/pkg/topology"
 	"github.com/dembrane/webhooks/proto/webhooksv1"
 )
 
@@ -73,17 +69,4 @@ func (x *Delivery) message(attempt uint32) *webhooksv1.Delivery {
 // background reports whether live deliveries of the same endpoint go first.
 func (x *Delivery) background() bool {
 	return x.Trigger == webhooksv1.Trigger_TRIGGER_REPLAY
-}
-
-// scheduled is the delivery as a message that JetStream moves to the webhook's
-// deliveries when it is due.
-func scheduled(x *webhooksv1.Delivery, at time.Time) (*nats.Msg, error) {
-	data, err := proto.Marshal(x)
-	if err != nil {
-		return nil, fmt.Errorf("encode delivery %s: %w", x.GetId(), err)
-	}
-	msg := nats.NewMsg(topology.SubjectScheduled(x.GetWebhookId(), x.GetId()))
-	msg.Data = data
-	scheduleAt(msg, at, topology.SubjectDelivery(x.GetWebhookId()))
-	return msg, nil
 }

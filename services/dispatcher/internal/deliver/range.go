@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go"
-	"github.com/nats-io/nats.go/jetstream"
 	"github.com/oklog/ulid/v2"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/timestamppb"
@@ -103,22 +102,12 @@ func (w *rangeWriter) store(r *webhooksv1.Range, at time.Time) error {
 	if err != nil {
 		return fmt.Errorf("encode range: %w", err)
 	}
-	msg := nats.NewMsg(topology.SubjectRange(r.GetWebhookId()))
-	msg.Data = data
-	if time.Until(at) > dueNow {
-		msg.Subject = topology.SubjectScheduledRange(r.GetWebhookId(), r.GetId())
-		scheduleAt(msg, at, topology.SubjectRange(r.GetWebhookId()))
+	due := topology.SubjectRange(r.GetWebhookId())
+	if time.Until(at) <= dueNow {
+		return w.storage.Store(&nats.Msg{Subject: due, Data: data})
 	}
-	return w.storage.Store(msg)
-}
-
-// scheduleAt makes JetStream publish the message again on the target when it is
-// due (message schedules, nats-server 2.12).
-func scheduleAt(msg *nats.Msg, at time.Time, target string) {
-	// The library's option cuts the fraction of the second off, which would be
-	// earlier than asked.
-	msg.Header.Set(jetstream.ScheduleHeader, "@at "+at.UTC().Format(time.RFC3339Nano))
-	msg.Header.Set(jetstream.ScheduleTargetHeader, target)
+	later := topology.SubjectScheduledRange(r.GetWebhookId(), r.GetId())
+	return w.storage.StoreUntil(at, &nats.Msg{Subject: later, Data: data}, due)
 }
 
 func earlier(a, b time.Time) time.Time {

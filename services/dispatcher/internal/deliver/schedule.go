@@ -36,7 +36,7 @@ func (r Retries) Wait(attempt uint32, chance float64) time.Duration {
 func (r Retries) Patience() time.Duration {
 	var total time.Duration
 	for attempt := range r.Attempts - 1 {
-		total += r.Wait(uint32(attempt+1), 1) //nolint:gosec // 1 to 30
+		total += r.Wait(uint32(attempt+1), 1)
 	}
 	return total + total/2
 }

@@ -19,17 +19,19 @@ var errStorageClosed = errors.New("the process ended before JetStream stored it"
 // until it is, or until it is closed: an outage of NATS holds deliveries up, it
 // loses none.
 type storage struct {
-	js     jetstream.JetStream
-	log    *zap.Logger
-	closed chan struct{}
+	js jetstream.JetStream
+	// serverTime is what the clock shows by which JetStream fires schedules.
+	serverTime func(time.Time) time.Time
+	log        *zap.Logger
+	closed     chan struct{}
 
 	mu      sync.Mutex
 	refused int           // messages that JetStream has refused and that are tried again
 	open    chan struct{} // closed while there are none
 }
 
-func newStorage(js jetstream.JetStream, log *zap.Logger) *storage {
-	s := &storage{js: js, log: log, closed: make(chan struct{}), open: make(chan struct{})}
+func newStorage(js jetstream.JetStream, serverTime func(time.Time) time.Time, log *zap.Logger) *storage {
+	s := &storage{js: js, serverTime: serverTime, log: log, closed: make(chan struct{}), open: make(chan struct{})}
 	close(s.open)
 	return s
 }
@@ -58,6 +60,18 @@ func (s *storage) Store(msg *nats.Msg) error {
 		return fmt.Errorf("store on %s: %w", msg.Subject, err)
 	}
 	return nil
+}
+
+// StoreUntil is Store for a message that JetStream publishes again on the target when
+// it is due (message schedules, nats-server 2.12), by our clock.
+func (s *storage) StoreUntil(due time.Time, msg *nats.Msg, target string) error {
+	// The library's option cuts the fraction of the second off, which would be
+	// earlier than asked.
+	msg.Header = nats.Header{
+		jetstream.ScheduleHeader:       {"@at " + s.serverTime(due).UTC().Format(time.RFC3339Nano)},
+		jetstream.ScheduleTargetHeader: {target},
+	}
+	return s.Store(msg)
 }
 
 func (s *storage) publish(msg *nats.Msg) error {

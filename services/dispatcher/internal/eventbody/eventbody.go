@@ -82,7 +82,7 @@ func (r *Renderer) Render(m Message) (*Body, error) {
 	return r.render(m, func(e *webhooksv1.Event) []byte { return r.payload.Append(nil, e) })
 }
 
-func (r *Renderer) render(m Message, payload func(*webhooksv1.Event) []byte) (body *Body, err error) {
+func (r *Renderer) render(m Message, canonical func(*webhooksv1.Event) []byte) (body *Body, err error) {
 	held := min(decodingFactor*int64(len(m.Data)), r.most)
 	if !r.memory.TryAcquire(held) {
 		return nil, ErrNoMemory
@@ -99,7 +99,7 @@ func (r *Renderer) render(m Message, payload func(*webhooksv1.Event) []byte) (bo
 	if err != nil {
 		return nil, err
 	}
-	data := payload(e)
+	data := canonical(e)
 	kept := min(int64(cap(data)), held)
 	r.memory.Release(held - kept)
 	return &Body{

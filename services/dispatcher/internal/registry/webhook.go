@@ -78,7 +78,7 @@ func (w *Webhook) Keys(dst []signature.Key, now time.Time) []signature.Key {
 	return dst
 }
 
-func endpoint(webhookID, url string) string { return webhookID + " " + url }
+func endpoint(webhookID, address string) string { return webhookID + " " + address }
 
 // WebhookOf is the id of the webhook that an [Webhook.Endpoint] belongs to.
 func WebhookOf(endpoint string) string {
