@@ -22,10 +22,6 @@ import (
 // together starts dispatchers and waits until they know of each other.
 func (s *story) together(count int) []*dispatcher {
 	s.t.Helper()
-	_, err := s.js.CreateOrUpdateKeyValue(s.t.Context(), jetstream.KeyValueConfig{
-		Bucket: "LIMITS", Storage: jetstream.MemoryStorage, TTL: 25 * time.Hour,
-	})
-	require.NoError(s.t, err)
 	all := make([]*dispatcher, count)
 	for i := range all {
 		all[i] = s.dispatch()

@@ -15,6 +15,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/dembrane/webhooks/pkg/natstest"
+	"github.com/dembrane/webhooks/pkg/topology"
 	"github.com/dembrane/webhooks/services/dispatcher/internal/limiter"
 )
 
@@ -83,7 +84,7 @@ func makeBucket(t *testing.T, server *natstest.Server) jetstream.KeyValue {
 	t.Helper()
 	js, err := jetstream.New(server.Connect(t))
 	require.NoError(t, err)
-	bucket, err := js.CreateKeyValue(t.Context(), jetstream.KeyValueConfig{Bucket: bucketLimits, Storage: jetstream.MemoryStorage, TTL: 24 * time.Hour})
+	bucket, err := js.CreateKeyValue(t.Context(), jetstream.KeyValueConfig{Bucket: topology.BucketLimits, Storage: jetstream.MemoryStorage, TTL: 24 * time.Hour})
 	require.NoError(t, err)
 	return bucket
 }

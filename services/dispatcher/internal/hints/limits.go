@@ -11,6 +11,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/dembrane/webhooks/pkg/retry"
+	"github.com/dembrane/webhooks/pkg/topology"
 	"github.com/dembrane/webhooks/services/dispatcher/internal/limiter"
 )
 
@@ -28,9 +29,6 @@ const (
 	// bucket that was deleted and made again leaves its followers waiting.
 	checkEvery = 2 * time.Second
 )
-
-// bucketLimits is the bucket.
-const bucketLimits = "LIMITS"
 
 // pace is how soon what did not work is tried again.
 func pace() retry.Pace { return retry.Pace{First: 100 * time.Millisecond, Longest: 2 * time.Second} }
@@ -117,7 +115,7 @@ func (h *Hints) write(ctx context.Context, js jetstream.JetStream, hint limiter.
 	}
 	ctx, cancel := context.WithTimeout(ctx, askTimeout)
 	defer cancel()
-	subject := "$KV." + bucketLimits + "." + h.webhookOf(hint.Endpoint)
+	subject := "$KV." + topology.BucketLimits + "." + h.webhookOf(hint.Endpoint)
 	if _, err := js.Publish(ctx, subject, value); err != nil {
 		return fmt.Errorf("write to %s: %w", subject, err)
 	}
@@ -146,7 +144,7 @@ func (h *Hints) follow(ctx context.Context, js jetstream.JetStream, pause func(s
 	if err != nil {
 		return err
 	}
-	bucket, err := js.KeyValue(ctx, bucketLimits)
+	bucket, err := js.KeyValue(ctx, topology.BucketLimits)
 	if err != nil {
 		return fmt.Errorf("open bucket: %w", err)
 	}
@@ -203,7 +201,7 @@ func (h *Hints) listen(value []byte, pause func(string, time.Time, limiter.Cause
 func created(ctx context.Context, js jetstream.JetStream) (time.Time, error) {
 	ctx, cancel := context.WithTimeout(ctx, askTimeout)
 	defer cancel()
-	stream, err := js.Stream(ctx, "KV_"+bucketLimits)
+	stream, err := js.Stream(ctx, "KV_"+topology.BucketLimits)
 	if err != nil {
 		return time.Time{}, fmt.Errorf("look up bucket: %w", err)
 	}
