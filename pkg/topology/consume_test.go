@@ -247,7 +247,9 @@ func TestConsumersOutliveAWipedStore(t *testing.T) {
 // knows only six (issue 14).
 func TestPartsCanBeChangedWithEventsInFlight(t *testing.T) {
 	js := open(t)
-	require.NoError(t, topology.Ensure(t.Context(), js, settings()))
+	few := settings()
+	few.IntakeParts = 6
+	require.NoError(t, topology.Ensure(t.Context(), js, few))
 	d := dispatch(t, js)
 	d.consume()
 	events := func() string { return config(t, js, topology.StreamEvents).SubjectTransform.Destination }
@@ -271,7 +273,7 @@ func TestPartsCanBeChangedWithEventsInFlight(t *testing.T) {
 	// Back, while there are events of the higher parts that nobody has taken.
 	d.stop()
 	publish(t, js, 200)
-	require.NoError(t, topology.Ensure(t.Context(), js, settings()))
+	require.NoError(t, topology.Ensure(t.Context(), js, few))
 	assert.Contains(t, events(), "partition(6,1)")
 	last = publish(t, js, 100)
 	rest := dispatch(t, js)

@@ -160,7 +160,7 @@ func TestEveryEventIsTakenInOnce(t *testing.T) {
 
 	var taken []string
 	partOf := map[string]string{}
-	for _, part := range topology.Intake(topology.Consumption{AckWait: time.Minute, MaxAckPending: 6000}) {
+	for _, part := range topology.Intake(topology.Consumption{AckWait: time.Minute, MaxAckPending: 1000 * topology.Partitions}) {
 		consumer, err := js.CreateOrUpdateConsumer(t.Context(), topology.StreamEvents, part)
 		require.NoError(t, err)
 		require.Equal(t, 1000, consumer.CachedInfo().Config.MaxAckPending)

@@ -13,8 +13,10 @@ import (
 // INTAKE_PARTS says otherwise. Events of different parts are taken in side by
 // side, so that a flood of one project's events is not ahead of everybody's.
 // JetStream puts the part into the subject of what it stores, by a hash of the
-// project; publishers know nothing of it.
-const Partitions = 6
+// project; publishers know nothing of it. Sixteen: idle, ten parts more cost a
+// standalone 0.1 % of a core, and three servers with three replicas 0.4 %; 64 parts
+// would cost them 3 % more.
+const Partitions = 16
 
 // MaxPartitions is the largest number of parts that can be set.
 const MaxPartitions = 256
