@@ -37,7 +37,7 @@ type Config struct {
 	LaneMaxWait      time.Duration `env:"LANE_MAX_WAIT" envDefault:"2s" desc:"A delivery that would wait longer than this for its endpoint is put on the schedule instead."`
 	MaxInFlight      int           `env:"MAX_IN_FLIGHT" envDefault:"2048" desc:"Attempts under way at once, per replica."`
 	MaxInFlightBytes int64         `env:"MAX_IN_FLIGHT_BYTES" envDefault:"268435456" desc:"Bodies held in memory at once, in bytes, per replica."`
-	MaxUnsettled     int           `env:"MAX_UNSETTLED" envDefault:"8192" desc:"Events, and as many due deliveries, that all replicas together may have taken and not settled; the events are divided by INTAKE_PARTS. Keep it well above MAX_IN_FLIGHT times the replicas, and raise it with INTAKE_PARTS."`
+	MaxUnsettled     int           `env:"MAX_UNSETTLED" envDefault:"16384" desc:"Events, and as many due deliveries, that all replicas together may have taken and not settled; the events are divided by INTAKE_PARTS. Keep it well above MAX_IN_FLIGHT times the replicas, and raise it with INTAKE_PARTS."`
 
 	StreamReplicas  int           `env:"STREAM_REPLICAS" envDefault:"1" desc:"Accepted and without effect: the api makes the streams, and its setting counts."`
 	EventsMaxAge    time.Duration `env:"EVENTS_MAX_AGE" envDefault:"720h" desc:"Accepted and without effect: the api makes the streams, and its setting counts."`

@@ -19,7 +19,7 @@ import (
 // first. A crash repeats at most one range per webhook, so it is not larger.
 const (
 	rangeDeliveries = 256
-	rangeAge        = 20 * time.Millisecond
+	rangeAge        = 10 * time.Millisecond
 )
 
 // dueNow is how soon a range must be due to be written as due at once: a schedule

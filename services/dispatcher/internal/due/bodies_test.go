@@ -162,7 +162,7 @@ func TestARangeReadsOnlyWhatMayGo(t *testing.T) {
 	s, d := reading(t, 1<<20)
 	for _, x := range deliveries(owedRange(pageEvents)) {
 		d.Deliver = func(context.Context, deliver.Delivery) error { return nil } // turned away, and stored
-		require.NoError(t, d.fromRange(t.Context(), x, newPage(d, []deliver.Delivery{x})))
+		require.NoError(t, d.fromRange(t.Context(), x, newPage(d, []deliver.Delivery{x}), func() {}))
 	}
 	assert.Empty(t, s.reads)
 }
@@ -179,7 +179,7 @@ func TestAPageIsReadOnceAndItsMemoryComesBack(t *testing.T) {
 		return nil
 	}
 	for _, x := range list {
-		require.NoError(t, d.fromRange(t.Context(), x, p))
+		require.NoError(t, d.fromRange(t.Context(), x, p, func() {}))
 	}
 	p.release()
 	assert.Len(t, s.reads, pageEvents)
@@ -200,7 +200,7 @@ func TestARangeWithoutMemoryIsTriedLater(t *testing.T) {
 	list := deliveries(owedRange(pageEvents))
 	p := newPage(d, list)
 	for _, x := range list {
-		require.NoError(t, d.fromRange(t.Context(), x, p))
+		require.NoError(t, d.fromRange(t.Context(), x, p, func() {}))
 	}
 	assert.Positive(t, refused)
 }

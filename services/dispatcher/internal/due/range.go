@@ -26,10 +26,10 @@ const (
 	maxRangeEvents = 4096
 	// pageEvents is how many events of a range are read back together.
 	pageEvents = 64
-	// offeredAtOnce is how many deliveries of one webhook's ranges are under way at
-	// once, from asking the limiter until they are settled: enough to keep it busy
-	// while records are being stored, too few to fill its line and be turned away.
-	offeredAtOnce = 256
+	// inLineAtOnce is how many deliveries of one webhook's ranges stand in its
+	// endpoint's line at once: enough to keep a quick receiver busy, too few to fill
+	// the line and be turned away.
+	inLineAtOnce = 64
 	// rangesPerWebhook is how many ranges of one webhook are held at once. One more
 	// goes back on the schedule for postponeFor to twice as long: shorter than what is
 	// held keeps a quick receiver busy.
@@ -60,24 +60,26 @@ func (d *Due) HandleRange(ctx context.Context, msg jetstream.Msg) error {
 			p = newPage(d, list[i:min(i+pageEvents, len(list))])
 			defer p.release()
 		}
-		if failed[i] = b.offered.Acquire(ctx, 1); failed[i] != nil {
+		if failed[i] = b.inLine.Acquire(ctx, 1); failed[i] != nil {
 			break
 		}
-		of := p
+		of, next := p, sync.OnceFunc(func() { b.inLine.Release(1) })
 		all.Go(func() {
-			defer b.offered.Release(1)
-			failed[i] = d.fromRange(ctx, x, of)
+			defer next()
+			failed[i] = d.fromRange(ctx, x, of, next)
 		})
 	}
 	all.Wait()
 	return errors.Join(failed...)
 }
 
-// fromRange makes one delivery of a range, whose event is on this page.
-func (d *Due) fromRange(ctx context.Context, x deliver.Delivery, p *page) error {
+// fromRange makes one delivery of a range, whose event is on this page. It calls
+// turn when the delivery does not stand in line any more because it may go.
+func (d *Due) fromRange(ctx context.Context, x deliver.Delivery, p *page, turn func()) error {
 	release := func() {}
 	defer func() { release() }()
 	x.Body = func(ctx context.Context) (deliver.Body, error) {
+		turn()
 		body, err := p.body(ctx, x.Sequence)
 		if err != nil {
 			return deliver.Body{}, err
@@ -227,8 +229,8 @@ func ofEvent(body *eventbody.Body, eventID string) (deliver.Body, error) {
 
 // backlog is the ranges of one webhook that are worked on.
 type backlog struct {
-	ranges  int
-	offered *semaphore.Weighted
+	ranges int
+	inLine *semaphore.Weighted
 }
 
 // open begins to work on a range of a webhook; nil when there are enough of them.
@@ -237,7 +239,7 @@ func (d *Due) open(webhookID string) *backlog {
 	defer d.mu.Unlock()
 	b := d.backlogs[webhookID]
 	if b == nil {
-		b = &backlog{offered: semaphore.NewWeighted(offeredAtOnce)}
+		b = &backlog{inLine: semaphore.NewWeighted(inLineAtOnce)}
 		d.backlogs[webhookID] = b
 	}
 	if b.ranges == rangesPerWebhook {
