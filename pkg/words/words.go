@@ -166,3 +166,35 @@ func size(n int64) string {
 		return bytes
 	}
 }
+
+// BodyState is what can be shown of the body that a request had.
+type BodyState int
+
+// The states. Only the first comes with a body.
+const (
+	BodyShown   BodyState = iota
+	BodyGone              // the event is no longer kept
+	BodyTest              // a test's event is not kept at all
+	BodyChanged           // it would be written in another way today
+	BodyAway              // it cannot be read now
+)
+
+// Label is the state as the API writes it.
+func (b BodyState) Label() string {
+	return [...]string{"shown", "gone", "test", "changed", "unavailable"}[b]
+}
+
+// Note says why there is no body; empty when there is.
+func (b BodyState) Note(in Language) string {
+	return [...]line{
+		{},
+		say("The event is no longer kept, so what was sent cannot be shown.", "",
+			"De gebeurtenis wordt niet meer bewaard, dus wat is verstuurd kan niet worden getoond.", ""),
+		say("This was a test, and what a test sends is not kept.", "",
+			"Dit was een test, en wat een test verstuurt wordt niet bewaard.", ""),
+		say("The event would be written in another way today, so what was sent cannot be shown.", "",
+			"De gebeurtenis zou nu anders worden geschreven, dus wat is verstuurd kan niet worden getoond.", ""),
+		say("What was sent cannot be read at the moment. Try again in a few seconds.", "",
+			"Wat is verstuurd kan nu niet worden gelezen. Probeer het over enkele seconden opnieuw.", ""),
+	}[b].message[in]
+}

@@ -151,3 +151,12 @@ func TestChoose(t *testing.T) {
 		}
 	}
 }
+
+func TestEveryBodyStateHasItsNote(t *testing.T) {
+	for state := BodyGone; state <= BodyAway; state++ {
+		assert.NotEqual(t, state.Note(English), state.Note(Dutch))
+		assert.NotEmpty(t, state.Note(Dutch))
+		assert.NotEmpty(t, state.Label())
+	}
+	assert.Empty(t, BodyShown.Note(English))
+}

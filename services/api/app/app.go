@@ -242,6 +242,7 @@ func (a *App) run(ctx context.Context) (err error) {
 		Rules:         registration.URLRules{RequireHTTPS: a.config.RequireHTTPS, Address: egress.NewPolicy(a.config.AllowCIDRs).Check},
 		Renderer:      payload.Renderer{AdminBaseURL: a.config.AdminBaseURL},
 		Project:       projector.Project,
+		Events:        topology.NewEventReader(js),
 		SendTest:      testdelivery.New(nc, a.config.TestTimeout).Send,
 		Log:           a.log,
 		Metrics:       httpapi.NewMetrics(a.metrics),

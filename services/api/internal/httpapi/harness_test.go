@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -15,6 +16,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/nats-io/nats.go/jetstream"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -24,6 +26,7 @@ import (
 
 	"github.com/dembrane/webhooks/pkg/payload"
 	"github.com/dembrane/webhooks/pkg/secret"
+	"github.com/dembrane/webhooks/pkg/topology"
 	"github.com/dembrane/webhooks/proto/webhooksv1"
 	"github.com/dembrane/webhooks/services/api/internal/access"
 	"github.com/dembrane/webhooks/services/api/internal/httpapi"
@@ -97,6 +100,23 @@ type api struct {
 	tried     *webhooksv1.TestRequest
 	reply     *webhooksv1.Attempt
 	replyErr  error
+	events    fakeEvents
+}
+
+// fakeEvents plays EVENTS: what is kept, by sequence, or why it cannot be read.
+type fakeEvents struct {
+	kept map[uint64]*jetstream.RawStreamMsg
+	err  error
+}
+
+func (e *fakeEvents) Event(_ context.Context, _ string, sequence uint64) (*jetstream.RawStreamMsg, error) {
+	if e.err != nil {
+		return nil, e.err
+	}
+	if msg := e.kept[sequence]; msg != nil {
+		return msg, nil
+	}
+	return nil, fmt.Errorf("sequence %d: %w", sequence, topology.ErrEventGone)
 }
 
 // project plays the projection: it takes the mark off.
@@ -140,6 +160,7 @@ func newAPIWith(t *testing.T, change func(*httpapi.Deps), limits func(*http.Serv
 		}},
 		Renderer: payload.Renderer{AdminBaseURL: "https://dashboard.example.org"},
 		Project:  a.project,
+		Events:   &a.events,
 		SendTest: func(_ context.Context, r *webhooksv1.TestRequest) (*webhooksv1.Attempt, error) {
 			a.tried = r
 			return a.reply, a.replyErr

@@ -43,6 +43,10 @@ func TestWhoMayNot(t *testing.T) {
 			{"POST", path + "/" + id + "/test", ""},
 			{"POST", path + "/" + id + "/secret/rotate", ""},
 			{"GET", path + "/" + id + "/copyable", ""},
+			{"GET", path + "/" + id + "/deliveries", ""},
+			{"GET", path + "/" + id + "/deliveries?cursor=x", ""},
+			{"GET", path + "/" + id + "/deliveries/" + id, ""},
+			{"GET", path + "/" + id + "/statistics", ""},
 			{"GET", path + "/copyable", ""},
 		} {
 			t.Run(fmt.Sprint(row.token, " ", row.project, " ", request), func(t *testing.T) {

@@ -11,6 +11,7 @@ import (
 	"github.com/labstack/echo/v4"
 	"github.com/labstack/echo/v4/middleware"
 	"go.uber.org/zap"
+	"golang.org/x/sync/semaphore"
 
 	"github.com/dembrane/webhooks/pkg/payload"
 	"github.com/dembrane/webhooks/pkg/secret"
@@ -53,8 +54,10 @@ type Deps struct {
 	Project func(ctx context.Context, projectID, webhookID string) (inForce bool)
 	// SendTest makes one test delivery. Its errors are those of package testdelivery.
 	SendTest func(ctx context.Context, request *webhooksv1.TestRequest) (*webhooksv1.Attempt, error)
-	Log      *zap.Logger
-	Metrics  *Metrics
+	// Events reads back what was sent.
+	Events  events
+	Log     *zap.Logger
+	Metrics *Metrics
 
 	// SessionCookie names the cookie that wins over the Authorization header.
 	SessionCookie string
@@ -77,12 +80,17 @@ type server struct {
 	routes  map[string]bool
 	callers *buckets
 	page    docsPage
+	// bodies is the memory for bodies that are shown.
+	bodies *semaphore.Weighted
 }
 
 // New makes the HTTP server of the API. It has no address: serve a listener with
 // it. Its time limits keep slow clients from holding on to it.
 func New(deps Deps) (*http.Server, error) {
-	s := &server{Deps: deps, origins: http.NewCrossOriginProtection(), routes: map[string]bool{}, callers: newBuckets(deps.Rate)}
+	s := &server{
+		Deps: deps, origins: http.NewCrossOriginProtection(), routes: map[string]bool{}, callers: newBuckets(deps.Rate),
+		bodies: semaphore.NewWeighted(bodyMemory),
+	}
 	for _, origin := range deps.CORSOrigins {
 		if err := s.origins.AddTrustedOrigin(origin); err != nil {
 			return nil, err //nolint:wrapcheck // it names the origin
@@ -136,6 +144,9 @@ func (s *server) route(e *echo.Echo) {
 	webhooks.POST("/:id/test", s.guard(access.Change, s.test))
 	webhooks.POST("/:id/secret/rotate", s.guard(access.Change, s.rotate))
 	webhooks.GET("/:id/copyable", s.guard(access.Read, s.copyable))
+	webhooks.GET("/:id/deliveries", s.guard(access.Read, s.deliveries))
+	webhooks.GET("/:id/deliveries/:attempt", s.guard(access.Read, s.delivery))
+	webhooks.GET("/:id/statistics", s.guard(access.Read, s.statistics))
 	for _, route := range e.Routes() {
 		s.routes[route.Path] = true
 	}

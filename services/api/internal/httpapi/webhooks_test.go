@@ -227,6 +227,9 @@ func TestForeignAndUnknownIDs(t *testing.T) {
 			{"POST", base + "/" + id + "/test"},
 			{"POST", base + "/" + id + "/secret/rotate"},
 			{"GET", base + "/" + id + "/copyable"},
+			{"GET", base + "/" + id + "/deliveries"},
+			{"GET", base + "/" + id + "/deliveries/01JHZ0A1B2C3D4E5F6G7H8J9K0"},
+			{"GET", base + "/" + id + "/statistics"},
 		} {
 			body := ""
 			if row.method == "PATCH" {
@@ -257,6 +260,8 @@ func TestActions(t *testing.T) {
 		{"GET", "", "", access.Read},
 		{"GET", "/" + id, "", access.Read},
 		{"GET", "/" + id + "/copyable", "", access.Read},
+		{"GET", "/" + id + "/deliveries", "", access.Read},
+		{"GET", "/" + id + "/statistics", "", access.Read},
 		{"GET", "/copyable", "", access.Read},
 		{"PATCH", "/" + id, `{"name":"x"}`, access.Change},
 		{"PATCH", "/" + id, `{"enabled":true}`, access.Change},

@@ -7,7 +7,6 @@ import (
 	"math/rand/v2"
 	"net/http"
 	"runtime/debug"
-	"strconv"
 	"time"
 
 	"go.uber.org/zap"
@@ -15,14 +14,12 @@ import (
 	"github.com/dembrane/webhooks/pkg/egress"
 	"github.com/dembrane/webhooks/pkg/signature"
 	"github.com/dembrane/webhooks/pkg/topology"
+	"github.com/dembrane/webhooks/pkg/webhook"
 	"github.com/dembrane/webhooks/proto/webhooksv1"
 	"github.com/dembrane/webhooks/services/dispatcher/internal/eventbody"
 	"github.com/dembrane/webhooks/services/dispatcher/internal/limiter"
 	"github.com/dembrane/webhooks/services/dispatcher/internal/registry"
 )
-
-// UserAgent names us to receivers.
-const UserAgent = "Dembrane-Webhook/1.0"
 
 // pauseWithoutMemory is how much later a delivery is tried for whose body there
 // was no memory, and pauseAfterFault one for which this process had no file
@@ -121,14 +118,7 @@ func (d *Deliverer) post(ctx context.Context, x *Delivery, w *registry.Webhook, 
 		}
 	}
 	header := make(http.Header, 12)
-	attempt := strconv.FormatUint(uint64(x.Attempt), 10)
-	// One array for all values: a header is a slice of its own.
-	values := [...]string{"application/json", "*/*", UserAgent, x.EventType, x.EventType, x.ID, attempt}
-	for i, name := range [...]string{
-		"Content-Type", "Accept", "User-Agent", "X-Dembrane-Event", "X-Webhook-Event", "X-Dembrane-Delivery", "X-Dembrane-Attempt",
-	} {
-		header[name] = values[i : i+1 : i+1]
-	}
+	webhook.Attempt{EventType: x.EventType, DeliveryID: x.ID, Number: x.Attempt}.SetHeaders(header)
 	var keys [2]signature.Key
 	signature.Headers(header, w.Keys(keys[:0], now), x.EventID, now, body)
 	return d.client.Post(ctx, egress.Call{URL: w.URL, Header: header, Body: body})
