@@ -244,10 +244,10 @@ func TestLevels(t *testing.T) {
 	}
 }
 
-func TestStrainIsWhatWaitsForAProcessor(t *testing.T) {
+func TestCPUQueueIsWhatWaitsForACPU(t *testing.T) {
 	stop := make(chan struct{})
 	defer close(stop)
-	s := observe.NewStrain()
+	queue := observe.NewCPUQueue()
 	for range 50 * runtime.GOMAXPROCS(0) {
 		go func() {
 			for {
@@ -260,5 +260,5 @@ func TestStrainIsWhatWaitsForAProcessor(t *testing.T) {
 			}
 		}()
 	}
-	require.Eventually(t, func() bool { return s.PerProcessor() > 20 }, time.Minute, time.Millisecond)
+	require.Eventually(t, func() bool { return queue.PerCPU() > 20 }, time.Minute, time.Millisecond)
 }

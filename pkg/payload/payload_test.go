@@ -247,9 +247,10 @@ func TestAnIncompleteEventStillRendersJSON(t *testing.T) {
 func TestOurOwnEventsHaveTheirBody(t *testing.T) {
 	e := payload.Sample(event.WebhookFailing, &webhooksv1.Project{Id: "p1"}, "evt_1", time.Date(2026, 1, 20, 12, 0, 0, 0, time.UTC))
 	e.GetWebhook().Name = "Zapiër"
-	assert.Equal(t, `{"dashboardUrl":"https://dashboard.example.org/en-US/projects/p1/overview","event":"webhook.failing","id":"evt_1",`+
-		`"project":{"id":"p1","language":null,"name":null},"timestamp":"2026-01-20T12:00:00+00:00",`+
-		`"webhook":{"failing_since":"2026-01-20T12:00:00+00:00","host":"hooks.example.org","id":"sample-webhook",`+
-		`"message":"This is a sample: since just now, the receiver at hooks.example.org answers 404.","name":"Zapi\u00ebr",`+
-		`"reason":"status","state":"failing","status_code":404}}`, render(e))
+	want := `{"dashboardUrl":"https://dashboard.example.org/en-US/projects/p1/overview","event":"webhook.failing","id":"evt_1",` +
+		`"project":{"id":"p1","language":null,"name":null},"timestamp":"2026-01-20T12:00:00+00:00",` +
+		`"webhook":{"failing_since":"2026-01-20T12:00:00+00:00","host":"hooks.example.org","id":"sample-webhook",` +
+		`"message":"This is a sample: since just now, the receiver at hooks.example.org answers 404.","name":"Zapi\u00ebr",` +
+		`"reason":"status","state":"failing","status_code":404}}`
+	assert.Equal(t, want, render(e))
 }

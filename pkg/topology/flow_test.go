@@ -39,6 +39,20 @@ func TestFlowPageShowsTheStreams(t *testing.T) {
 	}
 }
 
+// Every page that says how many parts there are says how many there are.
+func TestPagesNameTheNumberOfParts(t *testing.T) {
+	t.Parallel()
+	for name, says := range map[string]string{
+		"flow.md":      "`intake-0` to `intake-%[2]d`",
+		"operating.md": "`intake-0` to `intake-%[2]d`",
+		"settings.md":  "1 to 256; 0: %[1]d)",
+	} {
+		page, err := os.ReadFile("../../docs/" + name)
+		require.NoError(t, err)
+		require.Contains(t, string(page), fmt.Sprintf(says, topology.Partitions, topology.Partitions-1), name)
+	}
+}
+
 func retention(stream jetstream.StreamConfig) string {
 	var words []string
 	switch stream.Retention {

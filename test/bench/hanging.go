@@ -10,7 +10,7 @@ import (
 
 const (
 	// attemptsToSettle is how many timeouts long the endpoints have hung before
-	// anything is measured: as many failures in a row as break a lane.
+	// anything is measured: as many failures in a row as open a breaker.
 	attemptsToSettle = 5
 	// settleAlone is how long the same rate lasts before, without hanging ones.
 	settleAlone = 5 * time.Second

@@ -45,8 +45,8 @@ type plan struct {
 	role        string
 }
 
-// quickly is what -quick says about what nobody has said anything about.
-func quickly() map[string]string {
+// quickDefaults is what -quick sets of the flags that were not given.
+func quickDefaults() map[string]string {
 	return map[string]string{
 		"events": "4000", "rounds": "1", "endpoints": "100", "calm": "1s", "attempt-timeout": "1s",
 		"burst": "4000", "flood": "10000", "large": "20", "webhooks": "10000",
@@ -92,7 +92,7 @@ func parse(args []string, stderr io.Writer) (plan, error) {
 
 // hurry sets what -quick is about, unless it was given.
 func hurry(flags *flag.FlagSet) error {
-	values := quickly()
+	values := quickDefaults()
 	flags.Visit(func(given *flag.Flag) { delete(values, given.Name) })
 	for name, value := range values {
 		if err := flags.Set(name, value); err != nil {

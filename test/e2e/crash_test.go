@@ -18,7 +18,7 @@ import (
 
 func TestARestartForgetsNothing(t *testing.T) {
 	t.Parallel()
-	s := start(t, unhurried())
+	s := start(t, retryAfter3s())
 	r := receiverAnswers(t, 500)
 	w := s.register(t, r)
 	e := started()
@@ -27,7 +27,7 @@ func TestARestartForgetsNothing(t *testing.T) {
 	token := s.at.Token
 
 	s.stop()
-	again := startIn(t, s.folder, unhurried())
+	again := startIn(t, s.folder, retryAfter3s())
 
 	again.wantAttempts(t, w, retry, delivered)
 	wantOneDelivery(t, r.next(t), r.next(t))

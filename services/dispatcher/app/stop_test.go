@@ -70,7 +70,7 @@ func TestCase38WhatDoesNotFinishIsHandedBackUncounted(t *testing.T) {
 	s.projected()
 	first := s.dispatch()
 	s.publishes(ids("evt_", 30)...)
-	s.eventually(func() bool { return len(receiver.got()) == 2 }, "as many as the lane allows at first")
+	s.eventually(func() bool { return len(receiver.got()) == 2 }, "as many as the limiter allows at first")
 
 	assert.Less(t, first.stopped(t), 5*time.Second)
 	s.wantNoMoreRecords()

@@ -63,7 +63,7 @@ func New(c Config, version string, log *zap.Logger) (*App, error) {
 	if err != nil {
 		return nil, fmt.Errorf("take DATA_DIR %s: %w", c.DataDir, err)
 	}
-	token, err := furnish(c)
+	token, err := initFolder(c)
 	if err != nil {
 		release()
 		return nil, err

@@ -35,9 +35,9 @@ func lock(path string) (release func(), _ error) {
 	return func() { _ = file.Close() }, nil // closing unlocks
 }
 
-// furnish makes the keyset and, unless a tokens file was given, the token. It
+// initFolder makes the keyset and, unless a tokens file was given, the token. It
 // returns the token, which stays the same over restarts.
-func furnish(c config.Config) (token string, _ error) {
+func initFolder(c config.Config) (token string, _ error) {
 	if err := makeOnce(c.KeysetFile(), secret.NewKeyset); err != nil {
 		return "", fmt.Errorf("make keyset: %w", err)
 	}

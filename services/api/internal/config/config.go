@@ -58,7 +58,7 @@ type Config struct {
 
 	StreamReplicas int           `env:"STREAM_REPLICAS" envDefault:"1" desc:"Copies of every stream and of the bucket: 1, or 3 on a cluster."`
 	EventsMaxAge   time.Duration `env:"EVENTS_MAX_AGE" envDefault:"720h" desc:"How long events are retained, and so how far back a replay can reach."`
-	IntakeParts    int           `env:"INTAKE_PARTS" envDefault:"0" desc:"Parts that the projects are spread over, so that a flood of one project's events is ahead of those of its own part only (1 to 256; 0: 16). It can be changed at any time; nothing is lost. With more than 16, raise the dispatchers' MAX_UNSETTLED in proportion."`
+	IntakeParts    int           `env:"INTAKE_PARTS" envDefault:"0" desc:"Parts that the projects are spread over for intake: a flood of one project delays events of the projects in its own part only (1 to 256; 0: 16). It can be changed at any time; nothing is lost. With more than 16, raise the dispatchers' MAX_UNSETTLED in proportion."`
 
 	EventsMaxBytes     int64 `env:"EVENTS_MAX_BYTES" envDefault:"0" desc:"Limit of the stream EVENTS in bytes; publishing beyond it is refused. 0: 16 GiB, or less where JetStream has no room for the limits of all streams when they are made; -1: no limit. The same for the limits below; a start raises a limit and never lowers one."`
 	DeliveriesMaxBytes int64 `env:"DELIVERIES_MAX_BYTES" envDefault:"0" desc:"Limit of the stream DELIVERIES in bytes; 0: 2 GiB, some five million retries. When it is nearly full, no new events are taken in."`

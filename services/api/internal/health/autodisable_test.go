@@ -66,7 +66,7 @@ func (w *world) tracker(s webhooks) *health.Tracker {
 		Store: s, NATS: w.nc, Log: zap.NewNop(), Metrics: health.NewMetrics(prometheus.NewRegistry()),
 		Publish: func(_ context.Context, e *webhooksv1.Event) error {
 			if w.refuses == nil {
-				assert.NoError(w.t, event.Validate(e))
+				require.NoError(w.t, event.Validate(e))
 				w.published = append(w.published, e)
 			}
 			return w.refuses

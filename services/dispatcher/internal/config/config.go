@@ -33,9 +33,9 @@ type Config struct {
 	RetryFirst      time.Duration `env:"RETRY_FIRST" envDefault:"5s" desc:"Wait before the second attempt; each later wait is RETRY_MULTIPLIER times as long, and up to a fifth longer by chance."`
 	RetryMultiplier float64       `env:"RETRY_MULTIPLIER" envDefault:"3.7" desc:"Growth of the wait between attempts. The defaults end after about three days."`
 
-	LaneConcurrency  int           `env:"LANE_CONCURRENCY" envDefault:"32" desc:"Attempts under way at once to one webhook, per replica."`
-	LaneMaxWait      time.Duration `env:"LANE_MAX_WAIT" envDefault:"2s" desc:"A delivery that would wait longer than this for its endpoint is put on the schedule instead."`
-	MaxInFlight      int           `env:"MAX_IN_FLIGHT" envDefault:"2048" desc:"Attempts under way at once, per replica."`
+	LaneConcurrency  int           `env:"LANE_CONCURRENCY" envDefault:"32" desc:"Attempts under way at once to one endpoint (the URL of a webhook), per replica."`
+	LaneMaxWait      time.Duration `env:"LANE_MAX_WAIT" envDefault:"2s" desc:"A delivery that is expected to wait longer than this in the line of its endpoint is parked instead: put on the schedule, uncounted (0s to 10s)."`
+	MaxInFlight      int           `env:"MAX_IN_FLIGHT" envDefault:"2048" desc:"Attempts under way at once to all endpoints, per replica."`
 	MaxInFlightBytes int64         `env:"MAX_IN_FLIGHT_BYTES" envDefault:"268435456" desc:"Bodies held in memory at once, in bytes, per replica."`
 	MaxUnsettled     int           `env:"MAX_UNSETTLED" envDefault:"16384" desc:"Events, and as many due deliveries, that all replicas together may have taken and not settled; the events are divided by INTAKE_PARTS. Keep it well above MAX_IN_FLIGHT times the replicas, and raise it with INTAKE_PARTS."`
 
@@ -46,7 +46,7 @@ type Config struct {
 
 	OpsAddr       string        `env:"OPS_ADDR" envDefault:":9090" desc:"Listener of /livez, /readyz and /metrics; \"none\" for none."`
 	LogLevel      string        `env:"LOG_LEVEL" envDefault:"info" desc:"debug, info, warn or error."`
-	ShutdownGrace time.Duration `env:"SHUTDOWN_GRACE" envDefault:"20s" desc:"How long a stop waits for attempts under way; the rest is handed back, uncounted."`
+	ShutdownGrace time.Duration `env:"SHUTDOWN_GRACE" envDefault:"20s" desc:"How long a stop waits for attempts under way; the rest is cut short and put on the schedule, uncounted."`
 }
 
 // Load reads the environment and reports every mistake at once.
@@ -109,8 +109,8 @@ func (c Config) Streams() topology.Settings {
 }
 
 // Consumption says how long and how many messages may be unsettled. The wait is
-// well above the longest an attempt can take with its turn in the lane, its
-// record and a slow disk, so that nothing is given to another replica while this
+// well above the longest that a delivery can take: its wait in line, its attempt,
+// its record and a slow disk. So nothing is given to another replica while this
 // one is at work on it.
 func (c Config) Consumption() topology.Consumption {
 	return topology.Consumption{

@@ -45,7 +45,7 @@ func (c CPU) Wait(ctx context.Context, worked time.Duration) {
 		share = busyShare
 	}
 	if queue == nil {
-		queue = observe.NewStrain().PerProcessor
+		queue = observe.NewCPUQueue().PerCPU
 	}
 	enough := time.NewTimer(time.Duration(float64(worked) * (1/share - 1)))
 	defer enough.Stop()
