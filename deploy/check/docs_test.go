@@ -51,6 +51,31 @@ func TestTheCasesNameTestsThatExist(t *testing.T) {
 	assert.Greater(t, named, 150)
 }
 
+// What /readyz can say is what docs/operating.md explains, by service.
+func TestOperatingExplainsEveryLineOfReadiness(t *testing.T) {
+	page, err := os.ReadFile(filepath.Join(root, "docs/operating.md"))
+	require.NoError(t, err)
+	registers := regexp.MustCompile(`health\.(?:Add|Notice)\("(\w+)"`)
+	rows := regexp.MustCompile("(?m)^\\| (api|dispatcher) \\| `(\\w+)`")
+	explained, registered := map[string][]string{}, map[string][]string{}
+	for _, row := range rows.FindAllStringSubmatch(string(page), -1) {
+		explained[row[1]] = append(explained[row[1]], row[2])
+	}
+	for _, service := range []string{"api", "dispatcher"} {
+		files, err := filepath.Glob(filepath.Join(root, "services", service, "app", "*.go"))
+		require.NoError(t, err)
+		for _, file := range files {
+			source, err := os.ReadFile(file)
+			require.NoError(t, err)
+			for _, call := range registers.FindAllStringSubmatch(string(source), -1) {
+				registered[service] = append(registered[service], call[1])
+			}
+		}
+		assert.NotEmpty(t, registered[service])
+		assert.ElementsMatch(t, registered[service], explained[service], "the page and the %s disagree", service)
+	}
+}
+
 // The states in which the diagram of docs/flow.md ends are the outcomes that a
 // delivery can end with; the other outcomes are states on the way.
 func TestTheDiagramEndsWithTheOutcomes(t *testing.T) {

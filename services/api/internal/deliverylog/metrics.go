@@ -20,19 +20,19 @@ func NewMetrics(r prometheus.Registerer) *Metrics {
 	m := &Metrics{
 		records: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "webhooks_records_total",
-			Help: "Records of attempts, by result: written, duplicate or refused.",
+			Help: "Records of attempts, by result. duplicate: written before; harmless. refused: a fault on our side; the log says which.",
 		}, []string{"result"}),
 		late: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "webhooks_record_retries_total",
-			Help: "Batches of records that had to wait for the database.",
+			Help: "Batches of records that had to wait for MongoDB. Rises: MongoDB is away or slow; the delivery log is late, nothing is lost.",
 		}),
 		expired: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "webhooks_records_expired_total",
-			Help: "Records deleted because of their age.",
+			Help: "Records deleted because they are older than ATTEMPTS_MAX_AGE. For information.",
 		}),
 		seconds: prometheus.NewHistogram(prometheus.HistogramOpts{
 			Name:    "webhooks_record_batch_seconds",
-			Help:    "Time to write one batch of records with all that follows from it.",
+			Help:    "Time to write one batch of records with all that follows from it. Above a second for minutes: look at MongoDB.",
 			Buckets: []float64{.005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30},
 		}),
 	}

@@ -9,7 +9,7 @@ type Metrics struct{ disabled prometheus.Counter }
 func NewMetrics(r prometheus.Registerer) *Metrics {
 	m := &Metrics{disabled: prometheus.NewCounter(prometheus.CounterOpts{
 		Name: "webhooks_webhooks_disabled_total",
-		Help: "Webhooks disabled because their receiver is gone, or has failed for days.",
+		Help: "Webhooks disabled because the receiver answered 410, or failed for days. Many at once: look for a fault on our side.",
 	})}
 	r.MustRegister(m.disabled)
 	return m

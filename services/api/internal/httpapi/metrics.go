@@ -19,11 +19,11 @@ func NewMetrics(r prometheus.Registerer) *Metrics {
 	m := &Metrics{
 		total: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "webhooks_requests_total",
-			Help: "Requests to the management API.",
+			Help: "Requests to the management API. Status 5xx: look at MongoDB and NATS; /readyz says what is away.",
 		}, []string{"route", "method", "status"}),
 		seconds: prometheus.NewHistogramVec(prometheus.HistogramOpts{
 			Name:    "webhooks_request_seconds",
-			Help:    "Time to answer a request to the management API.",
+			Help:    "Time to answer a request to the management API. Slow for all routes: look at MongoDB.",
 			Buckets: []float64{.0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 15, 30},
 		}, []string{"route", "method"}),
 	}

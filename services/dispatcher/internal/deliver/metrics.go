@@ -24,32 +24,32 @@ func newMetrics(r prometheus.Registerer, load func() limiter.Load, refused func(
 	}{
 		{
 			"webhooks_attempts_in_flight",
-			"Attempts under way. Near MAX_IN_FLIGHT, deliveries are parked instead: add dispatchers.",
+			"Attempts under way. Near MAX_IN_FLIGHT for minutes: deliveries are parked instead; add dispatchers.",
 			func() int { return load().InFlight },
 		},
 		{
 			"webhooks_deliveries_waiting",
-			"Deliveries that wait in memory for their turn at their endpoint, for about LANE_MAX_WAIT at most. Lasting thousands mean more is published than delivered: look at CPU, add dispatchers.",
+			"Deliveries that wait in memory in the line of their endpoint, each for twice LANE_MAX_WAIT at most. Thousands for minutes: more is published than delivered; look at CPU, add dispatchers.",
 			func() int { return load().Waiting },
 		},
 		{
 			"webhooks_endpoints",
-			"Endpoints of which something is known: busy in the last half minute, paused or failing.",
+			"Endpoints of which something is remembered: used in the last half minute, paused or failing. For information.",
 			func() int { return load().Endpoints },
 		},
 		{
 			"webhooks_endpoints_broken",
-			"Endpoints whose attempts fail one after the other, so that only one now and then is made. Many at once: look for a fault on our side (DNS, egress network).",
+			"Endpoints whose breaker is not closed: their attempts failed, so only one is made now and then. Many at once: look for a fault on our side, such as DNS or the network to the outside.",
 			func() int { return load().Broken },
 		},
 		{
 			"webhooks_dispatchers",
-			"Dispatchers that this one hears of, itself included; each takes its share of a webhook's max_per_second. Fewer than there are: NATS does not carry messages between them.",
+			"Dispatchers that this one hears of, itself included; each takes its share of a webhook's max_per_second. Fewer than there are for more than a few seconds: NATS does not carry dembrane.dispatcher.presence.* between them; look at its routes and permissions.",
 			func() int { return load().Replicas },
 		},
 		{
 			"webhooks_messages_refused",
-			"Messages that JetStream refuses to store and that are tried again. While there is one, no attempt begins: look at the disk, the limits and the leaders of the streams.",
+			"Messages that JetStream refuses to store and that are tried again. Above 0: no attempt begins; look at the disk, the limits and the leaders of DELIVERIES, RANGES and ATTEMPTS.",
 			refused,
 		},
 	} {
@@ -58,16 +58,16 @@ func newMetrics(r prometheus.Registerer, load func() limiter.Load, refused func(
 	return &metrics{
 		attempts: with.NewCounterVec(prometheus.CounterOpts{
 			Name: "webhooks_attempts_total",
-			Help: "Attempts by what became of them. A rise of reason internal or registration is a fault of ours; every other reason is a receiver's.",
+			Help: "Attempts by what became of them. Reason internal or registration: a fault on our side; the log says which. Any other reason: a receiver's, and its host sees it.",
 		}, []string{"outcome", "reason", "trigger"}),
 		seconds: with.NewHistogramVec(prometheus.HistogramOpts{
 			Name:    "webhooks_attempt_duration_seconds",
-			Help:    "How long attempts last, from before the dial to the end of the response.",
+			Help:    "How long attempts last, from before the dial to the end of the response. Slow for all: look at CPU, DNS and the network to the outside. Slow for some: those receivers', and the limiter keeps them apart.",
 			Buckets: []float64{.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 15, 30},
 		}, []string{"outcome"}),
 		parked: with.NewCounterVec(prometheus.CounterOpts{
 			Name: "webhooks_deliveries_parked_total",
-			Help: "Deliveries written down as due later because it was not their turn yet, by cause; none has used up an attempt. All causes but stopping are a receiver's.",
+			Help: "Deliveries written down as due later because they may not go now, by cause; none has used up an attempt. busy: the endpoint is slow or flooded, or MAX_IN_FLIGHT, memory or file descriptors are used up here; rate_limited, retry_after, receiver_failing: the webhook's or its receiver's; stopping: a dispatcher stopped.",
 		}, []string{"cause"}),
 	}
 }

@@ -46,7 +46,7 @@ type Intake struct {
 func New(deps Deps) *Intake {
 	return &Intake{Deps: deps, events: promauto.With(deps.Metrics).NewCounterVec(prometheus.CounterOpts{
 		Name: "webhooks_events_total",
-		Help: "Events taken in, by whether a webhook wanted them.",
+		Help: "Events taken in, by whether a webhook wanted them. Falls to 0: publishers stopped, or dispatchers take nothing in; /readyz says why.",
 	}, []string{"wanted"})}
 }
 

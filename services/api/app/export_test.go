@@ -1,0 +1,6 @@
+package app
+
+import "github.com/prometheus/client_golang/prometheus"
+
+// Metrics is what the api registers.
+func (a *App) Metrics() *prometheus.Registry { return a.metrics }
