@@ -50,7 +50,9 @@ func TestPagesNameTheNumberOfParts(t *testing.T) {
 		page, err := os.ReadFile("../../docs/" + name)
 		require.NoError(t, err)
 		want := fmt.Sprintf(says, topology.Partitions, topology.Partitions-1)
-		require.True(t, strings.Contains(string(page), want), "%s does not say %q", name, want)
+		if !strings.Contains(string(page), want) { // Contains would print the page
+			t.Errorf("docs/%s does not say %q", name, want)
+		}
 	}
 }
 

@@ -17,7 +17,7 @@ import (
 )
 
 // description is how [prometheus.Desc] writes itself: it has no getters.
-var description = regexp.MustCompile( //nolint:gochecknoglobals // never written to
+var description = regexp.MustCompile(
 	`^Desc\{fqName: ("(?:[^"\\]|\\.)*"), help: ("(?:[^"\\]|\\.)*"), (?:unit: "", )?constLabels: \{\}, variableLabels: \{([^}]*)\}\}$`)
 
 // PageHasMetrics fails unless the table under "metrics of the {service}" in a page
