@@ -16,7 +16,8 @@ import (
 )
 
 // A range is written when it has so many deliveries or is so old, whichever comes
-// first. A crash repeats at most one range per webhook, so it is not larger.
+// first. A crash repeats what was delivered of the ranges that package due had
+// begun, so they are not larger.
 const (
 	rangeDeliveries = 256
 	rangeAge        = 10 * time.Millisecond
