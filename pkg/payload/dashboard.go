@@ -17,10 +17,18 @@ import (
 // A project without a workspace has no "/w/{workspace}". Ids are escaped: those
 // of conversations and workspaces come from outside and have no fixed alphabet.
 func (r Renderer) appendDashboardURL(dst []byte, e *webhooksv1.Event) []byte {
+	return appendDashboardPath(appendEscaped(dst, strings.TrimRight(r.AdminBaseURL, "/")), e)
+}
+
+// DashboardURL is the dashboardUrl of an event's body.
+func (r Renderer) DashboardURL(e *webhooksv1.Event) string {
+	return string(appendDashboardPath([]byte(strings.TrimRight(r.AdminBaseURL, "/")), e))
+}
+
+func appendDashboardPath(dst []byte, e *webhooksv1.Event) []byte {
 	project := e.GetProject()
-	dst = appendEscaped(dst, strings.TrimRight(r.AdminBaseURL, "/"))
 	dst = append(dst, '/')
-	dst = append(dst, locale(project.GetLanguage())...)
+	dst = append(dst, Locale(project.GetLanguage())...)
 	if workspace := project.GetWorkspaceId(); workspace != "" {
 		dst = append(dst, "/w/"...)
 		dst = append(dst, url.PathEscape(workspace)...)
@@ -38,10 +46,10 @@ func (r Renderer) appendDashboardURL(dst []byte, e *webhooksv1.Event) []byte {
 	return append(dst, "/overview"...)
 }
 
-// locale is the dashboard's locale for a project's language. The language
+// Locale is the dashboard's locale for a project's language. The language
 // alone decides ("nl", "nl-NL" and "nl-BE" are Dutch), in any case; what the
 // dashboard does not speak is en-US.
-func locale(language string) string {
+func Locale(language string) string {
 	primary := language
 	if i := strings.IndexAny(language, "-_"); i >= 0 {
 		primary = language[:i]
