@@ -195,6 +195,12 @@ func (a *App) dispatch(ctx context.Context, nc *nats.Conn, js jetstream.JetStrea
 	})
 	defer client.Close()
 	webhooks := registry.Open(a.box, a.log)
+	a.health.Add("bucket", func(context.Context) error {
+		if !webhooks.Current() {
+			return errors.New("changes of the last second are not known, so no event is taken in; the leader of the bucket WEBHOOKS does not answer")
+		}
+		return nil
+	})
 	others := hints.New(hints.Deps{Conn: nc, WebhookOf: registry.WebhookOf, Log: a.log})
 	limits := limiter.New(limiter.Limits{
 		Concurrency: a.config.LaneConcurrency,
