@@ -96,6 +96,15 @@ func PublishedSubject(stored string) string {
 	return prefixEvents + rest
 }
 
+// Part is the part in the subject on which an event is stored.
+func Part(stored string) string {
+	part, _, _ := strings.Cut(strings.TrimPrefix(stored, prefixEvents), ".")
+	return part
+}
+
+// ConsumerIntake is the name of the consumer that takes in a part.
+func ConsumerIntake(part string) string { return intakePrefix + part }
+
 // SubjectStored matches the subjects on which events of the project are stored:
 // with the part, whichever it is.
 func SubjectStored(projectID, eventType string) string {

@@ -183,6 +183,7 @@ func (s *system) paced(t *testing.T, until func() bool, books ...book) {
 
 // attempt is a record of the delivery log.
 type attempt struct {
+	ID         string    `bson:"_id"`
 	DeliveryID string    `bson:"delivery_id"`
 	EventID    string    `bson:"event_id"`
 	Number     int       `bson:"number"`

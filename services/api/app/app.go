@@ -32,6 +32,7 @@ import (
 	"github.com/dembrane/webhooks/services/api/internal/httpapi"
 	"github.com/dembrane/webhooks/services/api/internal/projection"
 	"github.com/dembrane/webhooks/services/api/internal/registration"
+	"github.com/dembrane/webhooks/services/api/internal/replay"
 	"github.com/dembrane/webhooks/services/api/internal/store"
 	"github.com/dembrane/webhooks/services/api/internal/testdelivery"
 )
@@ -229,12 +230,13 @@ func (a *App) run(ctx context.Context) (err error) {
 	}
 	recorder := deliverylog.New(deliverylog.Deps{
 		Store: webhooks, JS: js, Throttle: a.throttle, Log: a.log, Metrics: deliverylog.NewMetrics(a.metrics),
-		Health: health.New(health.Deps{
+		Health: replay.Recording{Store: webhooks, Then: health.New(health.Deps{
 			Store: webhooks, NATS: nc, Throttle: a.throttle, Log: a.log, Metrics: health.NewMetrics(a.metrics),
 			Publish: publish.Publish,
 			Project: func(ctx context.Context, projectID, id string) { projector.Project(ctx, projectID, id) },
-		}),
+		})},
 	})
+	replays := replay.New(replay.Deps{Store: webhooks, JS: js, Retention: a.config.EventsMaxAge, Log: a.log})
 	server, err := httpapi.New(httpapi.Deps{ //nolint:contextcheck // its handlers use their requests' contexts
 		Store:         webhooks,
 		Access:        a.identity,
@@ -243,6 +245,7 @@ func (a *App) run(ctx context.Context) (err error) {
 		Renderer:      payload.Renderer{AdminBaseURL: a.config.AdminBaseURL},
 		Project:       projector.Project,
 		Events:        topology.NewEventReader(js),
+		Replays:       replays,
 		SendTest:      testdelivery.New(nc, a.config.TestTimeout).Send,
 		Log:           a.log,
 		Metrics:       httpapi.NewMetrics(a.metrics),
@@ -273,6 +276,7 @@ func (a *App) run(ctx context.Context) (err error) {
 		}
 		group.Go(func() error { return projector.Run(stop) })
 		group.Go(func() error { return recorder.Run(stop) })
+		group.Go(func() error { return replays.Run(stop) })
 		group.Go(func() error { return recorder.Expire(stop, a.config.AttemptsMaxAge) })
 		group.Go(func() error { return a.expireClaims(stop, webhooks) })
 		return nil
@@ -319,7 +323,8 @@ func (a *App) setUp(ctx context.Context, webhooks *store.Store, owner *topology.
 // buildIndexes takes as long as the database does: nothing waits for them.
 func (a *App) buildIndexes(ctx context.Context, webhooks *store.Store) error {
 	return a.insist(ctx, "indexes", new(atomic.Bool), func(ctx context.Context) error {
-		return webhooks.BuildIndexes(ctx, a.config.AttemptsMaxAge)
+		return errors.Join(webhooks.BuildIndexes(ctx, a.config.AttemptsMaxAge),
+			webhooks.BuildOutcomeIndexes(ctx, replay.Kept(a.config.EventsMaxAge)))
 	})
 }
 

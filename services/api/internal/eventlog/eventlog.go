@@ -57,6 +57,8 @@ type Event struct {
 	// About is the webhook that an event of our own is about; empty for the others.
 	About  string
 	Stored time.Time
+	// Part is the part of intake that takes it in; empty when it has none.
+	Part string
 }
 
 // Each calls visit with each event of the query, in the order in which they are
@@ -179,7 +181,7 @@ func inSync(ctx context.Context, stream jetstream.Stream, consumer *jetstream.Co
 func identify(ctx context.Context, stream jetstream.Stream, msg jetstream.Msg, meta *jetstream.MsgMetadata) (Event, error) {
 	_, eventType, _ := topology.ParseSubjectEvent(topology.PublishedSubject(msg.Subject()))
 	found := Event{
-		Sequence: meta.Sequence.Stream, Type: eventType, Stored: meta.Timestamp,
+		Sequence: meta.Sequence.Stream, Type: eventType, Stored: meta.Timestamp, Part: topology.Part(msg.Subject()),
 		ID: msg.Headers().Get(nats.MsgIdHdr), About: msg.Headers().Get(topology.HeaderAbout),
 	}
 	if found.ID != "" && event.IsOwn(eventType) == (found.About != "") {

@@ -102,7 +102,7 @@ func (c *contract) check(t *testing.T, request *http.Request, sent []byte, r rep
 	_, path, _ := strings.Cut(operation, " ")
 	sent = bytes.TrimPrefix(sent, []byte("\ufeff")) // JSON has none, but is sent with one
 	// Whatever stood in the address: the validator is to judge the rest.
-	path = strings.NewReplacer("{pid}", "p1", "{id}", "w1", "{attempt}", "a1").Replace(path)
+	path = strings.NewReplacer("{pid}", "p1", "{id}", "w1", "{attempt}", "a1", "{replay}", "r1").Replace(path)
 	if request.URL.RawQuery != "" && r.status == 200 {
 		path += "?" + request.URL.RawQuery
 	}
@@ -152,7 +152,7 @@ func TestRoutesAndDocumentAgree(t *testing.T) {
 	var routed []string
 	for _, route := range e.Routes() {
 		if route.Method != echo.RouteNotFound {
-			routed = append(routed, route.Method+" "+strings.NewReplacer(":pid", "{pid}", ":id", "{id}", ":attempt", "{attempt}").Replace(route.Path))
+			routed = append(routed, route.Method+" "+strings.NewReplacer(":pid", "{pid}", ":id", "{id}", ":attempt", "{attempt}", ":replay", "{replay}").Replace(route.Path))
 		}
 	}
 	slices.Sort(routed)

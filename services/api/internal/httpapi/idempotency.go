@@ -105,6 +105,11 @@ func keyFault(message string) error {
 // end answers 201, and remembers the answer for whoever sends the request again.
 // Should it not be remembered, they get what has been made as it is by then.
 func (s *server) end(c echo.Context, o *once, answer any) error {
+	return s.endAs(c, o, http.StatusCreated, answer)
+}
+
+// endAs is end with another status.
+func (s *server) endAs(c echo.Context, o *once, status int, answer any) error {
 	encoded, err := json.Marshal(answer)
 	if err != nil {
 		return fmt.Errorf("encode answer: %w", err)
@@ -114,13 +119,16 @@ func (s *server) end(c echo.Context, o *once, answer any) error {
 			s.Log.Warn("the answer to an idempotency key was not remembered", zap.Error(err))
 		}
 	}
-	return c.JSONBlob(http.StatusCreated, encoded)
+	return c.JSONBlob(status, encoded)
 }
 
 // replay answers as before.
-func (*server) replay(c echo.Context, o *once) error {
+func (s *server) replay(c echo.Context, o *once) error { return s.replayAs(c, o, http.StatusCreated) }
+
+// replayAs is replay with another status.
+func (*server) replayAs(c echo.Context, o *once, status int) error {
 	c.Response().Header().Set(headerReplayed, "true")
-	return c.JSONBlob(http.StatusCreated, o.answer)
+	return c.JSONBlob(status, o.answer)
 }
 
 // undo gives the key back when the request has had no effect, so that it can be

@@ -18,6 +18,7 @@ import (
 	"github.com/dembrane/webhooks/proto/webhooksv1"
 	"github.com/dembrane/webhooks/services/api/internal/access"
 	"github.com/dembrane/webhooks/services/api/internal/registration"
+	"github.com/dembrane/webhooks/services/api/internal/replay"
 	"github.com/dembrane/webhooks/services/api/internal/store"
 )
 
@@ -55,7 +56,9 @@ type Deps struct {
 	// SendTest makes one test delivery. Its errors are those of package testdelivery.
 	SendTest func(ctx context.Context, request *webhooksv1.TestRequest) (*webhooksv1.Attempt, error)
 	// Events reads back what was sent.
-	Events  events
+	Events events
+	// Replays sends again what is asked for again.
+	Replays *replay.Service
 	Log     *zap.Logger
 	Metrics *Metrics
 
@@ -147,6 +150,11 @@ func (s *server) route(e *echo.Echo) {
 	webhooks.GET("/:id/deliveries", s.guard(access.Read, s.deliveries))
 	webhooks.GET("/:id/deliveries/:attempt", s.guard(access.Read, s.delivery))
 	webhooks.GET("/:id/statistics", s.guard(access.Read, s.statistics))
+	webhooks.POST("/:id/deliveries/:attempt/resend", s.guard(access.Change, s.resend))
+	webhooks.POST("/:id/replay", s.guard(access.Change, s.startReplay))
+	webhooks.GET("/:id/replays", s.guard(access.Read, s.listReplays))
+	webhooks.GET("/:id/replays/:replay", s.guard(access.Read, s.getReplay))
+	webhooks.DELETE("/:id/replays/:replay", s.guard(access.Withdraw, s.cancelReplay))
 	for _, route := range e.Routes() {
 		s.routes[route.Path] = true
 	}

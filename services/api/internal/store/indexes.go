@@ -67,7 +67,9 @@ func (s *Store) Prepare(ctx context.Context) error {
 func (s *Store) createCollections(ctx context.Context) error {
 	ctx, cancel := bounded(ctx)
 	defer cancel()
-	for _, made := range []collection{s.attempts, s.claims, s.activity, s.pages} {
+	for _, made := range []collection{
+		s.attempts, s.claims, s.activity, s.pages, s.outcomes, s.replays, s.replaying,
+	} {
 		in, err := made.open()
 		if err == nil {
 			err = in.Database().CreateCollection(ctx, in.Name())
@@ -88,6 +90,7 @@ func (s *Store) BuildIndexes(ctx context.Context, attemptsMaxAge time.Duration) 
 		{s.webhooks, "project_newest", bson.D{ascending(keyProject), descending(keyCreated), descending(keyID)}, options.Index()},
 		{s.webhooks, "newest", bson.D{descending(keyCreated), descending(keyID)}, options.Index()},
 		{s.attempts, "webhook", bson.D{ascending(keyOfHook), descending(keyID)}, options.Index()},
+		{s.replays, "webhook", bson.D{ascending(keyOfHook), descending(keyID)}, options.Index()},
 		{s.attempts, "webhook_outcome", bson.D{ascending(keyOfHook), ascending("outcome"), descending(keyID)}, options.Index()},
 	} {
 		faults = append(faults, s.createIndex(ctx, wanted))

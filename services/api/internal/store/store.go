@@ -54,6 +54,11 @@ const (
 	// package activity.
 	collectionActivity = "activity"
 	collectionPages    = "activity_pages"
+	// collectionOutcomes says what became of events, collectionReplays what was asked
+	// for again, and collectionReplaying which of that is under way.
+	collectionOutcomes  = "outcomes"
+	collectionReplays   = "replays"
+	collectionReplaying = "replaying"
 )
 
 // Store is safe for concurrent use.
@@ -64,7 +69,12 @@ type Store struct {
 	claims   collection
 	activity collection
 	pages    collection
+	outcomes collection
+	replays  collection
 	log      *zap.Logger
+
+	replaying      collection
+	outcomeNumbers outcomeNumberCache
 
 	// slotsUnique says that the index on slots is there.
 	slotsUnique atomic.Bool
@@ -92,14 +102,17 @@ func Open(ctx context.Context, uri, database string, log *zap.Logger) (*Store, e
 		return nil, fmt.Errorf("open store: %w", err)
 	}
 	s := &Store{
-		dialer:   dialer,
-		webhooks: collection{dialer, database, collectionWebhooks},
-		attempts: collection{dialer, database, collectionAttempts},
-		claims:   collection{dialer, database, collectionClaims},
-		activity: collection{dialer, database, collectionActivity},
-		pages:    collection{dialer, database, collectionPages},
-		log:      log,
-		lines:    lines{byProject: map[string]*line{}},
+		dialer:    dialer,
+		webhooks:  collection{dialer, database, collectionWebhooks},
+		attempts:  collection{dialer, database, collectionAttempts},
+		claims:    collection{dialer, database, collectionClaims},
+		activity:  collection{dialer, database, collectionActivity},
+		pages:     collection{dialer, database, collectionPages},
+		log:       log,
+		lines:     lines{byProject: map[string]*line{}},
+		outcomes:  collection{dialer, database, collectionOutcomes},
+		replays:   collection{dialer, database, collectionReplays},
+		replaying: collection{dialer, database, collectionReplaying},
 	}
 	for i := range s.locks {
 		s.locks[i] = make(chan struct{}, 1)

@@ -1,0 +1,107 @@
+package httpapi
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"time"
+
+	"github.com/labstack/echo/v4"
+	"github.com/oklog/ulid/v2"
+
+	"github.com/dembrane/webhooks/pkg/topology"
+	"github.com/dembrane/webhooks/services/api/internal/access"
+	"github.com/dembrane/webhooks/services/api/internal/registration"
+	"github.com/dembrane/webhooks/services/api/internal/replay"
+	"github.com/dembrane/webhooks/services/api/internal/store"
+)
+
+// upcoming is an attempt that is to be made: what is not known yet is null.
+type upcoming struct {
+	ID            *string    `json:"id"`
+	DeliveryID    string     `json:"delivery_id"`
+	EventID       string     `json:"event_id"`
+	Event         string     `json:"event"`
+	OccurredAt    *timestamp `json:"occurred_at"`
+	Number        int        `json:"number"`
+	Trigger       string     `json:"trigger"`
+	StartedAt     *timestamp `json:"started_at"`
+	DurationMS    *int64     `json:"duration_ms"`
+	Outcome       *string    `json:"outcome"`
+	Reason        *string    `json:"reason"`
+	StatusCode    *int       `json:"status_code"`
+	Message       string     `json:"message"`
+	Advice        *string    `json:"advice"`
+	NextAttemptAt *timestamp `json:"next_attempt_at"`
+}
+
+// resend sends the event of an attempt to its webhook again, at once.
+func (s *server) resend(c echo.Context, grant access.Grant) error {
+	w, err := s.find(c, grant)
+	if err != nil {
+		return err
+	}
+	origin, err := s.origin(c, w)
+	if err != nil {
+		return err
+	}
+	request, err := s.begin(c, grant, registration.NewID(), nil)
+	if err != nil {
+		return err
+	}
+	if request.answer != nil {
+		return s.replayAs(c, request, http.StatusAccepted)
+	}
+	if err := s.Replays.Resend(c.Request().Context(), w, origin, request.makes); err != nil {
+		s.undo(c, request, err)
+		return resendProblem(w, err)
+	}
+	now := timestamp(time.Now())
+	return s.endAs(c, request, http.StatusAccepted, upcoming{
+		DeliveryID: origin.DeliveryID, EventID: origin.EventID, Event: origin.EventType, OccurredAt: optional(origin.OccurredAt),
+		Number: 1, Trigger: "resend", Message: "It is on its way.", NextAttemptAt: &now,
+	})
+}
+
+// origin is the delivery of the attempt in the address, if it is at this webhook.
+func (s *server) origin(c echo.Context, w store.Webhook) (store.AttemptOrigin, error) {
+	id := c.Param("attempt")
+	if _, err := ulid.ParseStrict(id); err != nil {
+		return store.AttemptOrigin{}, noAttempt()
+	}
+	origin, err := s.Store.AttemptOrigin(c.Request().Context(), w, id)
+	if errors.Is(err, store.ErrAttemptNotFound) {
+		return store.AttemptOrigin{}, noAttempt()
+	}
+	if err != nil {
+		return store.AttemptOrigin{}, fmt.Errorf("find attempt: %w", err)
+	}
+	return origin, nil
+}
+
+func noAttempt() error { return answer(http.StatusNotFound, "Attempt not found") }
+
+func resendProblem(w store.Webhook, err error) error {
+	switch {
+	case errors.Is(err, replay.ErrTest):
+		return answer(http.StatusConflict, "A test cannot be sent again. Send another test instead.")
+	case errors.Is(err, replay.ErrDisabled):
+		return disabledProblem(w)
+	case errors.Is(err, topology.ErrEventGone):
+		return answer(http.StatusGone, "The event is no longer kept, so it cannot be sent again: it is too old, or it was erased.")
+	default:
+		return queueProblem("resend", err)
+	}
+}
+
+func disabledProblem(w store.Webhook) error {
+	return answer(http.StatusConflict, "The webhook is off: "+offSentence(w)+" Then try again.")
+}
+
+// queueProblem is for an error of whoever holds events and deliveries.
+func queueProblem(doing string, err error) error {
+	if errors.Is(err, store.ErrUnavailable) {
+		return fmt.Errorf("%s: %w", doing, err)
+	}
+	return fmt.Errorf("%s: %w: %w", doing, away("Events and deliveries cannot be reached at the moment. Try again in a few seconds."), err)
+}

@@ -1,0 +1,271 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"go.mongodb.org/mongo-driver/bson"
+	"go.mongodb.org/mongo-driver/mongo"
+	"go.mongodb.org/mongo-driver/mongo/options"
+)
+
+// ReplayState is where a replay is: a closed set.
+type ReplayState string
+
+// The states of a replay. The last three are its end.
+const (
+	ReplayRunning   ReplayState = "running"
+	ReplayPaused    ReplayState = "paused"
+	ReplayDone      ReplayState = "done"
+	ReplayCancelled ReplayState = "cancelled"
+	ReplayFailed    ReplayState = "failed"
+)
+
+// Ended reports whether nothing more is sent.
+func (s ReplayState) Ended() bool { return s != ReplayRunning && s != ReplayPaused }
+
+// Replay is one replay of a webhook, and how far it is.
+type Replay struct {
+	ID        string `bson:"_id"`
+	ProjectID string `bson:"project_id"`
+	WebhookID string `bson:"webhook_id"`
+	CreatedBy string `bson:"created_by"`
+
+	// Since and Until bound the events by when they were stored in EVENTS.
+	Since time.Time `bson:"since"`
+	Until time.Time `bson:"until"`
+	Only  string    `bson:"only"`
+	// Events are the types; none for all that the webhook subscribes to.
+	Events       []string `bson:"events"`
+	MaxPerSecond float64  `bson:"max_per_second"`
+
+	State ReplayState `bson:"state"`
+	// Message says why it is paused or has ended before its time.
+	Message string `bson:"message"`
+	// Cursor is the sequence of the last event that was looked at, and Ranges how
+	// many ranges are written: the number of the next one.
+	Cursor int64 `bson:"cursor"`
+	Ranges int64 `bson:"ranges"`
+	// DueAt is when the last range was due.
+	DueAt time.Time `bson:"due_at"`
+	// Total is how many there are; nil until they are counted.
+	Total *int64 `bson:"total"`
+	// Sent is how many are written down, Delivered and Failed what became of them:
+	// what is neither is on its way, or will be tried again.
+	Sent      int64 `bson:"sent"`
+	Delivered int64 `bson:"delivered"`
+	Failed    int64 `bson:"failed"`
+
+	CreatedAt time.Time  `bson:"created_at"`
+	UpdatedAt time.Time  `bson:"updated_at"`
+	EndedAt   *time.Time `bson:"ended_at"`
+}
+
+// RunningReplay says which replay of a webhook runs, and which replica of the api
+// runs it. Its _id is the webhook: there is one at most.
+type RunningReplay struct {
+	WebhookID string    `bson:"_id"`
+	ReplayID  string    `bson:"replay_id"`
+	Owner     string    `bson:"owner"`
+	Until     time.Time `bson:"until"`
+}
+
+// ErrReplayRunning: the webhook has a replay that has not ended.
+var ErrReplayRunning = errors.New("a replay is running")
+
+// ErrReplayNotFound: there is no such replay of this webhook.
+var ErrReplayNotFound = errors.New("replay not found")
+
+// StartReplay stores a replay, if no other one of its webhook is running. Then it
+// returns the one that is, and [ErrReplayRunning]. Storing it again returns it as it
+// is.
+func (s *Store) StartReplay(ctx context.Context, r Replay) (Replay, error) {
+	ctx, cancel := bounded(ctx)
+	defer cancel()
+	if there, err := s.LoadReplay(ctx, r.ID); err == nil || !errors.Is(err, ErrReplayNotFound) {
+		return there, err
+	}
+	// A crash in between leaves a webhook that seems to have a replay: whoever runs
+	// replays takes that away after a while.
+	running := RunningReplay{WebhookID: r.WebhookID, ReplayID: r.ID}
+	if _, err := s.replaying.InsertOne(ctx, running); err != nil {
+		if !mongo.IsDuplicateKeyError(err) {
+			return Replay{}, unavailable("insert running replay", err)
+		}
+		return s.otherReplay(ctx, r)
+	}
+	return r, s.insertReplay(ctx, r)
+}
+
+func (s *Store) insertReplay(ctx context.Context, r Replay) error {
+	_, err := s.replays.InsertOne(ctx, r)
+	if mongo.IsDuplicateKeyError(err) {
+		return nil // by the same request, sent again
+	}
+	return unavailable("insert replay", err)
+}
+
+// otherReplay is for a webhook that is said to have a running replay.
+func (s *Store) otherReplay(ctx context.Context, r Replay) (Replay, error) {
+	var running RunningReplay
+	err := s.replaying.FindOne(ctx, bson.D{{Key: "_id", Value: r.WebhookID}}).Decode(&running)
+	if errors.Is(err, mongo.ErrNoDocuments) {
+		return Replay{}, unavailable("insert running replay", errors.New("the other one has just ended"))
+	}
+	if err != nil {
+		return Replay{}, unavailable("load running replay", err)
+	}
+	if running.ReplayID == r.ID { // our own, of a try that broke off
+		return r, s.insertReplay(ctx, r)
+	}
+	other, err := s.LoadReplay(ctx, running.ReplayID)
+	if errors.Is(err, ErrReplayNotFound) {
+		// Its try has broken off, or is at it: whoever runs replays sorts it out.
+		return Replay{ID: running.ReplayID}, ErrReplayRunning
+	}
+	if err != nil {
+		return Replay{}, err
+	}
+	return other, ErrReplayRunning
+}
+
+// LoadReplay returns a replay of whatever webhook, or [ErrReplayNotFound].
+func (s *Store) LoadReplay(ctx context.Context, id string) (Replay, error) {
+	ctx, cancel := bounded(ctx)
+	defer cancel()
+	var r Replay
+	err := s.replays.FindOne(ctx, bson.D{{Key: "_id", Value: id}}).Decode(&r)
+	if errors.Is(err, mongo.ErrNoDocuments) {
+		return Replay{}, ErrReplayNotFound
+	}
+	return r, unavailable("load replay", err)
+}
+
+// GetReplay returns a replay of this webhook, or [ErrReplayNotFound].
+func (s *Store) GetReplay(ctx context.Context, webhookID, id string) (Replay, error) {
+	r, err := s.LoadReplay(ctx, id)
+	if err == nil && r.WebhookID != webhookID {
+		return Replay{}, ErrReplayNotFound
+	}
+	return r, err
+}
+
+// ListReplays returns the newest replays of a webhook, newest first.
+func (s *Store) ListReplays(ctx context.Context, webhookID string, limit int64) ([]Replay, error) {
+	ctx, cancel := bounded(ctx)
+	defer cancel()
+	cursor, err := s.replays.Find(ctx, bson.D{{Key: keyOfHook, Value: webhookID}},
+		options.Find().SetSort(bson.D{descending(keyID)}).SetLimit(limit))
+	if err != nil {
+		return nil, unavailable("find replays", err)
+	}
+	list := []Replay{}
+	if err := cursor.All(ctx, &list); err != nil {
+		return nil, unavailable("read replays", err)
+	}
+	return list, nil
+}
+
+// UpdateReplay applies edit to a replay and stores the result, if it is still
+// running or paused: what has ended stays as it is, and false is returned. Whoever
+// runs it is the only one to change more than its state.
+func (s *Store) UpdateReplay(ctx context.Context, id string, edit func(*Replay)) (Replay, bool, error) {
+	ctx, cancel := bounded(ctx)
+	defer cancel()
+	unlock, err := s.lock(ctx, id)
+	if err != nil {
+		return Replay{}, false, err
+	}
+	defer unlock()
+	r, err := s.LoadReplay(ctx, id)
+	if err != nil || r.State.Ended() {
+		return r, false, err
+	}
+	was := r.State
+	edit(&r)
+	r.UpdatedAt = now()
+	if r.State.Ended() && r.EndedAt == nil {
+		ended := now()
+		r.EndedAt = &ended
+	}
+	set := bson.D{
+		{Key: "state", Value: r.State}, {Key: "message", Value: r.Message}, {Key: "cursor", Value: r.Cursor},
+		{Key: "ranges", Value: r.Ranges}, {Key: "due_at", Value: r.DueAt}, {Key: "total", Value: r.Total},
+		{Key: "sent", Value: r.Sent}, {Key: "delivered", Value: r.Delivered}, {Key: "failed", Value: r.Failed},
+		{Key: "updated_at", Value: r.UpdatedAt}, {Key: "ended_at", Value: r.EndedAt},
+	}
+	// The state is in the filter: a cancellation by another replica is not undone.
+	result, err := s.replays.UpdateOne(ctx, bson.D{{Key: "_id", Value: id}, {Key: "state", Value: was}}, bson.D{{Key: "$set", Value: set}})
+	if err != nil {
+		return r, false, unavailable("update replay", err)
+	}
+	if result.MatchedCount == 0 {
+		r, err = s.LoadReplay(ctx, id)
+		return r, false, err
+	}
+	return r, true, nil
+}
+
+// CountReplay stores what became of the deliveries of a replay, also after its end.
+func (s *Store) CountReplay(ctx context.Context, id string, delivered, failed int64) error {
+	ctx, cancel := bounded(ctx)
+	defer cancel()
+	_, err := s.replays.UpdateOne(ctx, bson.D{{Key: "_id", Value: id}}, bson.D{{Key: "$set", Value: bson.D{
+		{Key: "delivered", Value: delivered}, {Key: "failed", Value: failed},
+	}}})
+	return unavailable("count replay", err)
+}
+
+// RunningReplays returns all that run.
+func (s *Store) RunningReplays(ctx context.Context) ([]RunningReplay, error) {
+	ctx, cancel := bounded(ctx)
+	defer cancel()
+	cursor, err := s.replaying.Find(ctx, bson.D{})
+	if err != nil {
+		return nil, unavailable("find running replays", err)
+	}
+	var list []RunningReplay
+	if err := cursor.All(ctx, &list); err != nil {
+		return nil, unavailable("read running replays", err)
+	}
+	return list, nil
+}
+
+// TakeReplay makes a replica the one that runs a replay until the given time, if it
+// is still as it was seen. It reports whether that succeeded.
+func (s *Store) TakeReplay(ctx context.Context, seen RunningReplay, owner string, until time.Time) (RunningReplay, bool, error) {
+	ctx, cancel := bounded(ctx)
+	defer cancel()
+	unlock, err := s.lock(ctx, seen.WebhookID)
+	if err != nil {
+		return seen, false, err
+	}
+	defer unlock()
+	until = until.UTC().Truncate(time.Millisecond)
+	result, err := s.replaying.UpdateOne(ctx, bson.D{
+		{Key: "_id", Value: seen.WebhookID}, {Key: "replay_id", Value: seen.ReplayID},
+		{Key: "owner", Value: seen.Owner}, {Key: "until", Value: seen.Until},
+	}, bson.D{{Key: "$set", Value: bson.D{{Key: "owner", Value: owner}, {Key: "until", Value: until}}}})
+	if err != nil {
+		return seen, false, unavailable("take replay", err)
+	}
+	taken := result.MatchedCount == 1
+	if taken {
+		seen.Owner, seen.Until = owner, until
+	}
+	return seen, taken, nil
+}
+
+// ReleaseReplay lets the next replay of the webhook begin.
+func (s *Store) ReleaseReplay(ctx context.Context, running RunningReplay) error {
+	ctx, cancel := bounded(ctx)
+	defer cancel()
+	_, err := s.replaying.DeleteOne(ctx, bson.D{{Key: "_id", Value: running.WebhookID}, {Key: "replay_id", Value: running.ReplayID}})
+	return unavailable("release replay", err)
+}
+
+// ExpireReplays forgets replays that were made before the given time and have ended.
+func (s *Store) ExpireReplays(ctx context.Context, before time.Time, limit int64) (int, error) {
+	return s.expire(ctx, s.replays, "ended_at", before, limit)
+}
