@@ -40,6 +40,7 @@ func (s *system) replayed(t *testing.T, w webhook, id string) (r replay) {
 func (s *system) wantReplay(t *testing.T, w webhook, id, state string) (r replay) {
 	t.Helper()
 	eventually(t, "the replay is "+state, func() bool {
+		<-time.After(200 * time.Millisecond) // a host is answered twenty times a second
 		r = s.replayed(t, w, id)
 		return r.State == state
 	})

@@ -14,6 +14,7 @@ import (
 	"github.com/dembrane/webhooks/pkg/topology"
 	"github.com/dembrane/webhooks/proto/webhooksv1"
 	"github.com/dembrane/webhooks/services/api/internal/eventlog"
+	"github.com/dembrane/webhooks/services/api/internal/store"
 )
 
 const (
@@ -22,6 +23,9 @@ const (
 	maxParked = 4 << 20
 	// recordPoll is how often the recorder is asked how far it is.
 	recordPoll = 100 * time.Millisecond
+	// intakePatience is how long the intake may take over what was published before:
+	// longer than an attempt lasts.
+	intakePatience = 20 * time.Second
 )
 
 // Way is what was on its way to one webhook at one moment.
@@ -31,12 +35,14 @@ type Way struct {
 }
 
 // Look finds out what is on its way to a webhook now, and waits until the outcomes
-// of everything that had been settled by then are recorded: for so long at most, or
-// for as long as ctx lasts when that is 0.
-func Look(ctx context.Context, js jetstream.JetStream, webhookID string, patience time.Duration) (*Way, error) {
+// of everything that had been settled by then are recorded, for so long at most:
+// then it returns what it has, and [ErrLate]. Before that it gives the intake a while
+// to settle what has been published.
+func Look(ctx context.Context, js jetstream.JetStream, webhook store.Webhook, patience time.Duration) (*Way, error) {
+	webhookID := webhook.ID
 	w := &Way{}
 	var err error
-	if w.floors, err = floors(ctx, js); err != nil {
+	if w.floors, err = takenIn(ctx, js, webhook.ProjectID, min(patience, intakePatience)); err != nil {
 		return nil, err
 	}
 	// A range that becomes due, or is put off, between two looks is in one of them.
@@ -55,11 +61,8 @@ func Look(ctx context.Context, js jetstream.JetStream, webhookID string, patienc
 	}
 	slices.Sort(w.parked)
 	w.parked = slices.Compact(w.parked)
-	if patience > 0 {
-		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeout(ctx, patience)
-		defer cancel()
-	}
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
 	return w, recorded(ctx, js)
 }
 
@@ -156,6 +159,30 @@ func floors(ctx context.Context, js jetstream.JetStream) (map[string]uint64, err
 		}
 	}
 	return all, nil
+}
+
+// takenIn waits until the intake has settled the events of a project that are stored
+// by now, and returns how far each part of it is. After a while it returns that all
+// the same.
+func takenIn(ctx context.Context, js jetstream.JetStream, projectID string, patience time.Duration) (map[string]uint64, error) {
+	stream, err := js.Stream(ctx, topology.StreamEvents)
+	if err != nil {
+		return nil, fmt.Errorf("open %s: %w", topology.StreamEvents, err)
+	}
+	last, err := stream.GetLastMsgForSubject(ctx, topology.SubjectStored(projectID, ">"))
+	if errors.Is(err, jetstream.ErrMsgNotFound) {
+		return floors(ctx, js)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("find the last event: %w", err)
+	}
+	part := topology.Part(last.Subject)
+	for deadline := time.Now().Add(patience); ; retry.Pause(ctx, recordPoll) {
+		all, err := floors(ctx, js)
+		if err != nil || all[part] >= last.Sequence || time.Now().After(deadline) {
+			return all, err
+		}
+	}
 }
 
 // recorded waits until the recorder has everything that is in ATTEMPTS by now.

@@ -111,7 +111,7 @@ func (w *waiting) once(ctx context.Context) (stalled bool, _ error) {
 	if now.Sub(w.since) < stalledAfter {
 		return false, nil
 	}
-	way, err := account.Look(ctx, w.js, w.webhook.ID, stalledAfter)
+	way, err := account.Look(ctx, w.js, w.webhook, stalledAfter)
 	if err != nil {
 		return false, err //nolint:wrapcheck // it says what it was
 	}

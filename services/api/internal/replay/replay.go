@@ -134,7 +134,7 @@ func (s *Service) DryRun(ctx context.Context, w store.Webhook, r Request) (Estim
 			return Estimate{}, err //nolint:wrapcheck // it says what it was
 		}
 	}
-	way, err := account.Look(ctx, s.js, w.ID, lookPatience)
+	way, err := account.Look(ctx, s.js, w, lookPatience)
 	if err != nil && !errors.Is(err, account.ErrLate) {
 		return Estimate{}, err //nolint:wrapcheck // it says what it was
 	}

@@ -111,7 +111,7 @@ func (r *run) begin(ctx context.Context) error {
 		return err
 	}
 	var err error
-	if r.way, err = account.Look(ctx, r.js, r.webhook.ID, runPatience); err != nil {
+	if r.way, err = account.Look(ctx, r.js, r.webhook, runPatience); err != nil {
 		if !errors.Is(err, account.ErrLate) {
 			return err //nolint:wrapcheck // it says what it was
 		}
@@ -181,7 +181,7 @@ func (r *run) rewind(ctx context.Context) error {
 		return err
 	}
 	retry.Pause(ctx, time.Second) // dispatchers may not know yet that it is enabled
-	way, err := account.Look(ctx, r.js, r.webhook.ID, lookPatience)
+	way, err := account.Look(ctx, r.js, r.webhook, lookPatience)
 	if err != nil && !errors.Is(err, account.ErrLate) {
 		return err //nolint:wrapcheck // it says what it was
 	}
