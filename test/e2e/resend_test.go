@@ -164,6 +164,7 @@ func TestAWebhookThatIsMadeTodayAsksForLastWeek(t *testing.T) {
 		past = append(past, e.GetId())
 	}
 	s.publish(t, startedIn("another-project"))
+	s.wantSettled(t) // nobody wanted them
 	r := receiverAnswers(t)
 	w := s.register(t, r)
 

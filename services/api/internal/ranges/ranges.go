@@ -11,6 +11,7 @@ import (
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
+	"go.uber.org/zap"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
@@ -47,11 +48,18 @@ type Range struct {
 
 // Writer writes ranges. It is safe for concurrent use.
 type Writer struct {
-	js jetstream.JetStream
+	js    jetstream.JetStream
+	clock topology.Clock
 }
 
 // NewWriter returns a writer.
 func NewWriter(js jetstream.JetStream) *Writer { return &Writer{js: js} }
+
+// Run keeps in view how far the servers' clocks are ahead of ours, until ctx is done.
+// Without it they are taken to be the same.
+func (w *Writer) Run(ctx context.Context, log *zap.Logger) error {
+	return w.clock.Run(ctx, w.js, log) //nolint:wrapcheck // it ends with ctx
+}
 
 // Write returns when the range is stored.
 func (w *Writer) Write(ctx context.Context, r Range) error {
@@ -64,7 +72,7 @@ func (w *Writer) Write(ctx context.Context, r Range) error {
 	msg.Data = data
 	if time.Until(r.DueAt) > dueNow {
 		msg.Subject = topology.SubjectScheduledRange(r.WebhookID, id)
-		scheduleAt(msg, r.DueAt, topology.SubjectRange(r.WebhookID))
+		w.scheduleAt(msg, r.DueAt, topology.SubjectRange(r.WebhookID))
 	}
 	if _, err := w.js.PublishMsg(ctx, msg, jetstream.WithMsgID(r.MessageID)); err != nil {
 		return fmt.Errorf("write range: %w", err)
@@ -124,7 +132,7 @@ func (w *Writer) WriteOne(ctx context.Context, s Single) error {
 	}
 	msg := nats.NewMsg(topology.SubjectScheduled(s.WebhookID, id))
 	msg.Data = data
-	scheduleAt(msg, s.DueAt, topology.SubjectDelivery(s.WebhookID))
+	w.scheduleAt(msg, s.DueAt, topology.SubjectDelivery(s.WebhookID))
 	if _, err := w.js.PublishMsg(ctx, msg, jetstream.WithMsgID(s.MessageID)); err != nil {
 		return fmt.Errorf("write delivery %s: %w", id, err)
 	}
@@ -132,10 +140,10 @@ func (w *Writer) WriteOne(ctx context.Context, s Single) error {
 }
 
 // scheduleAt makes JetStream publish the message again on the target when it is
-// due (message schedules, nats-server 2.12).
-func scheduleAt(msg *nats.Msg, at time.Time, target string) {
+// due (message schedules, nats-server 2.12), by our clock.
+func (w *Writer) scheduleAt(msg *nats.Msg, at time.Time, target string) {
 	// The library's option cuts the fraction of the second off, which would be
 	// earlier than asked.
-	msg.Header.Set(jetstream.ScheduleHeader, "@at "+at.UTC().Format(time.RFC3339Nano))
+	msg.Header.Set(jetstream.ScheduleHeader, "@at "+w.clock.Server(at).UTC().Format(time.RFC3339Nano))
 	msg.Header.Set(jetstream.ScheduleTargetHeader, target)
 }

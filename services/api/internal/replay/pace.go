@@ -89,7 +89,7 @@ func (w *waiting) once(ctx context.Context) (stalled bool, _ error) {
 	if ctx.Err() != nil {
 		return false, fmt.Errorf("wait for the receiver: %w", context.Cause(ctx))
 	}
-	if err := w.follow(ctx, w.run.replay.ID, w.progress); err != nil {
+	if err := w.follow(ctx, w.replay.ID, w.progress); err != nil {
 		return false, err
 	}
 	now := time.Now()

@@ -52,19 +52,17 @@ func (p *progress) add(o store.Outcome) {
 		p.tried++
 		p.returned.unset(o.Sequence)
 	}
-	switch o.Outcome {
-	case webhooksv1.Outcome_OUTCOME_DELIVERED:
+	switch {
+	case o.Outcome == webhooksv1.Outcome_OUTCOME_DELIVERED:
 		if p.arrived.set(o.Sequence) {
 			p.delivered++
 			if p.givenUp.unset(o.Sequence) {
 				p.failed--
 			}
 		}
-	case webhooksv1.Outcome_OUTCOME_RETRY:
-	default:
-		if !p.arrived.has(o.Sequence) && p.givenUp.set(o.Sequence) {
-			p.failed++
-		}
+	case o.Outcome == webhooksv1.Outcome_OUTCOME_RETRY: // there will be another attempt
+	case !p.arrived.has(o.Sequence) && p.givenUp.set(o.Sequence):
+		p.failed++
 	}
 }
 

@@ -57,7 +57,7 @@ const (
 	assumedPerSecond = 100
 )
 
-// ErrDisabled: nothing is sent to a webhook that is disabled.
+// ErrDisabled says that nothing is sent to the webhook, as it is disabled.
 var ErrDisabled = errors.New("the webhook is disabled")
 
 // Deps is what replays need.

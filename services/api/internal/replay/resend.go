@@ -15,7 +15,7 @@ import (
 	"github.com/dembrane/webhooks/services/api/internal/store"
 )
 
-// ErrTest: the attempt is of a test, for which there is no event.
+// ErrTest says that the attempt is of a test, for which there is no event.
 var ErrTest = errors.New("a test is of no event")
 
 // Resend sends the event of an attempt to its webhook again, as due now. key names

@@ -42,6 +42,7 @@ func (s *Service) Run(ctx context.Context) error {
 	var parts sync.WaitGroup
 	defer parts.Wait()
 	parts.Go(func() { s.expire(ctx) })
+	parts.Go(func() { _ = s.ranges.Run(ctx, s.log) }) // it ends with ctx
 	failing := false
 	for ctx.Err() == nil {
 		err := s.look(ctx, &parts)

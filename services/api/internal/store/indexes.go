@@ -90,7 +90,6 @@ func (s *Store) BuildIndexes(ctx context.Context, attemptsMaxAge time.Duration) 
 		{s.webhooks, "project_newest", bson.D{ascending(keyProject), descending(keyCreated), descending(keyID)}, options.Index()},
 		{s.webhooks, "newest", bson.D{descending(keyCreated), descending(keyID)}, options.Index()},
 		{s.attempts, "webhook", bson.D{ascending(keyOfHook), descending(keyID)}, options.Index()},
-		{s.replays, "webhook", bson.D{ascending(keyOfHook), descending(keyID)}, options.Index()},
 		{s.attempts, "webhook_outcome", bson.D{ascending(keyOfHook), ascending("outcome"), descending(keyID)}, options.Index()},
 	} {
 		faults = append(faults, s.createIndex(ctx, wanted))

@@ -10,7 +10,7 @@ import (
 	"go.mongodb.org/mongo-driver/mongo/options"
 )
 
-// ErrAttemptNotFound: there is no such attempt at this webhook.
+// ErrAttemptNotFound says that there is no such attempt at this webhook.
 var ErrAttemptNotFound = errors.New("attempt not found")
 
 // AttemptOrigin says which delivery an attempt was of.
@@ -32,8 +32,12 @@ func (s *Store) AttemptOrigin(ctx context.Context, w Webhook, id string) (Attemp
 	defer cancel()
 	var found AttemptOrigin
 	err := s.attempts.FindOne(ctx, bson.D{{Key: "_id", Value: id}}, options.FindOne().SetProjection(bson.D{
-		{Key: "delivery_id", Value: 1}, {Key: "event_id", Value: 1}, {Key: "event_type", Value: 1},
-		{Key: "event_sequence", Value: 1}, {Key: "project_id", Value: 1}, {Key: "webhook_id", Value: 1},
+		{Key: "delivery_id", Value: 1},
+		{Key: "event_id", Value: 1},
+		{Key: "event_type", Value: 1},
+		{Key: "event_sequence", Value: 1},
+		{Key: "project_id", Value: 1},
+		{Key: "webhook_id", Value: 1},
 		{Key: "occurred_at", Value: 1},
 	})).Decode(&found)
 	switch {

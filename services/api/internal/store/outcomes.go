@@ -141,7 +141,7 @@ func blockSeries(webhookID string, block uint64) string {
 	return webhookID + "/" + strconv.FormatUint(block, 36)
 }
 
-func pageID(series string, number int) string { return series + "/" + strconv.Itoa(number) }
+func outcomesID(series string, number int) string { return series + "/" + strconv.Itoa(number) }
 
 // appendPages inserts one page of each series, under the next free number.
 func (s *Store) appendPages(ctx context.Context, pages map[string][]byte) error {
@@ -156,7 +156,7 @@ func (s *Store) appendPages(ctx context.Context, pages map[string][]byte) error 
 		numbers := make([]int, len(names))
 		for i, name := range names {
 			numbers[i] = s.outcomeNumbers.get(name)
-			documents[i] = outcomePage{ID: pageID(name, numbers[i]), Outcomes: pages[name], At: at}
+			documents[i] = outcomePage{ID: outcomesID(name, numbers[i]), Outcomes: pages[name], At: at}
 		}
 		taken, err := s.insertPages(ctx, documents)
 		if err != nil {
@@ -230,7 +230,7 @@ func (s *Store) freePage(ctx context.Context, series string, taken int) (int, er
 }
 
 func (s *Store) hasPage(ctx context.Context, series string, number int) (bool, error) {
-	err := s.outcomes.FindOne(ctx, bson.D{{Key: "_id", Value: pageID(series, number)}},
+	err := s.outcomes.FindOne(ctx, bson.D{{Key: "_id", Value: outcomesID(series, number)}},
 		options.FindOne().SetProjection(bson.D{{Key: "_id", Value: 1}})).Err()
 	if errors.Is(err, mongo.ErrNoDocuments) {
 		return false, nil
@@ -255,7 +255,7 @@ func (s *Store) ReplayOutcomes(ctx context.Context, replayID string, from int) (
 func (s *Store) readOutcomes(ctx context.Context, series string, from int) (list []Outcome, next int, _ error) {
 	for number := from; ; number++ {
 		var page outcomePage
-		err := s.readPage(ctx, pageID(series, number), &page)
+		err := s.readPage(ctx, outcomesID(series, number), &page)
 		if errors.Is(err, mongo.ErrNoDocuments) {
 			return list, number, nil
 		}
@@ -281,8 +281,8 @@ func encodeOutcome(a *webhooksv1.Attempt, id ulid.ULID) []byte {
 	encoded := make([]byte, 0, outcomeBytes)
 	encoded = binary.BigEndian.AppendUint64(encoded, a.GetEventSequence())
 	encoded = binary.BigEndian.AppendUint32(encoded, EventMark(a.GetEventId()))
-	encoded = append(encoded, byte(a.GetOutcome()), byte(a.GetTrigger()))                 //nolint:gosec // a few values each
-	encoded = binary.BigEndian.AppendUint16(encoded, uint16(min(a.GetNumber(), 1<<16-1))) //nolint:gosec // it is bounded
+	encoded = append(encoded, byte(a.GetOutcome()), byte(a.GetTrigger())) //nolint:gosec // a few values each
+	encoded = binary.BigEndian.AppendUint16(encoded, uint16(min(a.GetNumber(), 1<<16-1)))
 	return append(encoded, id[:]...)
 }
 
@@ -297,9 +297,13 @@ func decodeOutcome(encoded []byte) Outcome {
 	}
 }
 
-// BuildOutcomeIndexes lets the server expire outcomes where it can.
+// BuildOutcomeIndexes lets the server find replays by their webhook, and expire
+// outcomes where it can.
 func (s *Store) BuildOutcomeIndexes(ctx context.Context, maxAge time.Duration) error {
-	return s.buildExpiry(ctx, s.outcomes, "at", maxAge)
+	return errors.Join(
+		s.createIndex(ctx, index{s.replays, "webhook", bson.D{ascending(keyOfHook), descending(keyID)}, options.Index()}),
+		s.buildExpiry(ctx, s.outcomes, "at", maxAge),
+	)
 }
 
 // ExpireOutcomes deletes pages that were written before the given time, at most

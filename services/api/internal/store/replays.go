@@ -71,10 +71,10 @@ type RunningReplay struct {
 	Until     time.Time `bson:"until"`
 }
 
-// ErrReplayRunning: the webhook has a replay that has not ended.
+// ErrReplayRunning says that the webhook has a replay that has not ended.
 var ErrReplayRunning = errors.New("a replay is running")
 
-// ErrReplayNotFound: there is no such replay of this webhook.
+// ErrReplayNotFound says that there is no such replay of this webhook.
 var ErrReplayNotFound = errors.New("replay not found")
 
 // StartReplay stores a replay, if no other one of its webhook is running. Then it
@@ -190,10 +190,17 @@ func (s *Store) UpdateReplay(ctx context.Context, id string, edit func(*Replay))
 		r.EndedAt = &ended
 	}
 	set := bson.D{
-		{Key: "state", Value: r.State}, {Key: "message", Value: r.Message}, {Key: "cursor", Value: r.Cursor},
-		{Key: "ranges", Value: r.Ranges}, {Key: "due_at", Value: r.DueAt}, {Key: "total", Value: r.Total},
-		{Key: "sent", Value: r.Sent}, {Key: "delivered", Value: r.Delivered}, {Key: "failed", Value: r.Failed},
-		{Key: "updated_at", Value: r.UpdatedAt}, {Key: "ended_at", Value: r.EndedAt},
+		{Key: "state", Value: r.State},
+		{Key: "message", Value: r.Message},
+		{Key: "cursor", Value: r.Cursor},
+		{Key: "ranges", Value: r.Ranges},
+		{Key: "due_at", Value: r.DueAt},
+		{Key: "total", Value: r.Total},
+		{Key: "sent", Value: r.Sent},
+		{Key: "delivered", Value: r.Delivered},
+		{Key: "failed", Value: r.Failed},
+		{Key: "updated_at", Value: r.UpdatedAt},
+		{Key: "ended_at", Value: r.EndedAt},
 	}
 	// The state is in the filter: a cancellation by another replica is not undone.
 	result, err := s.replays.UpdateOne(ctx, bson.D{{Key: "_id", Value: id}, {Key: "state", Value: was}}, bson.D{{Key: "$set", Value: set}})
@@ -244,8 +251,10 @@ func (s *Store) TakeReplay(ctx context.Context, seen RunningReplay, owner string
 	defer unlock()
 	until = until.UTC().Truncate(time.Millisecond)
 	result, err := s.replaying.UpdateOne(ctx, bson.D{
-		{Key: "_id", Value: seen.WebhookID}, {Key: "replay_id", Value: seen.ReplayID},
-		{Key: "owner", Value: seen.Owner}, {Key: "until", Value: seen.Until},
+		{Key: "_id", Value: seen.WebhookID},
+		{Key: "replay_id", Value: seen.ReplayID},
+		{Key: "owner", Value: seen.Owner},
+		{Key: "until", Value: seen.Until},
 	}, bson.D{{Key: "$set", Value: bson.D{{Key: "owner", Value: owner}, {Key: "until", Value: until}}}})
 	if err != nil {
 		return seen, false, unavailable("take replay", err)
