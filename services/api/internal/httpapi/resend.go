@@ -10,6 +10,7 @@ import (
 	"github.com/oklog/ulid/v2"
 
 	"github.com/dembrane/webhooks/pkg/topology"
+	"github.com/dembrane/webhooks/proto/webhooksv1"
 	"github.com/dembrane/webhooks/services/api/internal/access"
 	"github.com/dembrane/webhooks/services/api/internal/registration"
 	"github.com/dembrane/webhooks/services/api/internal/replay"
@@ -57,24 +58,29 @@ func (s *server) resend(c echo.Context, grant access.Grant) error {
 		return resendProblem(w, err)
 	}
 	now := timestamp(time.Now())
-	return s.endAs(c, request, http.StatusAccepted, upcoming{
-		DeliveryID: origin.DeliveryID, EventID: origin.EventID, Event: origin.EventType, OccurredAt: optional(origin.OccurredAt),
+	next := upcoming{
+		DeliveryID: origin.GetDeliveryId(), EventID: origin.GetEventId(), Event: origin.GetEventType(),
 		Number: 1, Trigger: "resend", Message: "It is on its way.", NextAttemptAt: &now,
-	})
+	}
+	if at := origin.GetOccurredAt(); at != nil {
+		happened := timestamp(at.AsTime())
+		next.OccurredAt = &happened
+	}
+	return s.endAs(c, request, http.StatusAccepted, next)
 }
 
-// origin is the delivery of the attempt in the address, if it is at this webhook.
-func (s *server) origin(c echo.Context, w store.Webhook) (store.AttemptOrigin, error) {
+// origin is the attempt in the address, if it is at this webhook.
+func (s *server) origin(c echo.Context, w store.Webhook) (*webhooksv1.Attempt, error) {
 	id := c.Param("attempt")
 	if _, err := ulid.ParseStrict(id); err != nil {
-		return store.AttemptOrigin{}, noAttempt()
+		return nil, noAttempt()
 	}
-	origin, err := s.Store.AttemptOrigin(c.Request().Context(), w, id)
-	if errors.Is(err, store.ErrAttemptNotFound) {
-		return store.AttemptOrigin{}, noAttempt()
+	origin, err := s.Store.Attempt(c.Request().Context(), w.ProjectID, w.ID, id)
+	if errors.Is(err, store.ErrNoAttempt) {
+		return nil, noAttempt()
 	}
 	if err != nil {
-		return store.AttemptOrigin{}, fmt.Errorf("find attempt: %w", err)
+		return nil, fmt.Errorf("find attempt: %w", err)
 	}
 	return origin, nil
 }

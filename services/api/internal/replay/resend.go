@@ -21,14 +21,14 @@ var ErrTest = errors.New("a test is of no event")
 // Resend sends the event of an attempt to its webhook again, as due now. key names
 // the request: doing it again with the same one within two minutes does it once.
 // Errors: [ErrTest], [ErrDisabled], [topology.ErrEventGone].
-func (s *Service) Resend(ctx context.Context, w store.Webhook, of store.AttemptOrigin, key string) error {
+func (s *Service) Resend(ctx context.Context, w store.Webhook, of *webhooksv1.Attempt, key string) error {
 	switch {
-	case of.EventSequence == 0:
+	case of.GetEventSequence() == 0:
 		return ErrTest
 	case !w.Status.Enabled():
 		return ErrDisabled
 	}
-	msg, err := s.reader.Event(ctx, w.ProjectID, of.EventSequence)
+	msg, err := s.reader.Event(ctx, w.ProjectID, of.GetEventSequence())
 	if err != nil {
 		return fmt.Errorf("read event: %w", err)
 	}
@@ -38,12 +38,12 @@ func (s *Service) Resend(ctx context.Context, w store.Webhook, of store.AttemptO
 			id = e.GetId()
 		}
 	}
-	if id != of.EventID { // the stream was made again since
+	if id != of.GetEventId() { // the stream was made again since
 		return fmt.Errorf("read event: found another one: %w", topology.ErrEventGone)
 	}
 	err = s.ranges.WriteOne(ctx, ranges.Single{
 		ProjectID: w.ProjectID, WebhookID: w.ID,
-		Event:   eventlog.Event{Sequence: of.EventSequence, ID: of.EventID, Type: of.EventType},
+		Event:   eventlog.Event{Sequence: of.GetEventSequence(), ID: of.GetEventId(), Type: of.GetEventType()},
 		Trigger: webhooksv1.Trigger_TRIGGER_RESEND, MessageID: "resend-" + key,
 	})
 	if err != nil {
