@@ -173,7 +173,13 @@ func (a *App) run(ctx context.Context) (err error) {
 // await waits until an api has made the streams, however long that takes.
 func (a *App) await(ctx context.Context, js jetstream.JetStream) error {
 	err := retry.Until(ctx, retry.Pace{First: 100 * time.Millisecond, Longest: 2 * time.Second},
-		func(err error, _ time.Duration) { a.log.Warn("waiting for the streams", zap.Error(err)) },
+		func(err error, wait time.Duration) {
+			say := a.log.Info
+			if wait > time.Second { // an api that starts at the same time would have made them by now
+				say = a.log.Warn
+			}
+			say("waiting for the streams", zap.Error(err))
+		},
 		func(ctx context.Context) error {
 			look, cancel := context.WithTimeout(ctx, askTimeout)
 			defer cancel()
