@@ -45,7 +45,7 @@ func TestAProcessKilledBeforeTheAnswerSendsAgain(t *testing.T) {
 	t.Parallel()
 	released := make(chan struct{})
 	s := spawn(t, t.TempDir(), nil)
-	s.impatient(t)
+	s.shortAckWait(t)
 	r := receiverDoes(t, receiver.Hold(released))
 	w := s.register(t, r)
 	e := started()
@@ -56,7 +56,7 @@ func TestAProcessKilledBeforeTheAnswerSendsAgain(t *testing.T) {
 	require.Equal(t, -1, s.exit())
 	close(released)
 	again := spawn(t, s.folder, nil)
-	again.impatient(t)
+	again.shortAckWait(t)
 
 	second := r.next(t)
 	assert.Equal(t, e.GetId(), second.Event)
@@ -72,7 +72,7 @@ func TestAProcessKilledAfterSomeWebhooksWereServedServesTheRest(t *testing.T) {
 	released := make(chan struct{})
 	defer close(released)
 	s := spawn(t, t.TempDir(), nil)
-	s.impatient(t)
+	s.shortAckWait(t)
 	served, waiting := receiverAnswers(t), receiverDoes(t, receiver.Hold(released))
 	one, other := s.register(t, served), s.register(t, waiting)
 	s.publish(t, started())
@@ -82,7 +82,7 @@ func TestAProcessKilledAfterSomeWebhooksWereServedServesTheRest(t *testing.T) {
 	s.signal(t, syscall.SIGKILL)
 	require.Equal(t, -1, s.exit())
 	again := spawn(t, s.folder, nil)
-	again.impatient(t)
+	again.shortAckWait(t)
 
 	assert.Equal(t, held.Delivery, waiting.next(t).Delivery)
 	again.wantAttempts(t, other, delivered)
@@ -166,9 +166,9 @@ func TestAFolderHasOneStandaloneAtATime(t *testing.T) {
 	startIn(t, s.folder, nil)
 }
 
-// impatient makes the broker give again after a second what a process had when
+// shortAckWait makes the broker give again after a second what a process had when
 // it was killed. It is half a minute otherwise, longer than any attempt lasts.
-func (s *system) impatient(t *testing.T) {
+func (s *system) shortAckWait(t *testing.T) {
 	t.Helper()
 	for _, c := range inside.Dispatching() {
 		run.Until(t, patience, c.Consumer+" waits a second", func(ctx context.Context) error {

@@ -102,7 +102,7 @@ func TestAReplaySurvivesSIGKILL(t *testing.T) {
 	t.Parallel()
 	const events, oneRange = 4000, 256
 	s := spawn(t, t.TempDir(), nil)
-	s.impatient(t)
+	s.shortAckWait(t)
 	began := time.Now()
 	r := crowdDoes(t, receiver.Thinks(5*time.Millisecond))
 	_, w := s.past(t, r, events)
@@ -113,7 +113,7 @@ func TestAReplaySurvivesSIGKILL(t *testing.T) {
 		s.signal(t, syscall.SIGKILL)
 		require.Equal(t, -1, s.exit())
 		s = spawn(t, folder, nil)
-		s.impatient(t)
+		s.shortAckWait(t)
 		// And what a killed api had pulled and not recorded: that takes a minute otherwise.
 		require.NoError(t, s.SetAckWait(t.Context(), inside.Recording(), time.Second))
 	}

@@ -104,8 +104,8 @@ func TestForwardedAddressesAreBelievedFromProxiesOnly(t *testing.T) {
 	assert.Equal(t, 429, forwarded(direct, "203.0.113.99"))
 }
 
-// impatient is the API with its limits on time scaled down to a test's.
-func impatient(t *testing.T) *api {
+// withShortTimeouts is the API with its limits on time scaled down to a test's.
+func withShortTimeouts(t *testing.T) *api {
 	t.Helper()
 	return newAPIWith(t, func(*httpapi.Deps) {}, func(server *http.Server) {
 		assert.Equal(t, 5*time.Second, server.ReadHeaderTimeout)
@@ -128,7 +128,7 @@ func (a *api) dial() net.Conn {
 }
 
 func TestSlowClientsAreCutOff(t *testing.T) {
-	a := impatient(t)
+	a := withShortTimeouts(t)
 	for name, sent := range map[string]string{
 		"nothing at all":    "",
 		"half a header":     "GET /api/health HTTP/1.1\r\nHost: x\r\nX-Slow: ",
@@ -145,7 +145,7 @@ func TestSlowClientsAreCutOff(t *testing.T) {
 }
 
 func TestASlowBodyIsAnswered(t *testing.T) {
-	a := impatient(t)
+	a := withShortTimeouts(t)
 	conn := a.dial()
 	_, err := fmt.Fprintf(conn, "POST %s HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer good\r\nContent-Type: application/json\r\n"+
 		"Content-Length: %d\r\n\r\n{", base, len(minimal))

@@ -13,9 +13,9 @@ type endpoint struct {
 	background  line
 	used        time.Time // when it was last asked for, or an attempt ended
 
-	hungry bool        // is among the limiter's hungry
-	timer  *time.Timer // for what its rate holds back
-	waking bool        // the timer is set
+	starved bool        // is among the limiter's starved
+	timer   *time.Timer // for what its rate holds back
+	waking  bool        // the timer is set
 }
 
 // attempt is an attempt that has ended.
@@ -130,7 +130,7 @@ func (e *endpoint) wakeAt(at, now time.Time, wake func()) {
 
 // idle reports whether there is nothing to do and nothing worth remembering.
 func (e *endpoint) idle(now time.Time) bool {
-	return e.holding == holding{} && !e.hungry && !e.waking && now.Sub(e.used) >= rememberFor &&
+	return e.holding == holding{} && !e.starved && !e.waking && now.Sub(e.used) >= rememberFor &&
 		!e.rate.paused(now) && !e.rate.blocked(now) && !e.live.slot.After(now) && !e.background.slot.After(now) &&
 		e.breaker.idle(now)
 }

@@ -63,7 +63,7 @@ type Limiter struct {
 	mu        sync.Mutex
 	endpoints map[string]*endpoint
 	share     fairShare
-	hungry    []*endpoint // in need of one of the attempts that others hold
+	starved   []*endpoint // in need of one of the attempts that others hold
 	replicas  int
 	clock     clock
 	closed    bool
@@ -222,19 +222,19 @@ func (l *Limiter) done(t Turn, r Result) (hint Hint, news bool) {
 	}
 	e.concurrency.moved = now
 	l.share.add(&e.holding, holding{inFlight: -1, bytes: -t.bytes})
-	l.feed(now)
+	l.feedStarved(now)
 	l.release(e, now)
 	return e.hint(now), news
 }
 
-// feed gives attempts that are free to those endpoints that have none, one each, in
+// feedStarved gives attempts that are free to those endpoints that have none, one each, in
 // the order in which they came to need one.
-func (l *Limiter) feed(now time.Time) {
-	for len(l.hungry) > 0 && l.share.total.inFlight < l.limits.MaxInFlight {
-		e := l.hungry[0]
-		l.hungry[0] = nil
-		l.hungry = l.hungry[1:]
-		e.hungry = false
+func (l *Limiter) feedStarved(now time.Time) {
+	for len(l.starved) > 0 && l.share.total.inFlight < l.limits.MaxInFlight {
+		e := l.starved[0]
+		l.starved[0] = nil
+		l.starved = l.starved[1:]
+		e.starved = false
 		l.release(e, now)
 	}
 }
@@ -266,9 +266,9 @@ func (l *Limiter) call(e *endpoint, now time.Time) {
 	case e.holding.waiting == 0:
 	case e.rate.blocked(now):
 		e.wakeAt(e.rate.next, now, func() { l.wake(e) })
-	case e.holding.inFlight == 0 && !e.hungry:
-		e.hungry = true
-		l.hungry = append(l.hungry, e)
+	case e.holding.inFlight == 0 && !e.starved:
+		e.starved = true
+		l.starved = append(l.starved, e)
 	}
 }
 
@@ -301,7 +301,7 @@ func (l *Limiter) Close() {
 			e.timer.Stop()
 		}
 	}
-	l.hungry = nil
+	l.starved = nil
 	l.mu.Unlock()
 	if closing {
 		close(l.stop)

@@ -77,8 +77,8 @@ func (r *Registry) follow(ctx context.Context, js jetstream.JetStream) (loaded b
 		return false, err
 	}
 	defer end(watcher)
-	eye := newEye(ctx, stream)
-	defer eye.close()
+	check := newChecker(ctx, stream)
+	defer check.close()
 	tick := time.NewTicker(lookEvery)
 	defer tick.Stop()
 
@@ -92,11 +92,11 @@ func (r *Registry) follow(ctx context.Context, js jetstream.JetStream) (loaded b
 				return load.live, errEnded
 			}
 			if r.take(&load, entry) {
-				eye.look(load.seen)
+				check.look(load.seen)
 			}
 		case <-tick.C:
-			eye.look(load.seen)
-		case seen := <-eye.seen:
+			check.look(load.seen)
+		case seen := <-check.seen:
 			if err := r.check(&load, seen); err != nil {
 				return load.live, err
 			}

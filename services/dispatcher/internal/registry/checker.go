@@ -40,8 +40,8 @@ func look(ctx context.Context, stream jetstream.Stream, watched uint64, timeout 
 	return v
 }
 
-// eye looks at the bucket in the background, once at a time.
-type eye struct {
+// checker looks at the bucket in the background, once at a time.
+type checker struct {
 	stream  jetstream.Stream
 	ctx     context.Context //nolint:containedctx // of the watch that it belongs to
 	cancel  context.CancelFunc
@@ -50,30 +50,30 @@ type eye struct {
 	seen    chan view
 }
 
-func newEye(ctx context.Context, stream jetstream.Stream) *eye {
+func newChecker(ctx context.Context, stream jetstream.Stream) *checker {
 	ctx, cancel := context.WithCancel(ctx)
-	return &eye{stream: stream, ctx: ctx, cancel: cancel, busy: make(chan struct{}, 1), seen: make(chan view)}
+	return &checker{stream: stream, ctx: ctx, cancel: cancel, busy: make(chan struct{}, 1), seen: make(chan view)}
 }
 
 // look begins a look, whose view will be in seen, unless one is under way.
-func (e *eye) look(watched uint64) {
+func (c *checker) look(watched uint64) {
 	select {
-	case e.busy <- struct{}{}:
+	case c.busy <- struct{}{}:
 	default:
 		return
 	}
-	e.looking.Go(func() {
-		v := look(e.ctx, e.stream, watched, lookTimeout)
-		<-e.busy
+	c.looking.Go(func() {
+		v := look(c.ctx, c.stream, watched, lookTimeout)
+		<-c.busy
 		select {
-		case e.seen <- v:
-		case <-e.ctx.Done():
+		case c.seen <- v:
+		case <-c.ctx.Done():
 		}
 	})
 }
 
 // close ends what is under way.
-func (e *eye) close() {
-	e.cancel()
-	e.looking.Wait()
+func (c *checker) close() {
+	c.cancel()
+	c.looking.Wait()
 }
