@@ -277,7 +277,9 @@ func (a *App) run(ctx context.Context) (err error) {
 		group.Go(func() error { return projector.Run(stop) })
 		group.Go(func() error { return recorder.Run(stop) })
 		group.Go(func() error { return replays.Run(stop) })
-		group.Go(func() error { return recorder.Expire(stop, a.config.AttemptsMaxAge) })
+		group.Go(func() error {
+			return recorder.Expire(stop, deliverylog.Retention{MaxAge: a.config.AttemptsMaxAge, MaxBytes: a.config.LogMaxBytes})
+		})
 		group.Go(func() error { return a.expireClaims(stop, webhooks) })
 		return nil
 	})

@@ -54,6 +54,7 @@ type Config struct {
 	RequireHTTPS          bool           `env:"REQUIRE_HTTPS" envDefault:"false" desc:"Refuse webhooks with http:// URLs."`
 	MaxWebhooksPerProject int            `env:"MAX_WEBHOOKS_PER_PROJECT" envDefault:"50" desc:"How many webhooks a project can have (1 to 1000)."`
 	AttemptsMaxAge        time.Duration  `env:"ATTEMPTS_MAX_AGE" envDefault:"720h" desc:"How long the delivery log keeps an attempt."`
+	LogMaxBytes           int64          `env:"LOG_MAX_BYTES" envDefault:"0" desc:"About how many bytes the records of attempts may take; beyond it the oldest go first, but never the newest hundred of a webhook. 0: no limit besides ATTEMPTS_MAX_AGE."`
 	TestTimeout           time.Duration  `env:"TEST_TIMEOUT" envDefault:"33s" desc:"How long a test delivery is waited for; more than the dispatcher's ATTEMPT_TIMEOUT can be."`
 
 	StreamReplicas int           `env:"STREAM_REPLICAS" envDefault:"1" desc:"Copies of every stream and of the bucket: 1, or 3 on a cluster."`
@@ -142,6 +143,7 @@ func (c Config) Validate() error {
 		"API_RATE_PER_SECOND must be 0.1 to 100000, or 0 for no limit, not %g", c.RatePerSecond)
 	check(c.RateBurst >= 1 && c.RateBurst <= 100_000, "API_RATE_BURST must be 1 to 100000, not %d", c.RateBurst)
 	check(c.AttemptsMaxAge >= time.Minute, "ATTEMPTS_MAX_AGE must be at least 1m, not %s", c.AttemptsMaxAge)
+	check(c.LogMaxBytes == 0 || c.LogMaxBytes >= 1<<20, "LOG_MAX_BYTES must be at least 1048576, or 0 for no limit, not %d", c.LogMaxBytes)
 	check(c.TestTimeout >= time.Second && c.TestTimeout <= 2*time.Minute, "TEST_TIMEOUT must be 1s to 2m, not %s", c.TestTimeout)
 	check(c.ShutdownGrace >= 0, "SHUTDOWN_GRACE must not be negative")
 	if err := c.Streams().Validate(); err != nil {

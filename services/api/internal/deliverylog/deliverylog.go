@@ -56,7 +56,13 @@ type attempts interface {
 	// AppendLog adds attempts of one webhook to the log as lists show it, except for
 	// those that are in it already.
 	AppendLog(ctx context.Context, projectID, webhookID string, list []*webhooksv1.LogEntry, recorded func(id string) bool) error
+	// Expire deletes records whatever log they are in.
 	Expire(ctx context.Context, before time.Time, limit int64) (int, error)
+	LogHeads(ctx context.Context) ([]store.LogHead, error)
+	OldestPage(ctx context.Context, h store.LogHead) (time.Time, error)
+	DropPage(ctx context.Context, h store.LogHead) (rest store.LogHead, dropped int, err error)
+	ExpireTail(ctx context.Context, h store.LogHead, before time.Time) (int, error)
+	ForgetLog(ctx context.Context, h store.LogHead) (bool, error)
 }
 
 // health is what follows from attempts.

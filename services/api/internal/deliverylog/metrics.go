@@ -28,7 +28,7 @@ func NewMetrics(r prometheus.Registerer) *Metrics {
 		}),
 		expired: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "webhooks_records_expired_total",
-			Help: "Records deleted because they are older than ATTEMPTS_MAX_AGE. For information.",
+			Help: "Records deleted because they are older than ATTEMPTS_MAX_AGE, or more than LOG_MAX_BYTES. For information.",
 		}),
 		seconds: prometheus.NewHistogram(prometheus.HistogramOpts{
 			Name:    "webhooks_record_batch_seconds",

@@ -36,6 +36,7 @@ type activityDocument struct {
 	Counts    []byte    `bson:"counts"`
 	Bytes     int64     `bson:"bytes"`
 	BytesGone int64     `bson:"bytes_gone"`
+	TailFrom  time.Time `bson:"tail_from"`
 	UpdatedAt time.Time `bson:"updated_at"`
 }
 
@@ -64,6 +65,12 @@ func (d *activityDocument) encode(a *activity.Activity) error {
 	}
 	d.First, d.Page, d.Cut = int64(a.First), int64(a.Page), int64(a.Cut) //nolint:gosec // far below
 	d.Tail, d.Counts, d.Bytes, d.BytesGone = tail, counts, a.Bytes, a.BytesGone
+	d.TailFrom = now()
+	for _, e := range a.Tail {
+		if at := activity.StartedAt(e); at.Before(d.TailFrom) {
+			d.TailFrom = at
+		}
+	}
 	d.UpdatedAt = now()
 	return nil
 }
@@ -171,6 +178,7 @@ func (d *activityDocument) content() bson.D {
 		{Key: "counts", Value: d.Counts},
 		{Key: "bytes", Value: d.Bytes},
 		{Key: "bytes_gone", Value: d.BytesGone},
+		{Key: "tail_from", Value: d.TailFrom},
 		{Key: "updated_at", Value: d.UpdatedAt},
 	}
 }

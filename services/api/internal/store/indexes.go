@@ -95,7 +95,7 @@ func (s *Store) BuildIndexes(ctx context.Context, attemptsMaxAge time.Duration) 
 		faults = append(faults, s.createIndex(ctx, wanted))
 	}
 	faults = append(faults, s.buildPending(ctx),
-		s.buildExpiry(ctx, s.attempts, "started_at", attemptsMaxAge), s.buildExpiry(ctx, s.pages, "written_at", attemptsMaxAge), s.buildExpiry(ctx, s.claims, keyCreated, ClaimAge))
+		s.buildExpiry(ctx, s.attempts, "started_at", attemptsMaxAge), s.buildExpiry(ctx, s.claims, keyCreated, ClaimAge))
 	if err := errors.Join(faults...); err != nil {
 		return err
 	}

@@ -62,7 +62,6 @@ func TestIndexes(t *testing.T) {
 		"attempts.webhook":         `{"webhook_id": ` + up + `,"_id": ` + down + `}`,
 		"attempts.webhook_outcome": `{"webhook_id": ` + up + `,"outcome": ` + up + `,"_id": ` + down + `}`,
 		"attempts.expiry":          `{"started_at": ` + up + `}`,
-		"activity_pages.expiry":    `{"written_at": ` + up + `}`,
 	}, indexes.created)
 	assert.Equal(t, []string{"pending", "project"}, indexes.dropped, "they have become others")
 }

@@ -14,6 +14,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 
 	"github.com/caarlos0/env/v11"
@@ -27,6 +28,10 @@ import (
 // Loopback is what may be delivered to, besides public addresses, when
 // ALLOW_CIDRS is not set at all.
 const Loopback = "127.0.0.0/8,::1/128"
+
+// logMaxBytes is how much the delivery log takes at most unless LOG_MAX_BYTES says
+// otherwise.
+const logMaxBytes = 1 << 30
 
 const (
 	allowCIDRs = "ALLOW_CIDRS"
@@ -134,8 +139,11 @@ func (c Config) API(natsURL, mongoDBURI string) (api.Config, error) {
 func (c Config) with(natsURL, mongoDBURI string) map[string]string {
 	environment := maps.Clone(c.environment)
 	if environment["ATTEMPTS_MAX_AGE"] == "" {
-		// The embedded database finds by scanning; a short log keeps it quick.
+		// It shares a disk with everything else.
 		environment["ATTEMPTS_MAX_AGE"] = "168h"
+	}
+	if environment["LOG_MAX_BYTES"] == "" {
+		environment["LOG_MAX_BYTES"] = strconv.Itoa(logMaxBytes)
 	}
 	maps.Copy(environment, map[string]string{
 		"NATS_URL":              natsURL,
