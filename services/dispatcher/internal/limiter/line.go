@@ -6,8 +6,8 @@ const (
 	// unknownSpacing is what is taken for the time between two turns at an endpoint
 	// that has never answered.
 	unknownSpacing = time.Millisecond
-	// fullLine is the least time after which to ask again when a line that moves
-	// quickly was full.
+	// fullLine is the least time after which to ask again when only the line was full:
+	// its places are free again long before MaxWait is over.
 	fullLine = 50 * time.Millisecond
 	// maxSpacing is the longest time between the turns of two deliveries that were
 	// turned away, unless the webhook's own rate asks for more. An endpoint that hangs
