@@ -50,7 +50,10 @@ type Registration struct {
 	// webhook came to want while the bucket could not be written. What was published
 	// before is owed by the api, which writes it down as due. A type that is not
 	// among these is delivered whenever it was published.
-	WantedFrom    []*WantedFrom `protobuf:"bytes,12,rep,name=wanted_from,json=wantedFrom,proto3" json:"wanted_from,omitempty"`
+	WantedFrom []*WantedFrom `protobuf:"bytes,12,rep,name=wanted_from,json=wantedFrom,proto3" json:"wanted_from,omitempty"`
+	// The shape of the bodies: "slack", "teams", "discord", "mattermost",
+	// "google_chat"; empty for JSON. A dispatcher that does not know it sends nothing.
+	Format        string `protobuf:"bytes,13,opt,name=format,proto3" json:"format,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -153,6 +156,13 @@ func (x *Registration) GetWantedFrom() []*WantedFrom {
 		return x.WantedFrom
 	}
 	return nil
+}
+
+func (x *Registration) GetFormat() string {
+	if x != nil {
+		return x.Format
+	}
+	return ""
 }
 
 // WantedFrom is a time in the life of a subscription.
@@ -463,7 +473,7 @@ var File_dembrane_webhooks_v1_registration_proto protoreflect.FileDescriptor
 
 const file_dembrane_webhooks_v1_registration_proto_rawDesc = "" +
 	"\n" +
-	"'dembrane/webhooks/v1/registration.proto\x12\x14dembrane.webhooks.v1\x1a\"dembrane/webhooks/v1/attempt.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xde\x02\n" +
+	"'dembrane/webhooks/v1/registration.proto\x12\x14dembrane.webhooks.v1\x1a\"dembrane/webhooks/v1/attempt.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xf6\x02\n" +
 	"\fRegistration\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x1d\n" +
 	"\n" +
@@ -476,7 +486,8 @@ const file_dembrane_webhooks_v1_registration_proto_rawDesc = "" +
 	"\asecrets\x18\b \x03(\v2\".dembrane.webhooks.v1.SealedSecretR\asecrets\x12$\n" +
 	"\x0emax_per_second\x18\t \x01(\x01R\fmaxPerSecond\x12A\n" +
 	"\vwanted_from\x18\f \x03(\v2 .dembrane.webhooks.v1.WantedFromR\n" +
-	"wantedFrom\"R\n" +
+	"wantedFrom\x12\x16\n" +
+	"\x06format\x18\r \x01(\tR\x06format\"R\n" +
 	"\n" +
 	"WantedFrom\x12\x14\n" +
 	"\x05event\x18\x01 \x01(\tR\x05event\x12.\n" +

@@ -13,6 +13,7 @@ import (
 
 	"github.com/dembrane/webhooks/pkg/event"
 	"github.com/dembrane/webhooks/pkg/payload"
+	"github.com/dembrane/webhooks/pkg/payload/chat"
 	"github.com/dembrane/webhooks/pkg/signature"
 	"github.com/dembrane/webhooks/proto/webhooksv1"
 	"github.com/dembrane/webhooks/services/api/internal/access"
@@ -47,6 +48,7 @@ type copyable struct {
 	Name         string         `json:"name"`
 	URL          string         `json:"url"`
 	Events       []string       `json:"events"`
+	Format       string         `json:"format"`
 	HasSecret    bool           `json:"has_secret"`
 	Headers      []headerInfo   `json:"headers"`
 	Samples      []sample       `json:"samples"`
@@ -88,15 +90,17 @@ func (s *server) copyable(c echo.Context, grant access.Grant) error {
 func (s *server) describe(w store.Webhook, project access.Project) copyable {
 	// A fixed moment of the webhook's own, so that the samples stay the same.
 	at := w.CreatedAt
+	format := formatOf(w)
 	return copyable{
 		ID:        w.ID,
 		ProjectID: w.ProjectID,
 		Name:      w.Name,
 		URL:       w.URL,
 		Events:    w.Events,
+		Format:    string(format),
 		HasSecret: len(w.Secrets) > 0,
-		Headers:   headersSent(s.sample(event.ConversationTranscribed, project, at), at),
-		Samples:   s.samples(project, at),
+		Headers:   headersSent(s.sample(format, event.ConversationTranscribed, project, at), at),
+		Samples:   s.samples(format, project, at),
 		Verification: []verification{
 			{Language: "python", Code: snippetPython},
 			{Language: "node", Code: snippetNode},
@@ -104,24 +108,32 @@ func (s *server) describe(w store.Webhook, project access.Project) copyable {
 		},
 		Notes: []string{
 			"A delivery is a POST to the URL. Answer 2xx quickly and do the work afterwards; a delivery may come more than once, with the same id.",
-			"The body of each sample is exact, byte for byte: a JSON object with sorted keys, no spaces and all non-ASCII characters escaped. Compute the HMAC over the raw bytes as received, never over JSON that was parsed and written again.",
+			bodyNote(format),
 			fmt.Sprintf("The signatures shown here are made with the secret %q. This webhook's own secret is never shown.", exampleSecret),
 		},
 	}
 }
 
+// bodyNote says what the bodies are like.
+func bodyNote(format chat.Format) string {
+	if format == chat.JSON {
+		return "The body of each sample is exact, byte for byte: a JSON object with sorted keys, no spaces and all non-ASCII characters escaped. Compute the HMAC over the raw bytes as received, never over JSON that was parsed and written again."
+	}
+	return fmt.Sprintf("The format of this webhook is %s: the bodies are messages for that product. The body of each sample is exact, byte for byte.", format)
+}
+
 // samples are one of every event that this build sends.
-func (s *server) samples(project access.Project, at time.Time) []sample {
+func (s *server) samples(format chat.Format, project access.Project, at time.Time) []sample {
 	var list []sample
 	for _, eventType := range append(event.Subscribable(), event.Test) {
-		list = append(list, s.sample(eventType, project, at))
+		list = append(list, s.sample(format, eventType, project, at))
 	}
 	return list
 }
 
-func (s *server) sample(eventType string, project access.Project, at time.Time) sample {
+func (s *server) sample(format chat.Format, eventType string, project access.Project, at time.Time) sample {
 	e := s.sampleEvent(eventType, project, at)
-	body := s.Renderer.Append(nil, e)
+	body := format.Append(nil, s.Renderer, e)
 	return sample{Event: eventType, Body: string(body), Signature: exampleSignatures(body, at).Get(signature.HeaderBody)}
 }
 
@@ -178,6 +190,7 @@ type elsewhere struct {
 	Name        string   `json:"name"`
 	URL         string   `json:"url"`
 	Events      []string `json:"events"`
+	Format      string   `json:"format"`
 	ProjectID   string   `json:"project_id"`
 	ProjectName *string  `json:"project_name"`
 }
@@ -206,7 +219,7 @@ func (s *server) listElsewhere(c echo.Context, grant access.Grant) error {
 	}
 	list := make([]elsewhere, len(found))
 	for i, w := range found {
-		list[i] = elsewhere{ID: w.ID, Name: w.Name, URL: w.URL, Events: w.Events, ProjectID: w.ProjectID}
+		list[i] = elsewhere{ID: w.ID, Name: w.Name, URL: w.URL, Events: w.Events, Format: string(formatOf(w)), ProjectID: w.ProjectID}
 		if name := names[w.ProjectID]; name != "" {
 			list[i].ProjectName = &name
 		}

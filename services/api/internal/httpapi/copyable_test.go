@@ -90,6 +90,20 @@ func TestCopyable(t *testing.T) {
 	assert.Equal(t, r.raw, again.raw, "the same every time")
 }
 
+// Who sets up a webhook for a chat sees the messages that it gets.
+func TestCopyableInAFormat(t *testing.T) {
+	a := newAPI(t)
+	made := a.create("p1", `{"url":"https://example.org/","events":["report.generated"],"format":"discord"}`)
+	r := a.send("GET", base+"/"+made.id()+"/copyable", "")
+	require.Equal(t, 200, r.status, r.raw)
+	assert.Equal(t, "discord", r.body["format"])
+	var got copyable
+	require.NoError(t, json.Unmarshal([]byte(r.raw), &got))
+	for _, s := range got.Samples {
+		assert.Contains(t, s.Body, `"allowed_mentions":{"parse":[]}`, s.Event)
+	}
+}
+
 func TestSnippets(t *testing.T) {
 	a := newAPI(t)
 	made := a.create("p1", minimal)
@@ -119,13 +133,13 @@ func TestCopyableElsewhere(t *testing.T) {
 		ids := []string{}
 		for _, w := range found {
 			ids = append(ids, fmt.Sprint(w["id"]))
-			assert.Len(t, w, 6)
+			assert.Len(t, w, 7)
 		}
 		return ids
 	}
 	r := a.send("GET", base+"/copyable", "")
 	assert.Equal(t, []string{newer.id(), older.id()}, list(r))
-	assert.JSONEq(t, fmt.Sprintf(`{"id":%q,"name":"New","url":"https://example.org/","events":["report.generated"],"project_id":"p2","project_name":"Second"}`,
+	assert.JSONEq(t, fmt.Sprintf(`{"id":%q,"name":"New","url":"https://example.org/","events":["report.generated"],"format":"json","project_id":"p2","project_name":"Second"}`,
 		newer.id()), firstOf(t, r.raw))
 	// Access first, then the page: what is not the caller's takes no room in it.
 	assert.Equal(t, []string{newer.id()}, list(a.send("GET", base+"/copyable?limit=1", "")))

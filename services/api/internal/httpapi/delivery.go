@@ -19,6 +19,7 @@ import (
 
 	"github.com/dembrane/webhooks/pkg/event"
 	"github.com/dembrane/webhooks/pkg/observe"
+	"github.com/dembrane/webhooks/pkg/payload/chat"
 	"github.com/dembrane/webhooks/pkg/signature"
 	"github.com/dembrane/webhooks/pkg/topology"
 	"github.com/dembrane/webhooks/pkg/webhook"
@@ -109,7 +110,7 @@ func (s *server) delivery(c echo.Context, grant access.Grant) error {
 		shown.Timing = &shownTiming{DNS: inMS(t.GetDnsUs()), Connect: inMS(t.GetConnectUs()), TLS: inMS(t.GetTlsUs()), Wait: inMS(t.GetWaitUs())}
 	}
 	if a.GetRequest().GetUrl() != "" {
-		body, state, release := s.sentBody(c.Request().Context(), a)
+		body, state, release := s.sentBody(c.Request().Context(), a, formatOf(w))
 		defer release()
 		shown.Request = &shownRequest{
 			URL: maskQuery(a.GetRequest().GetUrl()), Headers: sentHeaders(a),
@@ -122,8 +123,9 @@ func (s *server) delivery(c echo.Context, grant access.Grant) error {
 func inMS(us int64) float64 { return float64(us) / 1000 }
 
 // sentBody renders the body that was sent from the event, which is kept once for
-// all of its deliveries. It is what was sent to the byte, or it is not shown.
-func (s *server) sentBody(ctx context.Context, a *webhooksv1.Attempt) (body *string, state words.BodyState, release func()) {
+// all of its deliveries, in the format of the webhook now. It is what was sent to the
+// byte, or it is not shown.
+func (s *server) sentBody(ctx context.Context, a *webhooksv1.Attempt, format chat.Format) (body *string, state words.BodyState, release func()) {
 	nothing := func() {}
 	if a.GetEventSequence() == 0 {
 		return nil, words.BodyTest, nothing
@@ -153,7 +155,7 @@ func (s *server) sentBody(ctx context.Context, a *webhooksv1.Attempt) (body *str
 	if e.GetId() != a.GetEventId() {
 		return nil, words.BodyGone, release // the stream was made again
 	}
-	rendered := string(s.Renderer.Append(nil, e))
+	rendered := string(format.Append(nil, s.Renderer, e))
 	if int64(len(rendered)) != a.GetRequest().GetBodyBytes() {
 		return nil, words.BodyChanged, release
 	}

@@ -3,6 +3,7 @@ package httpapi
 import (
 	"time"
 
+	"github.com/dembrane/webhooks/pkg/payload/chat"
 	"github.com/dembrane/webhooks/services/api/internal/store"
 )
 
@@ -18,7 +19,9 @@ type shown struct {
 	Enabled     bool     `json:"enabled"`
 	Status      string   `json:"status"`
 	HasSecret   bool     `json:"has_secret"`
-	// MaxPerSecond is null when there is no limit.
+	Format      string   `json:"format"`
+	// MaxPerSecond is null when none was set: then the product of the format says how
+	// many it takes, or there is no limit.
 	MaxPerSecond *float64 `json:"max_per_second"`
 	// InForce is false while deliveries still follow an earlier state.
 	InForce bool        `json:"in_force"`
@@ -57,6 +60,7 @@ func show(w store.Webhook) shown {
 		Enabled:     w.Status.Enabled(),
 		Status:      string(w.Status),
 		HasSecret:   len(w.Secrets) > 0,
+		Format:      string(formatOf(w)),
 		Health:      showHealth(w),
 		InForce:     !w.Pending,
 		DateCreated: timestamp(w.CreatedAt),
@@ -69,6 +73,14 @@ func show(w store.Webhook) shown {
 		s.MaxPerSecond = &w.MaxPerSecond
 	}
 	return s
+}
+
+// formatOf is the format as hosts know it.
+func formatOf(w store.Webhook) chat.Format {
+	if w.Format == "" {
+		return chat.JSON
+	}
+	return chat.Format(w.Format)
 }
 
 func showAll(list []store.Webhook) []shown {

@@ -184,7 +184,7 @@ type notYet struct {
 // The result may be applied more than once.
 func (s *server) edits(projectID, id string, given webhookInput, faults *registration.Faults) func(*store.Webhook) error {
 	var err error
-	var name, description, url string
+	var name, description, url, format string
 	var events []string
 	if given.Name != nil {
 		name, err = registration.Name(*given.Name)
@@ -205,6 +205,10 @@ func (s *server) edits(projectID, id string, given webhookInput, faults *registr
 	if given.Secret != nil && *given.Secret != "" {
 		faults.Add(registration.Secret(*given.Secret))
 	}
+	if given.Format != nil {
+		format, err = registration.Format(*given.Format)
+		faults.Add(err)
+	}
 	if given.MaxPerSecond != nil {
 		faults.Add(registration.PerSecond(*given.MaxPerSecond))
 	}
@@ -214,6 +218,7 @@ func (s *server) edits(projectID, id string, given webhookInput, faults *registr
 		replace(&w.Name, given.Name, name)
 		replace(&w.Description, given.Description, description)
 		replace(&w.URL, given.URL, url)
+		replace(&w.Format, given.Format, format)
 		if given.Events != nil {
 			w.Events = events
 		}

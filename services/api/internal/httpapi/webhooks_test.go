@@ -35,7 +35,7 @@ func TestCreateAndGet(t *testing.T) {
 		keys = append(keys, key)
 	}
 	assert.ElementsMatch(t, []string{
-		"id", "project_id", "name", "description", "url", "events", "enabled", "status",
+		"id", "project_id", "name", "description", "url", "events", "format", "enabled", "status",
 		"has_secret", "max_per_second", "in_force", "health", "created_by", "date_created", "date_updated",
 	}, keys)
 	assert.Equal(t, "p1", r.body["project_id"])
@@ -72,6 +72,28 @@ func TestCreateAndGet(t *testing.T) {
 	assert.Equal(t, "geheim-wörd", opened.Reveal())
 	for _, line := range a.logs.All() {
 		assert.NotContains(t, line.ContextMap(), "geheim")
+	}
+}
+
+func TestFormat(t *testing.T) {
+	a := newAPI(t)
+	made := a.create("p1", minimal)
+	assert.Equal(t, "json", made.body["format"])
+	made = a.create("p1", `{"url":"https://example.org/hook","events":["report.generated"],"format":"slack"}`)
+	assert.Equal(t, "slack", made.body["format"])
+	path := base + "/" + made.id()
+	for _, step := range []struct{ given, want string }{
+		{`{"name":"x"}`, "slack"}, {`{"format":null,"name":"y"}`, "slack"}, {`{"format":"google_chat"}`, "google_chat"}, {`{"format":"json"}`, "json"},
+	} {
+		changed := a.send("PATCH", path, step.given)
+		require.Equal(t, http.StatusOK, changed.status, changed.raw)
+		assert.Equal(t, step.want, changed.body["format"], step.given)
+		stored, err := a.store.Get(t.Context(), "p1", made.id())
+		require.NoError(t, err)
+		assert.Equal(t, strings.TrimPrefix(step.want, "json"), stored.Registration().GetFormat())
+	}
+	for _, given := range []string{`{"format":""}`, `{"format":"Slack"}`, `{"format":"xml"}`, `{"format":7}`} {
+		assert.Equal(t, http.StatusUnprocessableEntity, a.send("PATCH", path, given).status, given)
 	}
 }
 

@@ -10,6 +10,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/dembrane/webhooks/pkg/event"
+	"github.com/dembrane/webhooks/pkg/payload/chat"
 )
 
 // standardPrefix marks a secret of the Standard Webhooks specification: what
@@ -90,6 +91,23 @@ func Secret(s string) error {
 			"Copy it again as a whole, or use a secret without that prefix.")
 	}
 	return nil
+}
+
+// Format checks a format and returns it as it is stored: JSON is empty.
+func Format(name string) (string, error) {
+	format, ok := chat.Parse(name)
+	switch {
+	case !ok || name == "":
+		var names []string
+		for _, known := range chat.Formats() {
+			names = append(names, string(known))
+		}
+		return "", bounds("format", "There is no such format. Choose one of: "+sentence(names)+".")
+	case format == chat.JSON:
+		return "", nil
+	default:
+		return string(format), nil
+	}
 }
 
 // PerSecond checks the limit on attempts a second; 0 is none.

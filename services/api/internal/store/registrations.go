@@ -267,6 +267,7 @@ func (w *Webhook) content() bson.D {
 		{Key: "events", Value: w.Events},
 		{Key: "status", Value: w.Status},
 		{Key: "secrets", Value: w.Secrets},
+		{Key: "format", Value: w.Format},
 		{Key: "max_per_second", Value: w.MaxPerSecond},
 		{Key: "disabled_reason", Value: w.DisabledReason},
 		{Key: "slot", Value: w.Slot},

@@ -20,6 +20,9 @@ type Webhook struct {
 	Status      registration.Status `bson:"status"`
 	// Secrets are those that sign, newest first, encrypted.
 	Secrets []Secret `bson:"secrets"`
+	// Format is the shape of its bodies; empty for JSON, as in what earlier versions
+	// made.
+	Format string `bson:"format,omitempty"`
 	// MaxPerSecond is the most attempts a second that the receiver is to get; 0 is
 	// no limit.
 	MaxPerSecond float64 `bson:"max_per_second"`
@@ -93,6 +96,7 @@ func (w Webhook) Registration() *webhooksv1.Registration {
 	r.Url = w.URL
 	r.Events = w.Events
 	r.Enabled = w.Status.Enabled()
+	r.Format = w.Format
 	r.MaxPerSecond = w.MaxPerSecond
 	r.WantedFrom = wantedFrom(w.WantedFrom)
 	for _, secret := range w.Secrets {

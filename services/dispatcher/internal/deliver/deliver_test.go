@@ -23,6 +23,7 @@ import (
 
 	"github.com/dembrane/webhooks/pkg/egress"
 	"github.com/dembrane/webhooks/pkg/natstest"
+	"github.com/dembrane/webhooks/pkg/payload/chat"
 	"github.com/dembrane/webhooks/pkg/topology"
 	"github.com/dembrane/webhooks/proto/webhooksv1"
 	"github.com/dembrane/webhooks/services/dispatcher/internal/eventbody"
@@ -151,9 +152,11 @@ func (f *fixture) ranges() []*webhooksv1.Range {
 	return all
 }
 
-func text(context.Context) (Body, error) { return Body{Bytes: []byte("{}"), OccurredAt: noon}, nil }
+func text(context.Context, chat.Format) (Body, error) {
+	return Body{Bytes: []byte("{}"), OccurredAt: noon}, nil
+}
 
-func owed(body func(context.Context) (Body, error), number int, attempt uint32) Delivery {
+func owed(body func(context.Context, chat.Format) (Body, error), number int, attempt uint32) Delivery {
 	return Delivery{
 		ID: "dlv_" + strconv.Itoa(number), EventID: "evt_" + strconv.Itoa(number), EventType: "conversation.started",
 		ProjectID: "p1", WebhookID: "w1", Sequence: uint64(number), Attempt: attempt,
@@ -167,7 +170,7 @@ func answers(status int) http.HandlerFunc {
 
 func TestCase32APanicCostsOneAttempt(t *testing.T) {
 	f := start(t, answers(200))
-	poison := func(context.Context) (Body, error) { panic("poison") }
+	poison := func(context.Context, chat.Format) (Body, error) { panic("poison") }
 
 	require.NoError(t, f.Deliver(t.Context(), owed(poison, 1, 1)))
 	require.NoError(t, f.Deliver(t.Context(), owed(poison, 2, 3)))
@@ -219,7 +222,7 @@ func TestAnEventThatCannotBeLoadedIsHandedBackUncounted(t *testing.T) {
 	f := start(t, answers(200))
 	away := errors.New("jetstream is away")
 
-	err := f.Deliver(t.Context(), owed(func(context.Context) (Body, error) { return Body{}, away }, 1, 1))
+	err := f.Deliver(t.Context(), owed(func(context.Context, chat.Format) (Body, error) { return Body{}, away }, 1, 1))
 
 	require.ErrorIs(t, err, away)
 	f.drain()
@@ -231,7 +234,7 @@ func TestAnEventThatCannotBeLoadedIsHandedBackUncounted(t *testing.T) {
 func TestABodyWithoutMemoryWaitsUncounted(t *testing.T) {
 	f := start(t, answers(200))
 
-	err := f.Deliver(t.Context(), owed(func(context.Context) (Body, error) { return Body{}, eventbody.ErrNoMemory }, 1, 1))
+	err := f.Deliver(t.Context(), owed(func(context.Context, chat.Format) (Body, error) { return Body{}, eventbody.ErrNoMemory }, 1, 1))
 
 	require.NoError(t, err)
 	f.drain()

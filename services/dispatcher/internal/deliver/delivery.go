@@ -15,6 +15,7 @@ import (
 
 	"google.golang.org/protobuf/types/known/timestamppb"
 
+	"github.com/dembrane/webhooks/pkg/payload/chat"
 	"github.com/dembrane/webhooks/proto/webhooksv1"
 )
 
@@ -36,11 +37,11 @@ type Delivery struct {
 	ReplayID string
 	// Bytes is what it holds in memory while it waits for its turn.
 	Bytes int64
-	// Body returns the canonical body, [topology.ErrEventGone] or
+	// Body returns the body in a format, [topology.ErrEventGone] or
 	// [eventbody.ErrNoMemory]. Any other error means that there is none to be had now,
 	// or ever, and Deliver returns it. It is called when it
 	// is the delivery's turn, so what may not go now is neither decoded nor rendered.
-	Body func(ctx context.Context) (Body, error)
+	Body func(ctx context.Context, format chat.Format) (Body, error)
 }
 
 // Body is what a delivery sends.

@@ -54,7 +54,7 @@ func (d *Deliverer) send(ctx context.Context, x *Delivery, w *registry.Webhook, 
 			r = result{record: newRecord(x, v, started), next: v.next, learned: limiter.Result{Ignore: true}}
 		}
 	}()
-	body, err := x.Body(ctx)
+	body, err := x.Body(ctx, w.Format)
 	switch {
 	case errors.Is(err, topology.ErrEventGone):
 		return result{record: concluded(x, webhooksv1.Outcome_OUTCOME_EXPIRED), learned: limiter.Result{Ignore: true}}
@@ -74,7 +74,7 @@ func (d *Deliverer) send(ctx context.Context, x *Delivery, w *registry.Webhook, 
 	if answer.Ours {
 		return notNow(limiter.Busy, pauseAfterFault)
 	}
-	v := judge(answer, sentRequest{url: w.URL, bytes: len(body.Bytes), attempt: x.Attempt}, retries, started.Add(took), chance())
+	v := judge(answer, sentRequest{url: w.URL, format: string(w.Format), bytes: len(body.Bytes), attempt: x.Attempt}, retries, started.Add(took), chance())
 	if v.outcome == webhooksv1.Outcome_OUTCOME_GONE {
 		w.MarkGone()
 	}
@@ -114,7 +114,7 @@ func (d *Deliverer) post(ctx context.Context, x *Delivery, w *registry.Webhook, 
 	if w.Fault != nil {
 		return egress.Result{
 			Reason: webhooksv1.Reason_REASON_REGISTRATION,
-			Detail: "The webhook's URL or secret cannot be used. Set both again.",
+			Detail: "The webhook's URL, format or secret cannot be used. Set them again.",
 		}
 	}
 	header := make(http.Header, 12)

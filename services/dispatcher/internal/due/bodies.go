@@ -9,6 +9,7 @@ import (
 
 	"github.com/hashicorp/golang-lru/v2/simplelru"
 
+	"github.com/dembrane/webhooks/pkg/payload/chat"
 	"github.com/dembrane/webhooks/services/dispatcher/internal/eventbody"
 )
 
@@ -21,14 +22,20 @@ const keepFor = 5 * time.Second
 const maxBodies = 1 << 16
 
 // bodies is a cache of bodies that were read back, so that all deliveries of an
-// event that are due at about the same time need it read and rendered once.
+// event in a format that are due at about the same time need it read and rendered once.
 type bodies struct {
-	read     func(ctx context.Context, project string, sequence uint64) (*eventbody.Body, error)
+	read     func(ctx context.Context, project string, key bodyKey) (*eventbody.Body, error)
 	maxBytes int64
 
 	mu     sync.Mutex
-	recent *simplelru.LRU[uint64, *cached]
+	recent *simplelru.LRU[bodyKey, *cached]
 	bytes  int64 // of those in recent
+}
+
+// bodyKey names a body: the event at a sequence, in a format.
+type bodyKey struct {
+	sequence uint64
+	format   chat.Format
 }
 
 // cached is a body that is being read, in use, in the cache, or all of it.
@@ -40,10 +47,10 @@ type cached struct {
 	refs  int // one for each user and one for the cache; guarded by bodies.mu
 }
 
-func newBodies(maxBytes int64, read func(context.Context, string, uint64) (*eventbody.Body, error)) (*bodies, error) {
+func newBodies(maxBytes int64, read func(context.Context, string, bodyKey) (*eventbody.Body, error)) (*bodies, error) {
 	b := &bodies{read: read, maxBytes: maxBytes}
 	var err error
-	b.recent, err = simplelru.NewLRU(maxBodies, func(_ uint64, gone *cached) {
+	b.recent, err = simplelru.NewLRU(maxBodies, func(_ bodyKey, gone *cached) {
 		b.bytes -= gone.size()
 		b.unref(gone)
 	})
@@ -57,14 +64,14 @@ func (c *cached) size() int64 {
 	return int64(len(c.body.Bytes))
 }
 
-// get returns the body of the event at a sequence, or why there is none. Whoever
+// get returns a body, or why there is none. Whoever
 // gets one calls put when it is not used any more.
-func (b *bodies) get(ctx context.Context, project string, sequence uint64) (_ *eventbody.Body, put func(), _ error) {
+func (b *bodies) get(ctx context.Context, project string, key bodyKey) (_ *eventbody.Body, put func(), _ error) {
 	for {
-		c, first := b.join(sequence)
+		c, first := b.join(key)
 		if first {
-			c.body, c.err = b.read(ctx, project, sequence)
-			b.done(sequence, c)
+			c.body, c.err = b.read(ctx, project, key)
+			b.done(key, c)
 		}
 		select {
 		case <-c.ready:
@@ -84,27 +91,27 @@ func (b *bodies) get(ctx context.Context, project string, sequence uint64) (_ *e
 }
 
 // join returns the body in the cache, or a new one that its first user reads.
-func (b *bodies) join(sequence uint64) (c *cached, first bool) {
+func (b *bodies) join(key bodyKey) (c *cached, first bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	c, ok := b.recent.Get(sequence)
+	c, ok := b.recent.Get(key)
 	if !ok || time.Since(c.began) >= keepFor {
 		first = true
-		b.recent.Remove(sequence) // an overwritten one would not be given back
+		b.recent.Remove(key) // an overwritten one would not be given back
 		c = &cached{began: time.Now(), ready: make(chan struct{}), refs: 1}
-		b.recent.Add(sequence, c)
+		b.recent.Add(key, c)
 	}
 	c.refs++
 	return c, first
 }
 
 // done lets everybody use what was read, and keeps the cache within its bounds.
-func (b *bodies) done(sequence uint64, c *cached) {
+func (b *bodies) done(key bodyKey, c *cached) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if kept, ok := b.recent.Peek(sequence); ok && kept == c {
+	if kept, ok := b.recent.Peek(key); ok && kept == c {
 		if c.err != nil {
-			b.recent.Remove(sequence)
+			b.recent.Remove(key)
 		}
 		b.bytes += c.size()
 		for b.bytes > b.maxBytes {

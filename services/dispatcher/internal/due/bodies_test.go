@@ -13,6 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"google.golang.org/protobuf/proto"
 
+	"github.com/dembrane/webhooks/pkg/payload/chat"
 	"github.com/dembrane/webhooks/pkg/event"
 	"github.com/dembrane/webhooks/pkg/payload"
 	"github.com/dembrane/webhooks/pkg/topology"
@@ -74,7 +75,7 @@ func TestDeliveriesOfOneEventReadItOnce(t *testing.T) {
 		var all sync.WaitGroup
 		for range 50 {
 			all.Go(func() {
-				got, put, err := d.bodies.get(t.Context(), "p1", 7)
+				got, put, err := d.bodies.get(t.Context(), "p1", bodyKey{sequence: 7})
 				if assert.NoError(t, err) {
 					assert.Equal(t, "evt_1", got.EventID)
 					put()
@@ -82,7 +83,7 @@ func TestDeliveriesOfOneEventReadItOnce(t *testing.T) {
 			})
 		}
 		all.Wait()
-		_, put, err := d.bodies.get(t.Context(), "p1", 7)
+		_, put, err := d.bodies.get(t.Context(), "p1", bodyKey{sequence: 7})
 		require.NoError(t, err)
 		put()
 		assert.Equal(t, map[uint64]int{7: 1}, s.reads)
@@ -95,7 +96,7 @@ func TestABodyIsReadAgainAfterAWhile(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s, d := reading(t, 1<<20)
 		for range 2 {
-			_, put, err := d.bodies.get(t.Context(), "p1", 7)
+			_, put, err := d.bodies.get(t.Context(), "p1", bodyKey{sequence: 7})
 			require.NoError(t, err)
 			put()
 			<-time.After(keepFor)
@@ -110,7 +111,7 @@ func TestBodiesInTheCacheGiveWay(t *testing.T) {
 		d.bodies.maxBytes = 5000
 		s.name = string(make([]byte, 100))
 		for sequence := range uint64(100) {
-			_, put, err := d.bodies.get(t.Context(), "p1", sequence)
+			_, put, err := d.bodies.get(t.Context(), "p1", bodyKey{sequence: sequence})
 			require.NoError(t, err)
 			put()
 			assert.LessOrEqual(t, d.bodies.bytes, int64(5000))
@@ -124,7 +125,7 @@ func TestMemoryOfBodiesComesBack(t *testing.T) {
 		_, d := reading(t, 100_000)
 		d.bodies.maxBytes = 0 // nothing is kept once it is not used
 		for sequence := range uint64(1000) {
-			_, put, err := d.bodies.get(t.Context(), "p1", sequence)
+			_, put, err := d.bodies.get(t.Context(), "p1", bodyKey{sequence: sequence})
 			require.NoError(t, err, "after %d", sequence)
 			put()
 			put()
@@ -139,10 +140,10 @@ func TestAFaultIsToldToEverybodyAndTriedAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s, d := reading(t, 1<<20)
 		s.err = errors.New("away")
-		_, _, err := d.bodies.get(t.Context(), "p1", 7)
+		_, _, err := d.bodies.get(t.Context(), "p1", bodyKey{sequence: 7})
 		require.ErrorIs(t, err, s.err)
 		s.err = nil
-		_, put, err := d.bodies.get(t.Context(), "p1", 7)
+		_, put, err := d.bodies.get(t.Context(), "p1", bodyKey{sequence: 7})
 		require.NoError(t, err)
 		put()
 	})
@@ -173,7 +174,7 @@ func TestAPageIsReadOnceAndItsMemoryComesBack(t *testing.T) {
 	p := newPage(d, list)
 	d.Deliver = func(ctx context.Context, x deliver.Delivery) error {
 		if x.Sequence%2 == 0 { // the others are turned away
-			_, err := x.Body(ctx)
+			_, err := x.Body(ctx, chat.JSON)
 			return err
 		}
 		return nil
@@ -192,7 +193,7 @@ func TestARangeWithoutMemoryIsTriedLater(t *testing.T) {
 	_, d := reading(t, 2000) // for one or two events as they are, for no body
 	var refused int
 	d.Deliver = func(ctx context.Context, x deliver.Delivery) error {
-		if _, err := x.Body(ctx); errors.Is(err, eventbody.ErrNoMemory) {
+		if _, err := x.Body(ctx, chat.JSON); errors.Is(err, eventbody.ErrNoMemory) {
 			refused++
 		}
 		return nil

@@ -17,6 +17,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"github.com/dembrane/webhooks/pkg/event"
+	"github.com/dembrane/webhooks/pkg/payload/chat"
 	"github.com/dembrane/webhooks/pkg/topology"
 	"github.com/dembrane/webhooks/proto/webhooksv1"
 	"github.com/dembrane/webhooks/services/dispatcher/internal/deliver"
@@ -98,8 +99,8 @@ func (d *Due) Handle(ctx context.Context, msg jetstream.Msg) error {
 		Trigger:   owed.GetTrigger(),
 		OwedSince: since,
 		ReplayID:  owed.GetReplayId(),
-		Body: func(ctx context.Context) (deliver.Body, error) {
-			body, put, err := d.bodies.get(ctx, owed.GetProjectId(), owed.GetEventSequence())
+		Body: func(ctx context.Context, format chat.Format) (deliver.Body, error) {
+			body, put, err := d.bodies.get(ctx, owed.GetProjectId(), bodyKey{owed.GetEventSequence(), format})
 			if err != nil {
 				return deliver.Body{}, err
 			}
@@ -127,14 +128,14 @@ func (d *Due) drop(msg jetstream.Msg, err error) {
 }
 
 // read reads an event back and renders it.
-func (d *Due) read(ctx context.Context, project string, sequence uint64) (*eventbody.Body, error) {
+func (d *Due) read(ctx context.Context, project string, key bodyKey) (*eventbody.Body, error) {
 	if err := d.reads.Acquire(ctx, 1); err != nil {
 		return nil, fmt.Errorf("wait to read the event: %w", err)
 	}
 	defer d.reads.Release(1)
-	msg, err := d.Events.Event(ctx, project, sequence)
+	msg, err := d.Events.Event(ctx, project, key.sequence)
 	if err != nil {
-		return nil, fmt.Errorf("read event %d: %w", sequence, err)
+		return nil, fmt.Errorf("read event %d: %w", key.sequence, err)
 	}
-	return d.Renderer.Render(eventbody.Message{Subject: msg.Subject, Header: msg.Header, Data: msg.Data})
+	return d.Renderer.Render(eventbody.Message{Subject: msg.Subject, Header: msg.Header, Data: msg.Data}, key.format)
 }

@@ -13,6 +13,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"github.com/dembrane/webhooks/pkg/event"
+	"github.com/dembrane/webhooks/pkg/payload/chat"
 	"github.com/dembrane/webhooks/pkg/topology"
 	"github.com/dembrane/webhooks/pkg/webhook"
 	"github.com/dembrane/webhooks/proto/webhooksv1"
@@ -78,9 +79,9 @@ func (d *Due) HandleRange(ctx context.Context, msg jetstream.Msg) error {
 func (d *Due) fromRange(ctx context.Context, x deliver.Delivery, p *page, turn func()) error {
 	release := func() {}
 	defer func() { release() }()
-	x.Body = func(ctx context.Context) (deliver.Body, error) {
+	x.Body = func(ctx context.Context, format chat.Format) (deliver.Body, error) {
 		turn()
-		body, err := p.body(ctx, x.Sequence)
+		body, err := p.body(ctx, x.Sequence, format)
 		if err != nil {
 			return deliver.Body{}, err
 		}
@@ -119,7 +120,7 @@ type heldMessage struct {
 }
 
 // body renders the event of one delivery.
-func (p *page) body(ctx context.Context, sequence uint64) (*eventbody.Body, error) {
+func (p *page) body(ctx context.Context, sequence uint64, format chat.Format) (*eventbody.Body, error) {
 	p.once.Do(func() { p.read(ctx) })
 	p.mu.Lock()
 	m := p.messages[sequence]
@@ -132,7 +133,7 @@ func (p *page) body(ctx context.Context, sequence uint64) (*eventbody.Body, erro
 		return nil, m.err
 	}
 	defer m.release()
-	return p.due.Renderer.Render(m.message)
+	return p.due.Renderer.Render(m.message, format)
 }
 
 // read reads the events back, as far as there is memory for them.

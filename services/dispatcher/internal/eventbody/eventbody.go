@@ -14,6 +14,7 @@ import (
 
 	"github.com/dembrane/webhooks/pkg/event"
 	"github.com/dembrane/webhooks/pkg/payload"
+	"github.com/dembrane/webhooks/pkg/payload/chat"
 	"github.com/dembrane/webhooks/pkg/topology"
 	"github.com/dembrane/webhooks/proto/webhooksv1"
 )
@@ -39,7 +40,7 @@ type Message struct {
 	Data    []byte
 }
 
-// Body is a canonical body. It counts as memory in use until Release.
+// Body is what deliveries of one format send. It counts as memory in use until Release.
 type Body struct {
 	EventID string
 	// OccurredAt is when the event happened.
@@ -75,11 +76,11 @@ func (r *Renderer) Hold(bytes int) (release func(), ok bool) {
 	return func() { r.memory.Release(held) }, true
 }
 
-// Render makes the body of an event. It returns an [UnusableError] when there can
+// Render makes the body of an event in a format. It returns an [UnusableError] when there can
 // be none, also when the attempt panics, since that would come back with the event;
 // and [ErrNoMemory] when it has to wait.
-func (r *Renderer) Render(m Message) (*Body, error) {
-	return r.render(m, func(e *webhooksv1.Event) []byte { return r.payload.Append(nil, e) })
+func (r *Renderer) Render(m Message, format chat.Format) (*Body, error) {
+	return r.render(m, func(e *webhooksv1.Event) []byte { return format.Append(nil, r.payload, e) })
 }
 
 func (r *Renderer) render(m Message, canonical func(*webhooksv1.Event) []byte) (body *Body, err error) {

@@ -13,6 +13,7 @@ import (
 
 	"github.com/dembrane/webhooks/pkg/event"
 	"github.com/dembrane/webhooks/pkg/payload"
+	"github.com/dembrane/webhooks/pkg/payload/chat"
 	"github.com/dembrane/webhooks/proto/webhooksv1"
 )
 
@@ -40,7 +41,7 @@ func wantAllMemory(t *testing.T, r *Renderer) {
 
 func TestABodyHoldsItsMemoryUntilItIsReleased(t *testing.T) {
 	r := renderer()
-	body, err := r.Render(message(t, strings.Repeat("я", 50_000)))
+	body, err := r.Render(message(t, strings.Repeat("я", 50_000)), chat.JSON)
 	require.NoError(t, err)
 	assert.Equal(t, "evt_1", body.EventID)
 	assert.Greater(t, len(body.Bytes), 300_000, "every letter is escaped")
@@ -55,7 +56,7 @@ func TestABodyForWhichThereIsNoMemoryIsNotDecoded(t *testing.T) {
 	r := renderer()
 	release, ok := r.Hold(memory - 100)
 	require.True(t, ok)
-	_, err := r.Render(Message{Data: []byte("this is no event, but nobody gets to see that now" + strings.Repeat(" ", 100))})
+	_, err := r.Render(Message{Data: []byte("this is no event, but nobody gets to see that now" + strings.Repeat(" ", 100))}, chat.JSON)
 	require.ErrorIs(t, err, ErrNoMemory)
 	release()
 	wantAllMemory(t, r)
@@ -73,7 +74,7 @@ func TestWhatCannotBeUsedSaysWhy(t *testing.T) {
 		"of no known kind":   {Subject: good.Subject, Header: nats.Header{"Content-Type": {"text/plain"}}, Data: good.Data},
 	} {
 		r := renderer()
-		_, err := r.Render(m)
+		_, err := r.Render(m, chat.JSON)
 		unusable, ok := errors.AsType[*UnusableError](err)
 		if assert.True(t, ok, name) {
 			assert.NotEmpty(t, unusable.Reason, name)

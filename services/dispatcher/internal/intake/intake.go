@@ -18,6 +18,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promauto"
 
 	"github.com/dembrane/webhooks/pkg/event"
+	"github.com/dembrane/webhooks/pkg/payload/chat"
 	"github.com/dembrane/webhooks/pkg/topology"
 	"github.com/dembrane/webhooks/pkg/webhook"
 	"github.com/dembrane/webhooks/proto/webhooksv1"
@@ -78,7 +79,7 @@ func (i *Intake) Handle(ctx context.Context, msg jetstream.Msg) error {
 	e := &taken{
 		message:  eventbody.Message{Subject: msg.Subject(), Header: msg.Headers(), Data: msg.Data()},
 		sequence: meta.Sequence.Stream, published: meta.Timestamp,
-		renderer: i.Renderer,
+		renderer: i.Renderer, rendered: map[chat.Format]*eventbody.Body{},
 	}
 	err = i.deliver(ctx, e)
 	if unusable, ok := errors.AsType[*eventbody.UnusableError](err); ok {
@@ -142,8 +143,8 @@ type taken struct {
 	project, eventType, id string
 	about                  string // the webhook that an event of our own is about
 
-	mu       sync.Mutex // held while it is rendered, once for all its deliveries
-	rendered *eventbody.Body
+	mu       sync.Mutex // held while it is rendered, once for all its deliveries of a format
+	rendered map[chat.Format]*eventbody.Body
 }
 
 // identify finds out what the event is without decoding it, if its publisher said
@@ -165,22 +166,24 @@ func (e *taken) identify() error {
 	return nil
 }
 
-// body renders the event when the first of its deliveries may go.
-func (e *taken) body(context.Context) (deliver.Body, error) {
+// body renders the event in a format when the first of its deliveries of that format
+// may go.
+func (e *taken) body(_ context.Context, format chat.Format) (deliver.Body, error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	if e.rendered == nil {
-		rendered, err := e.renderer.Render(e.message)
-		if err != nil {
+	body := e.rendered[format]
+	if body == nil {
+		var err error
+		if body, err = e.renderer.Render(e.message, format); err != nil {
 			return deliver.Body{}, err //nolint:wrapcheck // its kind is what counts
 		}
-		e.rendered = rendered
+		e.rendered[format] = body
 	}
-	return deliver.Body{Bytes: e.rendered.Bytes, OccurredAt: e.rendered.OccurredAt}, nil
+	return deliver.Body{Bytes: body.Bytes, OccurredAt: body.OccurredAt}, nil
 }
 
 func (e *taken) release() {
-	if e.rendered != nil {
-		e.rendered.Release()
+	for _, body := range e.rendered {
+		body.Release()
 	}
 }

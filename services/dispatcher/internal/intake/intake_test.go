@@ -18,6 +18,7 @@ import (
 	"github.com/dembrane/webhooks/pkg/event"
 	"github.com/dembrane/webhooks/pkg/natstest"
 	"github.com/dembrane/webhooks/pkg/payload"
+	"github.com/dembrane/webhooks/pkg/payload/chat"
 	"github.com/dembrane/webhooks/pkg/topology"
 	"github.com/dembrane/webhooks/proto/webhooksv1"
 	"github.com/dembrane/webhooks/services/dispatcher/internal/eventbody"
@@ -51,22 +52,25 @@ func TestWhatAnEventIsIsKnownWithoutDecodingIt(t *testing.T) {
 	assert.NotEmpty(t, unusable.Reason)
 }
 
-// The body is rendered once, for as many webhooks as there are, and its memory
+// The body is rendered once in each format that is wanted, for as many webhooks as there are, and its memory
 // comes back.
 func TestABodyIsRenderedOnce(t *testing.T) {
 	const memory = 1 << 20
 	renderer := eventbody.NewRenderer(payload.Renderer{AdminBaseURL: "https://dashboard.example.org"}, memory)
-	e := &taken{message: sample(t), renderer: renderer}
-	first, err := e.body(t.Context())
+	e := &taken{message: sample(t), renderer: renderer, rendered: map[chat.Format]*eventbody.Body{}}
+	first, err := e.body(t.Context(), chat.JSON)
 	require.NoError(t, err)
-	again, err := e.body(t.Context())
+	again, err := e.body(t.Context(), chat.JSON)
 	require.NoError(t, err)
 	assert.Same(t, &first.Bytes[0], &again.Bytes[0])
 	assert.False(t, first.OccurredAt.IsZero())
+	slack, err := e.body(t.Context(), chat.Slack)
+	require.NoError(t, err)
+	assert.Contains(t, string(slack.Bytes), `"blocks":[`)
 	e.release()
 	release, ok := renderer.Hold(memory)
 	require.True(t, ok)
-	_, err = (&taken{message: sample(t), renderer: renderer}).body(t.Context())
+	_, err = (&taken{message: sample(t), renderer: renderer}).body(t.Context(), chat.JSON)
 	require.ErrorIs(t, err, eventbody.ErrNoMemory)
 	release()
 }

@@ -9,6 +9,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/dembrane/webhooks/pkg/payload/chat"
 	"github.com/dembrane/webhooks/pkg/secret"
 	"github.com/dembrane/webhooks/pkg/signature"
 	"github.com/dembrane/webhooks/pkg/webhook"
@@ -29,7 +30,10 @@ type Webhook struct {
 	// to which nothing that was learned of the old one applies.
 	Endpoint string
 	Enabled  bool
-	// MaxPerSecond is the most attempts a second; 0 for no limit.
+	// Format is the shape of its bodies.
+	Format chat.Format
+	// MaxPerSecond is the most attempts a second: what was set, or else what the
+	// product of the format takes; 0 for no limit.
 	MaxPerSecond float64
 	// Fault says why nothing can be sent (a secret that cannot be decrypted, a
 	// URL that cannot be parsed). A webhook with a fault is never sent to
@@ -97,6 +101,15 @@ func New(r *webhooksv1.Registration, box *secret.Box) *Webhook {
 		events:    r.GetEvents(),
 
 		MaxPerSecond: r.GetMaxPerSecond(),
+	}
+	format, known := chat.Parse(r.GetFormat())
+	if !known {
+		w.Fault = fmt.Errorf("this dispatcher does not know the format %q: it is older than the api", r.GetFormat())
+		return w
+	}
+	w.Format = format
+	if w.MaxPerSecond == 0 {
+		w.MaxPerSecond = format.DefaultRate()
 	}
 	for _, wanted := range r.GetWantedFrom() {
 		if w.from == nil {

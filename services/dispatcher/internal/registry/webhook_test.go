@@ -8,6 +8,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
+	"github.com/dembrane/webhooks/pkg/payload/chat"
 	"github.com/dembrane/webhooks/pkg/secret"
 	"github.com/dembrane/webhooks/proto/webhooksv1"
 	"github.com/dembrane/webhooks/services/dispatcher/internal/registry"
@@ -60,4 +61,24 @@ func TestKeysExpire(t *testing.T) {
 	require.NoError(t, w.Fault)
 	assert.Len(t, w.Keys(nil, until.Add(-time.Nanosecond)), 2)
 	assert.Len(t, w.Keys(nil, until), 1)
+}
+
+func TestAFormatDecidesTheRateUnlessOneWasSet(t *testing.T) {
+	r := registration("w1", 1)
+	r.Format = "discord"
+	w := registry.New(r, newBox(t))
+	require.NoError(t, w.Fault)
+	assert.Equal(t, chat.Discord, w.Format)
+	assert.InDelta(t, 0.5, w.MaxPerSecond, 0)
+	r.MaxPerSecond = 7
+	assert.InDelta(t, 7, registry.New(r, newBox(t)).MaxPerSecond, 0)
+	assert.Equal(t, chat.JSON, registry.New(registration("w1", 1), newBox(t)).Format)
+}
+
+// A dispatcher of an earlier release must not send JSON to a product that it does not
+// know: its deliveries fail, and are repeated.
+func TestAnUnknownFormatIsAFault(t *testing.T) {
+	r := registration("w1", 1)
+	r.Format = "carrier pigeon"
+	require.Error(t, registry.New(r, newBox(t)).Fault)
 }

@@ -19,6 +19,7 @@ import (
 	"github.com/dembrane/webhooks/pkg/event"
 	"github.com/dembrane/webhooks/pkg/observe"
 	"github.com/dembrane/webhooks/pkg/payload"
+	"github.com/dembrane/webhooks/pkg/payload/chat"
 	"github.com/dembrane/webhooks/pkg/secret"
 	"github.com/dembrane/webhooks/pkg/topology"
 	"github.com/dembrane/webhooks/pkg/webhook"
@@ -156,8 +157,8 @@ func (s *Service) answer(ctx context.Context, request *webhooksv1.TestRequest, r
 		WebhookID: w.ID,
 		Attempt:   1,
 		Trigger:   webhooksv1.Trigger_TRIGGER_TEST,
-		Body: func(context.Context) (deliver.Body, error) {
-			return deliver.Body{Bytes: s.renderer.Append(nil, e), OccurredAt: e.GetOccurredAt().AsTime()}, nil
+		Body: func(_ context.Context, format chat.Format) (deliver.Body, error) {
+			return deliver.Body{Bytes: format.Append(nil, s.renderer, e), OccurredAt: e.GetOccurredAt().AsTime()}, nil
 		},
 	}, w)
 	paused, isPaused := errors.AsType[*deliver.PausedError](err)
