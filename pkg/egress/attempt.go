@@ -6,7 +6,6 @@ import (
 	"io"
 	"net/http"
 	"strings"
-	"sync"
 	"time"
 )
 
@@ -29,22 +28,32 @@ func (p Phase) String() string {
 }
 
 // attempt is one call of Post, and the context of its requests, in which the dialer finds it to note where the time
-// goes.
+// goes. It is the caller's context with the attempt's deadline, at which nothing happens by itself: HTTP/1 connections
+// have it as their own, and what else waits gets a timer with [attempt.timed]. A timer for every attempt took a tenth
+// of its CPU time.
 type attempt struct {
 	context.Context //nolint:containedctx // it is one, which saves an allocation for every request
 
-	call   Call
-	host   host
-	habit  habit
-	bodies [2]bytes.Reader // one for each time that the request is sent
-	resent bool            // the request is sent a second time
-	single bool            // on a connection of its own
-	notes  []string
+	deadline time.Time
+	call     Call
+	host     host
+	habit    habit
+	alone    bool // the request gets a connection of its own
+	resent   bool // the request is sent a second time
+	notes    []string
+	timing   Timing
+	phase    Phase
+	since    time.Time
+}
 
-	mu     sync.Mutex // a dial for HTTP/2 may outlive the attempt
-	timing Timing
-	phase  Phase
-	since  time.Time
+func (c *Client) newAttempt(ctx context.Context, call Call) *attempt {
+	now, h := time.Now(), hostOf(call.URL)
+	a := &attempt{Context: ctx, deadline: now.Add(c.timeout), call: call, host: h, habit: c.habits.of(h), phase: PhaseWait, since: now}
+	if earlier, ok := ctx.Deadline(); ok && earlier.Before(a.deadline) {
+		a.deadline = earlier
+	}
+	a.alone = a.habit.unkept()
+	return a
 }
 
 type attemptKey struct{}
@@ -57,18 +66,17 @@ func (a *attempt) Value(key any) any {
 	return a.Context.Value(key)
 }
 
-func attemptOf(ctx context.Context) *attempt {
-	if a, ok := ctx.Value(attemptKey{}).(*attempt); ok {
-		return a
-	}
-	return &attempt{}
+// Deadline implements [context.Context].
+func (a *attempt) Deadline() (time.Time, bool) { return a.deadline, true }
+
+// timed is a context that ends when the attempt does.
+func (a *attempt) timed() (context.Context, context.CancelFunc) {
+	return context.WithDeadline(a.Context, a.deadline)
 }
 
 // enter ends the phase that is under way and begins another.
 func (a *attempt) enter(next Phase) {
 	now := time.Now()
-	a.mu.Lock()
-	defer a.mu.Unlock()
 	spent := now.Sub(a.since)
 	switch a.phase {
 	case PhaseDNS:
@@ -84,31 +92,13 @@ func (a *attempt) enter(next Phase) {
 	a.phase, a.since = next, now
 }
 
-// current is the phase that is under way.
-func (a *attempt) current() Phase {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	return a.phase
-}
-
 // describe adds to a result what was noted on the way.
 func (a *attempt) describe(result Result) Result {
-	if a.current() != PhaseNone {
-		a.enter(PhaseNone)
-	}
-	ended := result.Timing.Ended
-	a.mu.Lock()
-	result.Timing = a.timing
-	a.mu.Unlock()
-	result.Timing.Ended = ended
-	result.Resent, result.Notes = a.resent, a.notes
+	a.enter(PhaseNone)
+	a.timing.Ended = result.Timing.Ended
+	result.Timing, result.Resent, result.Notes = a.timing, a.resent, a.notes
 	return result
 }
-
-// alone reports whether the request gets a connection of its own.
-func (a *attempt) alone() bool { return a.single || a.habit.unkept() }
-
-func (a *attempt) late() bool { return late(a.Context) }
 
 // late reports whether the time of the attempt, or of its caller, is over. A connection may notice before the context.
 func late(ctx context.Context) bool {
@@ -116,21 +106,18 @@ func late(ctx context.Context) bool {
 	return ctx.Err() != nil || (ok && !time.Now().Before(deadline))
 }
 
-func (a *attempt) request() *http.Request {
-	r := new(http.Request).WithContext(a)
+// request is the attempt's, for either protocol.
+func (a *attempt) request(ctx context.Context) *http.Request {
+	r := new(http.Request).WithContext(ctx)
 	r.Method, r.URL, r.Host, r.Header = http.MethodPost, a.call.URL, hostHeader(a.host), a.call.Header
-	r.Close = a.alone()
 	r.Body = http.NoBody
 	if r.Header == nil {
 		r.Header = http.Header{}
 	}
 	if len(a.call.Body) > 0 {
-		b := &a.bodies[0]
-		if a.resent {
-			b = &a.bodies[1]
-		}
-		b.Reset(a.call.Body)
-		r.Body = io.NopCloser(b) // as which net/http knows it, and writes it together with the headers
+		// As which net/http knows it, and writes it together with the headers; and without a GetBody, so that it never
+		// sends it a second time.
+		r.Body = io.NopCloser(bytes.NewReader(a.call.Body))
 		r.ContentLength = int64(len(a.call.Body))
 	}
 	return r
@@ -151,11 +138,4 @@ func hostHeader(h host) string {
 		return h.name
 	}
 	return name + port
-}
-
-// forget makes the attempt say nothing about how long anything took.
-func (a *attempt) forget() {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	a.timing, a.phase = Timing{}, PhaseNone
 }

@@ -10,13 +10,15 @@
 //
 // A final status line decides, whatever is wrong with the rest of the response.
 //
-// The request is sent once more within the same attempt, over another connection,
-// when the receiver certainly has not processed it (HTTP/2's REFUSED_STREAM and
-// GOAWAY, HTTP_1_1_REQUIRED), or when a connection that had been kept from an earlier
-// attempt ends before any byte of a response: many servers close such connections
-// without a word, and deliveries may be repeated because they carry an id (RFC 9110,
-// 9.2.2). That happens at most once, at once, and the result says so. What
-// receivers teach us in this way is remembered for a while; see [habits].
+// The request is sent once more within the same attempt, over a new connection of
+// its own, when the receiver has said that it has not processed it (HTTP/2's
+// REFUSED_STREAM, GOAWAY and HTTP_1_1_REQUIRED), when nothing of it was written, or
+// when a connection that had been kept from an earlier attempt ends before any byte
+// of a response: many servers close such connections without a word, and deliveries
+// may be repeated because they carry an id (RFC 9110, 9.2.2). That happens at most
+// once, at once, and the result says so: a receiver that refuses the second one too
+// has too much to do, and whoever decides on the pace is to know that. What receivers
+// teach us in this way is remembered for a while; see [habits].
 //
 // Connections are net/http's for HTTP/2, and those of package http1 for HTTP/1.
 package egress
@@ -73,7 +75,7 @@ type Client struct {
 	dialer    *dialer
 	timeout   time.Duration
 	http1     http.RoundTripper
-	http2     http2Pool
+	http2     *http2Pool
 	habits    habits
 	responses sync.Pool // of *[MaxBody + 1]byte
 }
@@ -143,13 +145,13 @@ func New(options Options) *Client {
 	d := newDialer(o)
 	return &Client{
 		dialer: d,
-		// Put &http.Transport{DisableCompression: true, …} here to do without package http1.
+		// net/http's can be put here to do without package http1; see TestNetHTTPCanTakeThePlaceOfHTTP1.
 		http1: &http1.Transport{
 			DialContext: d.dial, DialTLSContext: d.dialHTTP1,
 			MaxIdleConns: o.MaxIdleConns, MaxIdleConnsPerHost: o.MaxIdleConnsPerHost,
 			IdleConnTimeout: o.IdleTimeout, MaxResponseHeaderBytes: MaxHeader,
 		},
-		http2:     http2Pool{transport: newHTTP2(o), limit: o.MaxIdleConns},
+		http2:     newHTTP2Pool(o),
 		timeout:   o.AttemptTimeout,
 		responses: sync.Pool{New: func() any { return new([MaxBody + 1]byte) }},
 	}
@@ -165,12 +167,10 @@ func (c *Client) Post(ctx context.Context, call Call) Result {
 	if unfit(call.Header) {
 		return failure(webhooksv1.Reason_REASON_INTERNAL, internalDetail)
 	}
-	within, cancel := context.WithTimeout(ctx, c.timeout)
-	defer cancel()
-	a := &attempt{Context: within, call: call, host: hostOf(call.URL), habit: c.habits.of(hostOf(call.URL))}
+	a := c.newAttempt(ctx, call)
 	result, err := c.exchanges(a) //nolint:contextcheck // the attempt is the context
 	if err != nil {
-		result = c.failed(ctx, a, err)
+		result = c.failed(a, err)
 	}
 	return a.describe(result)
 }
@@ -190,7 +190,7 @@ func (o Options) withDefaults() Options {
 		o.Policy = NewPolicy(nil)
 	}
 	if o.Resolver == nil {
-		o.Resolver = &net.Resolver{PreferGo: true}
+		o.Resolver = &net.Resolver{}
 	}
 	orElse(&o.AttemptTimeout, 15*time.Second)
 	orElse(&o.ConnectTimeout, 5*time.Second)

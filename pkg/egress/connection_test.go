@@ -124,6 +124,29 @@ func TestCase17_KeptConnectionEndsAsTheRequestArrives(t *testing.T) {
 	}
 }
 
+func TestCase17_WhatIsNotAnAnswerIsNoReasonToSendTwice(t *testing.T) {
+	t.Parallel()
+	var requests atomic.Int32
+	var astray atomic.Bool
+	server := rawServer(t, func(_ int, conn net.Conn) {
+		for r := bufio.NewReader(conn); readRequest(r); {
+			requests.Add(1)
+			if astray.Load() {
+				_, _ = io.WriteString(conn, "this is not HTTP\r\n")
+			}
+			_, _ = io.WriteString(conn, ok)
+		}
+	})
+	client := newClient(t, Options{})
+	befriend(t, client, server)
+	astray.Store(true)
+	result := post(t, client, server)
+	wantReason(t, webhooksv1.Reason_REASON_PROTOCOL, result)
+	assert.False(t, result.Resent)
+	assert.EqualValues(t, 3, requests.Load())
+	assert.False(t, client.habits.of(hostOf(parse(t, server))).unkept())
+}
+
 func TestCase15_ConnectionEndsAfterTheStatusLine(t *testing.T) {
 	t.Parallel()
 	tests := map[string]struct {

@@ -9,7 +9,6 @@ import (
 	"net/netip"
 	"net/url"
 	"strings"
-	"sync/atomic"
 	"syscall"
 	"time"
 	"unicode"
@@ -28,20 +27,16 @@ type dialError struct {
 	ours bool
 	// wanted says that the receiver asked for a certificate.
 	wanted bool
-	// version is the version of TLS that the receiver chose, or 0.
-	version uint16
 }
 
 func (e *dialError) Error() string { return "dial: " + e.err.Error() }
 func (e *dialError) Unwrap() error { return e.err }
 
-// dialer makes connections. Every stage has a limit of its own, beside the
-// attempt's: HTTP/2's transport does not end a dial with the request that asked
-// for it, because another request may use the connection.
+// dialer makes connections for attempts. Every stage has a limit of its own,
+// beside the attempt's.
 type dialer struct {
 	connect    func(ctx context.Context, network, address string) (net.Conn, error)
 	limit      time.Duration // of looking up and connecting
-	lacked     atomic.Int64  // when a look-up last lacked something, in Unix nanoseconds
 	tls        *tls.Config
 	tlsTimeout time.Duration
 	//nolint:containedctx // the dials' common end: none of them may outlive Close
@@ -62,36 +57,50 @@ func newDialer(o Options) *dialer {
 	}
 	d.connect = (&net.Dialer{
 		Timeout:  o.ConnectTimeout,
-		Resolver: d.resolver(o.Resolver),
+		Resolver: &net.Resolver{PreferGo: true, StrictErrors: o.Resolver.StrictErrors, Dial: o.Resolver.Dial},
 		Control:  o.Policy.control,
 	}).DialContext
 	d.stopped, d.stop = context.WithCancel(context.Background())
 	return d
 }
 
-// resolver is the given one, which it remembers when it lacked something: a look-up does not tell.
-func (d *dialer) resolver(given *net.Resolver) *net.Resolver {
-	dial := given.Dial
-	if dial == nil {
-		dial = (&net.Dialer{}).DialContext
+// begin returns the attempt that a dial is for, and a context that ends when the attempt does or the client is closed.
+func (d *dialer) begin(ctx context.Context) (a *attempt, until context.Context, end func()) {
+	a, _ = ctx.Value(attemptKey{}).(*attempt)
+	until, cancel := a.timed()
+	forget := context.AfterFunc(d.stopped, cancel)
+	return a, until, func() {
+		forget()
+		cancel()
 	}
-	return &net.Resolver{PreferGo: true, StrictErrors: given.StrictErrors, Dial: func(ctx context.Context, network, address string) (net.Conn, error) {
-		conn, err := dial(ctx, network, address)
-		if lacking(err) {
-			d.lacked.Store(time.Now().UnixNano())
-		}
-		return conn, err
-	}}
 }
 
-// onStop ends a dial when the client is closed; what it returns undoes that.
-func (d *dialer) onStop(cancel context.CancelFunc) (forget func() bool) {
-	return context.AfterFunc(d.stopped, cancel)
-}
-
-// dial makes a connection to a host and port. A name is looked up as it is written: a trailing dot keeps it from
-// being tried under the system's search domains, where somebody else may answer for it.
+// dial makes a connection to a host and port.
 func (d *dialer) dial(ctx context.Context, network, address string) (net.Conn, error) {
+	a, ctx, end := d.begin(ctx)
+	defer end()
+	return d.reach(ctx, a, network, address)
+}
+
+// dialTLS makes a connection over which one of the protocols is spoken.
+func (d *dialer) dialTLS(ctx context.Context, network, address string, protocols ...string) (*tls.Conn, error) {
+	a, ctx, end := d.begin(ctx)
+	defer end()
+	conn, err := d.reach(ctx, a, network, address)
+	if err != nil {
+		return nil, err
+	}
+	secured, err := d.handshake(ctx, a, conn, address, protocols)
+	if err != nil {
+		_ = conn.Close()
+		return nil, err
+	}
+	return secured, nil
+}
+
+// reach looks up and connects. A name is looked up as it is written: a trailing dot keeps it from being tried under
+// the system's search domains, where somebody else may answer for it.
+func (d *dialer) reach(ctx context.Context, a *attempt, network, address string) (net.Conn, error) {
 	name, port, err := split(address)
 	if err != nil {
 		return nil, &dialError{err: err}
@@ -99,23 +108,17 @@ func (d *dialer) dial(ctx context.Context, network, address string) (net.Conn, e
 	if _, err := netip.ParseAddr(name); err != nil && !strings.HasSuffix(name, ".") {
 		name += "."
 	}
-	a, begun := attemptOf(ctx), time.Now()
 	a.enter(PhaseConnect)
-	ctx, cancel := context.WithCancel(httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
+	conn, err := d.connect(httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
 		DNSStart: func(httptrace.DNSStartInfo) { a.enter(PhaseDNS) },
 		DNSDone:  func(httptrace.DNSDoneInfo) { a.enter(PhaseConnect) },
-	}))
-	defer cancel()
-	forget := d.onStop(cancel)
-	defer forget()
-	conn, err := d.connect(ctx, network, net.JoinHostPort(name, port))
+	}), network, net.JoinHostPort(name, port))
 	if err != nil {
 		failed := &dialError{err: err, ours: lacking(err)}
 		if late, ok := errors.AsType[net.Error](err); ok && late.Timeout() {
 			failed.limit = d.limit
 		}
-		if dns, ok := errors.AsType[*net.DNSError](err); ok {
-			failed.ours = !dns.IsNotFound && d.lacked.Load() >= begun.UnixNano()
+		if _, ok := errors.AsType[*net.DNSError](err); ok {
 			a.enter(PhaseDNS)
 		}
 		return nil, failed
@@ -124,22 +127,7 @@ func (d *dialer) dial(ctx context.Context, network, address string) (net.Conn, e
 	return conn, nil
 }
 
-// dialTLS makes a connection over which one of the protocols is spoken.
-func (d *dialer) dialTLS(ctx context.Context, network, address string, protocols ...string) (*tls.Conn, error) {
-	conn, err := d.dial(ctx, network, address)
-	if err != nil {
-		return nil, err
-	}
-	s := &socket{Conn: conn}
-	secured, err := d.handshake(ctx, s, address, protocols)
-	if err != nil {
-		_ = s.Close()
-		return nil, err
-	}
-	return secured, nil
-}
-
-func (d *dialer) handshake(ctx context.Context, s *socket, address string, protocols []string) (*tls.Conn, error) {
+func (d *dialer) handshake(ctx context.Context, a *attempt, conn net.Conn, address string, protocols []string) (*tls.Conn, error) {
 	name, _, err := split(address)
 	if err != nil {
 		return nil, &dialError{tls: true, err: err}
@@ -154,13 +142,10 @@ func (d *dialer) handshake(ctx context.Context, s *socket, address string, proto
 	}
 	ctx, cancel := context.WithTimeout(ctx, d.tlsTimeout)
 	defer cancel()
-	forget := d.onStop(cancel)
-	defer forget()
-	a := attemptOf(ctx)
 	a.enter(PhaseTLS)
-	secured := tls.Client(s, config)
+	secured := tls.Client(conn, config)
 	if failed.err = secured.HandshakeContext(ctx); failed.err != nil {
-		failed.ours, failed.version = lacking(failed.err), s.chosenVersion()
+		failed.ours = lacking(failed.err)
 		if errors.Is(ctx.Err(), context.DeadlineExceeded) {
 			failed.limit = d.tlsTimeout
 		}
@@ -194,49 +179,35 @@ func split(address string) (name, port string, err error) {
 	return name, port, nil
 }
 
-// lacking reports whether we ran out of what connections are made of.
+// lacking reports whether we ran out of what connections are made of, or have no network. ENETUNREACH and EHOSTUNREACH
+// are not taken for that: routers on the way to a receiver can bring them about, and whoever registers an address must
+// not be able to make us believe that nobody can be reached.
 func lacking(err error) bool {
-	for _, lack := range []error{syscall.EMFILE, syscall.ENFILE, syscall.ENOBUFS, syscall.ENOMEM} {
-		if errors.Is(err, lack) {
+	dns, _ := errors.AsType[*net.DNSError](err)
+	for _, lack := range []error{syscall.EMFILE, syscall.ENFILE, syscall.ENOBUFS, syscall.ENOMEM, syscall.ENETDOWN} {
+		// Of why a name server could not be asked, only the text is passed on.
+		if errors.Is(err, lack) || (dns != nil && strings.HasSuffix(dns.Err, lack.Error())) {
 			return true
 		}
 	}
-	if !errors.Is(err, syscall.EADDRNOTAVAIL) {
+	// All ports are in use, or, for IPv6, this machine has no address.
+	return errors.Is(err, syscall.EADDRNOTAVAIL) && !withoutIPv6(err)
+}
+
+// withoutIPv6 reports whether a connection failed because this machine cannot send to the IPv6 address. Nothing is sent
+// to find out: to connect over UDP is only to look up a route and an address of ours, and its ports are not TCP's.
+func withoutIPv6(err error) bool {
+	failed, ok := errors.AsType[*net.OpError](err)
+	if !ok || !(errors.Is(err, syscall.EADDRNOTAVAIL) || errors.Is(err, syscall.ENETUNREACH)) {
 		return false
 	}
-	// To IPv4, all ports are in use. To IPv6 it is what a machine without IPv6 says.
-	failed, ok := errors.AsType[*net.OpError](err)
-	if !ok {
-		return true
-	}
 	to, ok := failed.Addr.(*net.TCPAddr)
-	return !ok || to.IP.To4() != nil
-}
-
-// socket is what TLS is spoken over. It remembers what crypto/tls does not tell.
-type socket struct {
-	net.Conn
-
-	first [11]byte // the beginning of what has come: a record's header and that of a ServerHello
-	came  int      // how much of it
-}
-
-// NetConn returns what it wraps.
-func (s *socket) NetConn() net.Conn { return s.Conn }
-
-func (s *socket) Read(p []byte) (int, error) {
-	n, err := s.Conn.Read(p)
-	if s.came < len(s.first) {
-		s.came += copy(s.first[s.came:], p[:n])
+	if !ok || to.IP.To4() != nil {
+		return false
 	}
-	return n, err
-}
-
-// chosenVersion is the version in the receiver's ServerHello, or 0.
-func (s *socket) chosenVersion() uint16 {
-	const handshake, serverHello = 22, 2
-	if s.came < len(s.first) || s.first[0] != handshake || s.first[5] != serverHello {
-		return 0
+	conn, err := net.DialUDP("udp6", nil, &net.UDPAddr{IP: to.IP, Port: to.Port, Zone: to.Zone})
+	if err == nil {
+		_ = conn.Close()
 	}
-	return uint16(s.first[9])<<8 | uint16(s.first[10])
+	return errors.Is(err, syscall.EADDRNOTAVAIL) || errors.Is(err, syscall.ENETUNREACH) || errors.Is(err, syscall.EAFNOSUPPORT)
 }

@@ -1,7 +1,6 @@
 package egress
 
 import (
-	"container/list"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -9,13 +8,14 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptrace"
-	"reflect"
 	"slices"
-	"strconv"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"syscall"
 	"time"
+
+	"golang.org/x/net/http2"
 )
 
 // Protocols as ALPN names them.
@@ -34,7 +34,7 @@ func (*http2Offer) Error() string { return "the receiver wants to speak HTTP/2" 
 
 // dialHTTP1 makes a connection for HTTP/1, unless the receiver prefers HTTP/2, which is an [http2Offer].
 func (d *dialer) dialHTTP1(ctx context.Context, network, address string) (net.Conn, error) {
-	if attemptOf(ctx).habit.onlyHTTP1() {
+	if a, ok := ctx.Value(attemptKey{}).(*attempt); ok && a.habit.onlyHTTP1() {
 		return d.dialTLS(ctx, network, address, alpnHTTP1)
 	}
 	conn, err := d.dialTLS(ctx, network, address, alpnHTTP2, alpnHTTP1)
@@ -44,35 +44,6 @@ func (d *dialer) dialHTTP1(ctx context.Context, network, address string) (net.Co
 	return conn, err
 }
 
-// newHTTP2 returns what speaks HTTP/2 over the connection that it finds in the context.
-func newHTTP2(o Options) *http.Transport {
-	return &http.Transport{
-		Proxy: nil,
-		DialTLSContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
-			conn, _ := ctx.Value(connKey{}).(*tls.Conn)
-			return conn, nil
-		},
-		ForceAttemptHTTP2:  true,
-		DisableCompression: true,
-		// net/http does not tell the status of a response whose headers are too large. Twice of what is enough for
-		// HTTP/1 keeps those that are a little too large from being failures.
-		MaxResponseHeaderBytes: 2 * MaxHeader,
-		IdleConnTimeout:        o.IdleTimeout,
-		HTTP2: &http.HTTP2Config{
-			// net/http would buffer up to 4 MiB a stream that nobody reads.
-			MaxReceiveBufferPerStream:     2 * MaxBody,
-			MaxReceiveBufferPerConnection: 1 << 20,
-			// A connection that died silently would otherwise swallow
-			// every attempt to its host until TCP gives up.
-			SendPingTimeout:  15 * time.Second,
-			PingTimeout:      5 * time.Second,
-			WriteByteTimeout: o.AttemptTimeout,
-		},
-	}
-}
-
-type connKey struct{}
-
 // overHTTP2 makes the request on an HTTP/2 connection: on made, or, when that is nil, on one that is kept, or else on a
 // new one.
 func (c *Client) overHTTP2(a *attempt, made *tls.Conn) (Result, error) {
@@ -80,16 +51,17 @@ func (c *Client) overHTTP2(a *attempt, made *tls.Conn) (Result, error) {
 	if err != nil {
 		return Result{}, err
 	}
+	defer c.http2.release(conn)
+	ctx, cancel := a.timed()
+	defer cancel()
+	var sent, answered atomic.Bool
 	kept := conn.kept.Load()
-	defer c.http2.release(conn, a.alone())
-	answered := &atomic.Bool{}
-	request := a.request()
-	request.Close = false // that is a thing of HTTP/1
-	response, err := conn.RoundTrip(request.WithContext(httptrace.WithClientTrace(a, &httptrace.ClientTrace{
+	response, err := conn.RoundTrip(a.request(httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
+		WroteHeaders:         func() { sent.Store(true) },
 		GotFirstResponseByte: func() { answered.Store(true) },
 	})))
 	if err != nil {
-		return Result{}, &http2Error{err: err, kept: kept, answered: answered.Load()}
+		return Result{}, &http2Error{err: err, kept: kept, sent: sent.Load(), answered: answered.Load()}
 	}
 	defer func() { _ = response.Body.Close() }()
 	conn.kept.Store(true)
@@ -117,88 +89,115 @@ func (c *Client) http2Conn(a *attempt, made *tls.Conn) (*http2Conn, error) {
 // http2Error is an exchange over HTTP/2 that ended without a response.
 type http2Error struct {
 	err error
-	// kept says that the connection had carried another exchange before, and answered that something of a response has
-	// come.
-	kept, answered bool
+	// kept says that the connection had carried another exchange before, sent that the receiver can have seen the
+	// request, and answered that something of a response has come.
+	kept, sent, answered bool
 }
 
 func (e *http2Error) Error() string { return "http2: " + e.err.Error() }
 func (e *http2Error) Unwrap() error { return e.err }
 
-// Codes of HTTP/2 with which a stream is reset.
+// What net/http says in errors whose types it keeps to itself, so that only the text tells. TestCase16_HTTP2Refusals
+// and TestB3_HTTP11Required fail when Go changes it. Until then an attempt fails that could have been saved, or has a
+// reason that is less exact; nothing is sent twice by that.
 const (
-	codeRefusedStream = 0x7
-	codeHTTP1Required = 0xd
+	textByReceiver = "received from peer"         // the cause of a stream's end
+	textNotCovered = "http2: Transport received " // a GOAWAY that does not cover the request
+	textGoAway     = "http2: server sent GOAWAY"  // one that does, and then the end of the connection
+	textHTTP1      = "ErrCode:HTTP_1_1_REQUIRED"  // as the code of a GOAWAY
+	textLost       = "http2: client connection "  // it did not answer a ping, or could not be written to
+	textConfused   = "connection error: "         // what came breaks the rules of HTTP/2
+	textNotHTTP2   = "looked like an HTTP/1.1"    // what came is text
 )
 
-// streamError has the fields of net/http's own HTTP/2 stream error, which converts
-// itself to any type that has them.
-type streamError struct {
-	StreamID uint32
-	Code     uint32
-	Cause    error
+// reset is the code with which the receiver ended the request's stream, if it did.
+func (e *http2Error) reset() (code http2.ErrCode, ok bool) {
+	failed, ok := errors.AsType[http2.StreamError](e.err) // into which net/http converts its own
+	return failed.Code, ok && failed.Cause != nil && failed.Cause.Error() == textByReceiver
 }
 
-func (e streamError) Error() string { return "stream error " + strconv.Itoa(int(e.Code)) }
-
-// reset is the code with which the request's stream was ended, if it was.
-func (e *http2Error) reset() (code uint32, ok bool) {
-	failed, ok := errors.AsType[streamError](e.err)
-	return failed.Code, ok
+// wantsHTTP1 reports whether the receiver asked for HTTP/1.1.
+func (e *http2Error) wantsHTTP1() bool {
+	code, isReset := e.reset()
+	return (isReset && code == http2.ErrCodeHTTP11Required) || (e.notCovered() && strings.HasSuffix(e.err.Error(), textHTTP1))
 }
 
-// confused reports whether what the receiver speaks is not HTTP/2. net/http has an integer for such errors, and a
-// struct for the end of a connection after a GOAWAY.
-func (e *http2Error) confused() bool {
-	kind := reflect.ValueOf(e.err).Kind()
-	_, isReset := e.reset()
-	return !isReset && (kind == reflect.Uint32 || kind == reflect.Struct)
-}
-
-// unprocessed reports whether the receiver has certainly not processed the request: it has refused the stream, or it
-// was going away, or the connection was gone before anything could be written. For all but the first net/http has
-// errors that are neither the connection's nor the stream's.
+// unprocessed reports whether the receiver has certainly not processed the request: it was not sent, it was refused, or
+// the receiver was going away.
 func (e *http2Error) unprocessed() bool {
 	code, isReset := e.reset()
-	if isReset {
-		return code == codeRefusedStream
-	}
-	return !e.answered && !disconnected(e.err) && !e.confused()
+	return !e.sent || (isReset && code == http2.ErrCodeRefusedStream) || e.notCovered()
 }
 
-// disconnected reports whether the connection ended without anything wrong having been said on it.
-func disconnected(err error) bool {
-	if _, ok := errors.AsType[*net.OpError](err); ok {
+func (e *http2Error) notCovered() bool { return strings.HasPrefix(e.err.Error(), textNotCovered) }
+
+// ended reports whether the connection ended without anything wrong having been said on it.
+func (e *http2Error) ended() bool {
+	if _, ok := errors.AsType[*net.OpError](e.err); ok {
 		return true
 	}
 	for _, end := range []error{io.EOF, io.ErrUnexpectedEOF, net.ErrClosed, syscall.ECONNRESET, syscall.EPIPE} {
-		if errors.Is(err, end) {
+		if errors.Is(e.err, end) {
 			return true
 		}
 	}
-	return false
+	return strings.HasPrefix(e.err.Error(), textGoAway) || strings.HasPrefix(e.err.Error(), textLost)
+}
+
+// malformed reports whether what came back is not HTTP/2, or a response that net/http refuses.
+func (e *http2Error) malformed() bool {
+	_, isReset := e.reset()
+	_, stream := errors.AsType[http2.StreamError](e.err)
+	return strings.HasPrefix(e.err.Error(), textConfused) || strings.Contains(e.err.Error(), textNotHTTP2) ||
+		(!isReset && (stream || (e.answered && !e.ended() && !e.notCovered())))
 }
 
 // http2Pool keeps the HTTP/2 connections. One carries many requests at once. Those without any are bounded in number,
 // and net/http closes them when they have been idle for too long.
 type http2Pool struct {
-	transport *http.Transport
-	limit     int
+	transport *http.Transport // speaks HTTP/2 over the connection that it finds in the context
 
-	mu     sync.Mutex
-	closed bool
-	hosts  map[host][]*http2Conn
-	idle   list.List // of *http2Conn, idle the longest first
+	mu    sync.Mutex
+	limit int // of idle ones
+	hosts map[host][]*http2Conn
+	idle  map[*http2Conn]struct{}
 }
 
-// http2Conn is a connection of the pool.
+// http2Conn is a connection of the pool, or of one request alone.
 type http2Conn struct {
 	*http.ClientConn
 
 	host     host
+	alone    bool
 	kept     atomic.Bool // it has carried a whole exchange: until then, how many at once the receiver likes is not known
 	requests int
-	element  *list.Element // in the list of idle ones
+}
+
+type connKey struct{}
+
+func newHTTP2Pool(o Options) *http2Pool {
+	return &http2Pool{limit: o.MaxIdleConns, hosts: map[host][]*http2Conn{}, idle: map[*http2Conn]struct{}{}, transport: &http.Transport{
+		DialTLSContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+			conn, _ := ctx.Value(connKey{}).(*tls.Conn)
+			return conn, nil
+		},
+		ForceAttemptHTTP2:  true,
+		DisableCompression: true,
+		// net/http does not tell the status of a response whose headers are too large. Twice of what is enough for
+		// HTTP/1 keeps those that are a little too large from being failures.
+		MaxResponseHeaderBytes: 2 * MaxHeader,
+		IdleConnTimeout:        o.IdleTimeout,
+		HTTP2: &http.HTTP2Config{
+			// net/http would buffer up to 4 MiB a stream that nobody reads.
+			MaxReceiveBufferPerStream:     2 * MaxBody,
+			MaxReceiveBufferPerConnection: 1 << 20,
+			// A connection that died silently would otherwise swallow
+			// every attempt to its host until TCP gives up.
+			SendPingTimeout:  15 * time.Second,
+			PingTimeout:      5 * time.Second,
+			WriteByteTimeout: o.AttemptTimeout,
+		},
+	}}
 }
 
 // take returns a connection with room for a request, or nil.
@@ -207,7 +206,8 @@ func (p *http2Pool) take(h host) *http2Conn {
 	defer p.mu.Unlock()
 	for _, conn := range p.hosts[h] {
 		if (conn.kept.Load() || conn.requests == 0) && conn.Reserve() == nil {
-			p.use(conn)
+			conn.requests++
+			delete(p.idle, conn)
 			return conn
 		}
 	}
@@ -216,90 +216,80 @@ func (p *http2Pool) take(h host) *http2Conn {
 
 // add makes a connection of the pool out of one that was just made, and reserves it for a request.
 func (p *http2Pool) add(a *attempt, made *tls.Conn) (*http2Conn, error) {
-	single, err := p.transport.NewClientConn(context.WithValue(a, connKey{}, made), "https", address(a.host))
+	single, err := p.transport.NewClientConn(context.WithValue(a.Context, connKey{}, made), "https", address(a.host))
 	if err != nil {
 		_ = made.Close()
-		return nil, err
+		return nil, &http2Error{err: err}
 	}
-	conn := &http2Conn{ClientConn: single, host: a.host}
+	conn := &http2Conn{ClientConn: single, host: a.host, alone: a.alone, requests: 1}
+	if a.alone {
+		return conn, nil
+	}
 	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.use(conn)
-	if !a.alone() {
-		if p.hosts == nil {
-			p.hosts = map[host][]*http2Conn{}
+	p.hosts[a.host] = append(p.hosts[a.host], conn)
+	p.mu.Unlock()
+	conn.SetStateHook(func(*http.ClientConn) {
+		if conn.Err() != nil {
+			go p.forget(conn) // not here, where the lock may be held
 		}
-		p.hosts[a.host] = append(p.hosts[a.host], conn)
-	}
+	})
 	return conn, nil
 }
 
-// release ends a request's use of a connection. One that nobody uses is kept, or closed.
-func (p *http2Pool) release(conn *http2Conn, alone bool) {
-	for _, surplus := range p.surplus(conn, alone) {
-		_ = surplus.Close()
+// release ends a request's use of a connection.
+func (p *http2Pool) release(conn *http2Conn) {
+	if conn.alone {
+		_ = conn.Close()
+		return
 	}
+	p.mu.Lock()
+	conn.requests--
+	if conn.requests == 0 && conn.Err() == nil {
+		p.idle[conn] = struct{}{}
+	}
+	p.mu.Unlock()
+	p.shrink()
 }
 
-func (p *http2Pool) surplus(conn *http2Conn, alone bool) (gone []*http2Conn) {
+// shrink closes idle connections until there are no more than the limit. Chance decides which ones: that is fair to
+// receivers with many requests and to those with few, and needs no order.
+func (p *http2Pool) shrink() {
 	p.mu.Lock()
-	defer p.mu.Unlock()
-	conn.requests--
-	switch {
-	case conn.requests > 0:
-		return nil
-	case alone || p.closed || conn.Err() != nil:
-		p.remove(conn)
-		gone = append(gone, conn)
-	default:
-		conn.element = p.idle.PushBack(conn)
-	}
-	for front := p.idle.Front(); front != nil; front = p.idle.Front() {
-		oldest, _ := front.Value.(*http2Conn)
-		if p.idle.Len() <= p.limit && oldest.Err() == nil {
+	var surplus []*http2Conn
+	for conn := range p.idle {
+		if len(p.idle) <= p.limit {
 			break
 		}
-		p.remove(oldest)
-		gone = append(gone, oldest)
+		p.remove(conn)
+		surplus = append(surplus, conn)
 	}
-	return gone
-}
-
-func (p *http2Pool) use(conn *http2Conn) {
-	conn.requests++
-	p.busy(conn)
-}
-
-func (p *http2Pool) busy(conn *http2Conn) {
-	if conn.element != nil {
-		p.idle.Remove(conn.element)
-		conn.element = nil
-	}
-}
-
-func (p *http2Pool) remove(conn *http2Conn) {
-	p.busy(conn)
-	conns := p.hosts[conn.host]
-	conns = slices.DeleteFunc(conns, func(other *http2Conn) bool { return other == conn })
-	if len(conns) == 0 {
-		delete(p.hosts, conn.host)
-	} else {
-		p.hosts[conn.host] = conns
+	p.mu.Unlock()
+	for _, conn := range surplus {
+		_ = conn.Close()
 	}
 }
 
 // close closes the connections that nobody uses, and the others when they are released.
 func (p *http2Pool) close() {
 	p.mu.Lock()
-	p.closed = true
-	var gone []*http2Conn
-	for front := p.idle.Front(); front != nil; front = p.idle.Front() {
-		conn, _ := front.Value.(*http2Conn)
-		p.remove(conn)
-		gone = append(gone, conn)
-	}
+	p.limit = 0
 	p.mu.Unlock()
-	for _, conn := range gone {
-		_ = conn.Close()
+	p.shrink()
+}
+
+// forget takes out a connection that has ended.
+func (p *http2Pool) forget(conn *http2Conn) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.remove(conn)
+}
+
+func (p *http2Pool) remove(conn *http2Conn) {
+	delete(p.idle, conn)
+	others := slices.DeleteFunc(p.hosts[conn.host], func(other *http2Conn) bool { return other == conn })
+	if len(others) == 0 {
+		delete(p.hosts, conn.host)
+	} else {
+		p.hosts[conn.host] = others
 	}
 }

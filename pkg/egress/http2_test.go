@@ -31,9 +31,16 @@ type frames struct {
 
 // respond answers a stream with 200 and nothing else.
 func (f frames) respond(stream uint32) error {
+	return f.headers(stream, hpack.HeaderField{Name: ":status", Value: "200"})
+}
+
+func (f frames) headers(stream uint32, fields ...hpack.HeaderField) error {
 	var block bytes.Buffer
-	if err := hpack.NewEncoder(&block).WriteField(hpack.HeaderField{Name: ":status", Value: "200"}); err != nil {
-		return err
+	encoder := hpack.NewEncoder(&block)
+	for _, field := range fields {
+		if err := encoder.WriteField(field); err != nil {
+			return err
+		}
 	}
 	return f.WriteHeaders(http2.HeadersFrameParam{StreamID: stream, BlockFragment: block.Bytes(), EndHeaders: true, EndStream: true})
 }
@@ -108,14 +115,26 @@ func TestCase16_HTTP2Refusals(t *testing.T) {
 		reason  webhooksv1.Reason
 		seen    int32
 	}{
-		"answered":                {firstly(frames.respondTo), 0, 1},
-		"refused once":            {firstly(reset(http2.ErrCodeRefusedStream)), 0, 2},
-		"refused always":          {reset(http2.ErrCodeRefusedStream), webhooksv1.Reason_REASON_CONNECTION_CLOSED, 2},
-		"going away without it":   {firstly(goAway(0)), 0, 2},
-		"an error of theirs":      {firstly(reset(http2.ErrCodeInternal)), webhooksv1.Reason_REASON_CONNECTION_CLOSED, 1},
-		"canceled by them":        {firstly(reset(http2.ErrCodeCancel)), webhooksv1.Reason_REASON_CONNECTION_CLOSED, 1},
-		"told to slow down":       {firstly(reset(http2.ErrCodeEnhanceYourCalm)), webhooksv1.Reason_REASON_CONNECTION_CLOSED, 1},
-		"a protocol error":        {firstly(reset(http2.ErrCodeProtocol)), webhooksv1.Reason_REASON_CONNECTION_CLOSED, 1},
+		"answered":              {firstly(frames.respondTo), 0, 1},
+		"refused once":          {firstly(reset(http2.ErrCodeRefusedStream)), 0, 2},
+		"refused always":        {reset(http2.ErrCodeRefusedStream), webhooksv1.Reason_REASON_CONNECTION_CLOSED, 2},
+		"going away without it": {firstly(goAway(0)), 0, 2},
+		"an error of theirs":    {firstly(reset(http2.ErrCodeInternal)), webhooksv1.Reason_REASON_CONNECTION_CLOSED, 1},
+		"canceled by them":      {firstly(reset(http2.ErrCodeCancel)), webhooksv1.Reason_REASON_CONNECTION_CLOSED, 1},
+		"told to slow down":     {firstly(reset(http2.ErrCodeEnhanceYourCalm)), webhooksv1.Reason_REASON_CONNECTION_CLOSED, 1},
+		"a protocol error":      {firstly(reset(http2.ErrCodeProtocol)), webhooksv1.Reason_REASON_CONNECTION_CLOSED, 1},
+		"going away, then the end": {firstly(func(f frames, stream uint32, _ int32) error {
+			return errors.Join(f.WriteGoAway(stream, http2.ErrCodeNo, nil), io.EOF)
+		}), webhooksv1.Reason_REASON_CONNECTION_CLOSED, 1},
+		"going away with an error": {firstly(func(f frames, _ uint32, _ int32) error {
+			return f.WriteGoAway(0, http2.ErrCodeEnhanceYourCalm, nil)
+		}), 0, 2},
+		"a response that is malformed": {firstly(func(f frames, stream uint32, _ int32) error {
+			return f.headers(stream, hpack.HeaderField{Name: ":status", Value: "200"}, hpack.HeaderField{Name: "Upper", Value: "x"})
+		}), webhooksv1.Reason_REASON_PROTOCOL, 1},
+		"a frame of another stream": {firstly(func(f frames, stream uint32, _ int32) error {
+			return f.WriteData(stream+100, true, nil)
+		}), webhooksv1.Reason_REASON_PROTOCOL, 1},
 		"the connection is ended": {firstly(func(frames, uint32, int32) error { return io.EOF }), webhooksv1.Reason_REASON_CONNECTION_CLOSED, 1},
 	}
 	for name, test := range tests {
@@ -134,6 +153,31 @@ func TestCase16_HTTP2Refusals(t *testing.T) {
 			}
 			assert.Equal(t, test.seen, seen.Load(), "how often the POST was sent")
 		})
+	}
+}
+
+// A receiver that is about to go away refuses all on a connection before it says so: the request is not offered there
+// again.
+func TestCase16_ARefusedRequestIsSentOverANewConnection(t *testing.T) {
+	t.Parallel()
+	ca := newAuthority(t)
+	var conns atomic.Int32
+	config := &tls.Config{Certificates: []tls.Certificate{ca.sign(t, nil)}, NextProtos: []string{"h2"}}
+	plain := rawServer(t, func(n int, conn net.Conn) {
+		conns.Store(int32(n))
+		talkHTTP2(tls.Server(conn, config), func(f frames, stream uint32) error {
+			if n == 1 && stream > 1 {
+				return f.WriteRSTStream(stream, http2.ErrCodeRefusedStream)
+			}
+			return f.respond(stream)
+		})
+	})
+	client := newClient(t, Options{RootCAs: ca.pool()})
+	for n := range int32(3) {
+		result := post(t, client, strings.Replace(plain, "http:", "https:", 1))
+		wantStatus(t, http.StatusOK, result)
+		assert.Equal(t, n > 0, result.Resent)
+		assert.Equal(t, n+1, conns.Load())
 	}
 }
 
@@ -255,7 +299,7 @@ func TestB3_HTTP11Required(t *testing.T) {
 			client := newClient(t, Options{RootCAs: ca.pool()})
 			target := strings.Replace(plain, "http:", "https:", 1)
 			first := post(t, client, target)
-			if name == "the stream is reset" {
+			if name != "it does not speak HTTP/2 at all" {
 				wantStatus(t, http.StatusOK, first)
 				assert.True(t, first.Resent)
 				assert.Len(t, first.Notes, 1)
@@ -270,6 +314,25 @@ func TestB3_HTTP11Required(t *testing.T) {
 			assert.LessOrEqual(t, seen, int32(2))
 		})
 	}
+}
+
+func TestHTTP1WhereHTTP2WasAgreed(t *testing.T) {
+	t.Parallel()
+	ca := newAuthority(t)
+	plain := rawServer(t, func(_ int, conn net.Conn) {
+		secured := tls.Server(conn, &tls.Config{Certificates: []tls.Certificate{ca.sign(t, nil)}, NextProtos: []string{"h2", "http/1.1"}})
+		if secured.HandshakeContext(t.Context()) == nil && secured.ConnectionState().NegotiatedProtocol == "h2" {
+			_, _ = secured.Read(make([]byte, 1))
+			_, _ = io.WriteString(secured, "HTTP/1.1 400 Bad Request\r\n\r\n")
+			untilClosed(secured)
+			return
+		}
+		answer(secured, ok)
+	})
+	target := strings.Replace(plain, "http:", "https:", 1)
+	client := newClient(t, Options{RootCAs: ca.pool()})
+	wantReason(t, webhooksv1.Reason_REASON_PROTOCOL, post(t, client, target))
+	wantStatus(t, http.StatusOK, post(t, client, target))
 }
 
 func TestReceiverThatWantedHTTP1AndNowHasOnlyHTTP2(t *testing.T) {
@@ -321,7 +384,10 @@ func TestCase17_KeptHTTP2ConnectionEndsAsTheRequestArrives(t *testing.T) {
 		wantStatus(t, http.StatusOK, post(t, client, target))
 		assert.Equal(t, 3+n, dials.Load())
 	}
-	assert.Empty(t, client.http2.hosts)
+	assert.Eventually(t, func() bool {
+		_, hosts := pooled(client)
+		return hosts == 0
+	}, long, time.Millisecond)
 }
 
 func TestA15_IdleHTTP2ConnectionsAreBounded(t *testing.T) {
@@ -338,16 +404,26 @@ func TestA15_IdleHTTP2ConnectionsAreBounded(t *testing.T) {
 		})
 		wantStatus(t, http.StatusOK, post(t, client, strings.Replace(plain, "http:", "https:", 1)))
 	}
-	var gone []int
 	for range receivers - 3 {
-		gone = append(gone, <-ended)
+		<-ended
 	}
-	assert.ElementsMatch(t, []int{0, 1, 2, 3, 4, 5, 6}, gone, "the ones that were idle for the longest time")
-	client.http2.mu.Lock()
-	assert.Equal(t, 3, client.http2.idle.Len())
-	assert.Len(t, client.http2.hosts, 3)
-	client.http2.mu.Unlock()
+	idle, hosts := pooled(client)
+	assert.Equal(t, 3, idle)
+	assert.Equal(t, 3, hosts)
 	assert.Empty(t, ended)
+	client.Close()
+	for range 3 {
+		<-ended
+	}
+	idle, hosts = pooled(client)
+	assert.Zero(t, idle+hosts)
+}
+
+// pooled counts the idle HTTP/2 connections, and the hosts to which there are any.
+func pooled(client *Client) (idle, hosts int) {
+	client.http2.mu.Lock()
+	defer client.http2.mu.Unlock()
+	return len(client.http2.idle), len(client.http2.hosts)
 }
 
 func TestHTTP2ConnectionsThatTheReceiverEndedAreForgotten(t *testing.T) {
@@ -359,13 +435,9 @@ func TestHTTP2ConnectionsThatTheReceiverEndedAreForgotten(t *testing.T) {
 		wantStatus(t, http.StatusOK, post(t, client, target))
 	}
 	assert.Eventually(t, func() bool {
-		target := http2Server(t, ca, func(f frames, stream uint32, _ int32) error { return f.respond(stream) })
-		wantStatus(t, http.StatusOK, post(t, client, target))
-		client.http2.mu.Lock()
-		defer client.http2.mu.Unlock()
-		oldest, _ := client.http2.idle.Front().Value.(*http2Conn)
-		return oldest.Err() == nil
-	}, long, 10*time.Millisecond)
+		idle, hosts := pooled(client)
+		return idle+hosts == 0
+	}, long, time.Millisecond)
 }
 
 func TestHabitsAreBoundedAndForgotten(t *testing.T) {

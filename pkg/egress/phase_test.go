@@ -108,9 +108,22 @@ func wantOurs(tb testing.TB, got Result) {
 	assert.True(tb, got.Ours)
 }
 
+func wantIPv6Only(tb testing.TB, got Result) {
+	tb.Helper()
+	wantReason(tb, webhooksv1.Reason_REASON_CONNECT, got)
+	assert.False(tb, got.Ours)
+	assert.Equal(tb, webhooksv1.Cause_CAUSE_IPV6_ONLY, got.Cause)
+}
+
+// reachable reports whether this machine has a route and an address of its own for an IPv6 address.
+func reachable(address string) bool {
+	conn, err := net.DialUDP("udp6", nil, &net.UDPAddr{IP: net.ParseIP(address), Port: 9})
+	return err == nil && conn.Close() == nil
+}
+
 func TestCase44_WhatWeLackIsOurFault(t *testing.T) {
 	t.Parallel()
-	for _, lack := range []error{syscall.EMFILE, syscall.ENFILE, syscall.ENOBUFS, syscall.ENOMEM, syscall.EADDRNOTAVAIL} {
+	for _, lack := range []error{syscall.EMFILE, syscall.ENFILE, syscall.ENOBUFS, syscall.ENOMEM, syscall.ENETDOWN, syscall.EADDRNOTAVAIL} {
 		t.Run(lack.Error(), func(t *testing.T) {
 			t.Parallel()
 			client := newClient(t, Options{Policy: NewPolicy(nil)})
@@ -125,16 +138,35 @@ func TestCase44_WhatWeLackIsOurFault(t *testing.T) {
 			for _, scheme := range []string{"http", "https"} {
 				wantOurs(t, post(t, client, scheme+"://8.8.8.8/"))
 			}
-			if errors.Is(lack, syscall.EADDRNOTAVAIL) { // that is what a machine without IPv6 says
-				result := post(t, client, "http://[2606:4700:4700::1111]/")
-				wantReason(t, webhooksv1.Reason_REASON_CONNECT, result)
-				assert.False(t, result.Ours)
-				assert.Contains(t, result.Detail, "IPv6 only")
-			} else {
-				wantOurs(t, post(t, client, "http://[2606:4700:4700::1111]/"))
+			for _, address := range []string{"2606:4700:4700::1111", "::1"} {
+				if errors.Is(lack, syscall.EADDRNOTAVAIL) && !reachable(address) { // that is what a machine without IPv6 says
+					wantIPv6Only(t, post(t, client, "http://["+address+"]/"))
+				} else {
+					wantOurs(t, post(t, client, "http://["+address+"]/"))
+				}
 			}
 		})
 	}
+	t.Run("not what a router on the way may say", func(t *testing.T) {
+		t.Parallel()
+		client := newClient(t, Options{})
+		for _, away := range []error{syscall.ENETUNREACH, syscall.EHOSTUNREACH} {
+			client.dialer.connect = func(_ context.Context, _, address string) (net.Conn, error) {
+				addr, err := net.ResolveTCPAddr("tcp", address)
+				assert.NoError(t, err)
+				return nil, &net.OpError{Op: "dial", Addr: addr, Err: os.NewSyscallError("connect", away)}
+			}
+			result := post(t, client, "http://8.8.8.8/")
+			wantReason(t, webhooksv1.Reason_REASON_CONNECT, result)
+			assert.Contains(t, result.Detail, "could not be reached")
+			result = post(t, client, "http://[2606:4700:4700::1111]/")
+			if errors.Is(away, syscall.ENETUNREACH) && !reachable("2606:4700:4700::1111") {
+				wantIPv6Only(t, result)
+			} else {
+				assert.Contains(t, result.Detail, "could not be reached")
+			}
+		}
+	})
 	t.Run("in a look-up", func(t *testing.T) {
 		t.Parallel()
 		client := newClient(t, Options{Resolver: &net.Resolver{Dial: func(context.Context, string, string) (net.Conn, error) {

@@ -64,7 +64,7 @@ func explainConnect(failed *dialError) Result {
 		return failure(webhooksv1.Reason_REASON_CONNECT, "The receiver did not accept a connection within "+failed.limit.String()+".")
 	case errors.Is(failed, syscall.ECONNREFUSED):
 		return failure(webhooksv1.Reason_REASON_CONNECT, "The receiver refused the connection.").because(webhooksv1.Cause_CAUSE_REFUSED)
-	case errors.Is(failed, syscall.EADDRNOTAVAIL):
+	case withoutIPv6(failed):
 		return failure(webhooksv1.Reason_REASON_CONNECT, "The receiver has addresses of IPv6 only, which cannot be reached from here.").
 			because(webhooksv1.Cause_CAUSE_IPV6_ONLY)
 	default:
@@ -84,17 +84,14 @@ func explainHTTP1(failed *http1.Error) Result {
 }
 
 func explainHTTP2(failed *http2Error) Result {
-	switch {
-	case failed.answered:
+	if failed.malformed() {
 		return malformed()
-	case disconnected(failed.err):
-		return closed()
-	case failed.confused():
-		return malformed()
-	default:
+	}
+	if _, isReset := failed.reset(); !failed.ended() && (isReset || failed.unprocessed()) {
 		return failure(webhooksv1.Reason_REASON_CONNECTION_CLOSED, "The receiver refused the request before it answered.").
 			because(webhooksv1.Cause_CAUSE_REQUEST_REFUSED)
 	}
+	return closed()
 }
 
 func closed() Result {

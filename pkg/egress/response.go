@@ -29,7 +29,7 @@ func (c *Client) read(a *attempt, response *http.Response) Result {
 	defer c.responses.Put(buffer)
 	n, err := fill(buffer[:], response.Body)
 	if errors.Is(err, http1.ErrMalformed) {
-		a.note("The headers of the response are not valid HTTP or are too large; its status counts.")
+		a.notes = append(a.notes, "The headers of the response are not valid HTTP or are too large; its status counts.")
 	}
 	result.Truncated = err != nil || n > MaxBody
 	result.Body = slices.Clone(buffer[:min(n, MaxBody)])

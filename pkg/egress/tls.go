@@ -4,8 +4,9 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
+	"math"
 	"net"
-	"reflect"
+	"strings"
 	"time"
 
 	"github.com/dembrane/webhooks/proto/webhooksv1"
@@ -25,6 +26,9 @@ const (
 	alertCertificateRequired  = 116
 	alertNoProtocol           = 120
 )
+
+// textTooOld is what crypto/tls says of a receiver that chose a version below 1.2; only the text tells.
+const textTooOld = "server selected unsupported protocol version"
 
 const (
 	tooOldDetail   = "The receiver speaks no TLS newer than 1.1; TLS 1.2 or newer is needed."
@@ -56,7 +60,7 @@ func explainHandshake(failed *dialError) Result {
 		return why
 	}
 	switch {
-	case failed.version != 0 && failed.version < tls.VersionTLS12:
+	case strings.Contains(failed.Error(), textTooOld):
 		return handshake(webhooksv1.Cause_CAUSE_TLS_TOO_OLD, tooOldDetail)
 	case failed.limit > 0:
 		return handshake(0, "The receiver did not finish the TLS handshake within "+failed.limit.String()+".")
@@ -98,10 +102,12 @@ func explainAlert(err error, wanted bool) (_ Result, ok bool) {
 	}
 }
 
-// alertOf is the number of an alert, which crypto/tls keeps in a type of its own.
-func alertOf(failed *net.OpError) uint64 {
-	if alert := reflect.ValueOf(failed.Err); alert.Kind() == reflect.Uint8 {
-		return alert.Uint()
+// alertOf is an alert of TLS, which crypto/tls keeps in a type of its own that says the same as [tls.AlertError].
+func alertOf(failed *net.OpError) tls.AlertError {
+	for alert := range tls.AlertError(math.MaxUint8) {
+		if alert.Error() == failed.Err.Error() {
+			return alert
+		}
 	}
 	return 0
 }

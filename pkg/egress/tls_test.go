@@ -226,6 +226,23 @@ func TestTLSFailuresSayWhatIsWrong(t *testing.T) {
 	assert.False(t, ok)
 }
 
+// A receiver that never heard of TLS 1.2 answers with the version that it has.
+func TestB4_ReceiverThatChoosesAnOldVersion(t *testing.T) {
+	t.Parallel()
+	for version := range byte(3) { // SSL 3.0, TLS 1.0 and TLS 1.1
+		hello := append([]byte{22, 3, version, 0, 42, 2, 0, 0, 38, 3, version}, make([]byte, 32)...)
+		hello = append(hello, 0, 0xc0, 0x13, 0)
+		plain := rawServer(t, func(_ int, conn net.Conn) {
+			_, _ = conn.Read(make([]byte, 1<<10))
+			_, _ = conn.Write(hello)
+			untilClosed(conn)
+		})
+		result := post(t, newClient(t, Options{}), strings.Replace(plain, "http:", "https:", 1))
+		wantReason(t, webhooksv1.Reason_REASON_TLS, result)
+		assert.Equal(t, webhooksv1.Cause_CAUSE_TLS_TOO_OLD, result.Cause, result.Detail)
+	}
+}
+
 // recorded keeps what a server writes, and the secrets of its key log.
 type recorded struct {
 	net.Conn

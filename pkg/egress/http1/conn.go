@@ -18,6 +18,15 @@ type conn struct {
 	raw   syscall.RawConn // the socket; nil when there is none to look at
 	abort func()          // ends at once what is being read or written
 	kept  keptMark
+	peek  peek
+}
+
+// peek is a look at a socket. It is part of the connection, so that looking allocates nothing.
+type peek struct {
+	look   func(fd uintptr) bool
+	buffer [1]byte
+	n      int
+	err    error
 }
 
 func newConn(h host, made net.Conn) *conn {

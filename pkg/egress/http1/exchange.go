@@ -78,9 +78,11 @@ func (x *exchange) roundTrip() (*http.Response, error) {
 			Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1, Request: x.request, Body: &lost{err: cause},
 		}, nil
 	}
+	if x.conn.kept.before && x.in.any {
+		x.transport.idle.learn(x.conn.host, false)
+	}
 	return nil, &Error{
-		Err: cause, Kept: x.conn.kept.before, Written: x.out.written > 0, Sent: x.sendErr == nil,
-		Answered: x.in.any, Broken: x.out.failed || x.out.written > 0,
+		Err: cause, Kept: x.conn.kept.before, Sent: x.sendErr == nil, Answered: x.in.any, Broken: x.out.failed || x.out.written > 0,
 	}
 }
 

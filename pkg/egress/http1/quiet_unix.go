@@ -12,11 +12,13 @@ func (c *conn) quiet() (quiet, stray bool) {
 	if c.raw == nil {
 		return true, false
 	}
-	err := c.raw.Read(func(fd uintptr) bool {
-		var buffer [1]byte
-		n, err := syscall.Read(int(fd), buffer[:])
-		quiet, stray = errors.Is(err, syscall.EAGAIN), n > 0
-		return true
-	})
-	return err == nil && quiet, stray
+	p := &c.peek
+	if p.look == nil {
+		p.look = func(fd uintptr) bool {
+			p.n, p.err = syscall.Read(int(fd), p.buffer[:])
+			return true
+		}
+	}
+	err := c.raw.Read(p.look)
+	return err == nil && errors.Is(p.err, syscall.EAGAIN), p.n > 0
 }

@@ -11,8 +11,8 @@
 // time for 100,000 deliveries fell from 8.6-10.6 s to 6.5-7.9 s. Should that no longer be worth these lines, take
 // net/http's: deliveries go on, what is said in the next paragraph is lost.
 //
-// It tells more. An [Error] says whether the connection had been used before, whether the receiver can have seen the
-// request and whether anything came back, which is what decides if the request may be sent again. A final status
+// It tells more. An [Error] says whether the connection had been used before and whether anything came back, which is
+// what decides if the request may be sent again. A final status
 // line makes a response whatever follows it: headers that net/http refuses, or none at all. And a connection on which
 // a receiver says something that it was not asked for is never used again.
 package http1
@@ -37,9 +37,8 @@ type Error struct {
 	Err error
 	// Kept says that the connection had carried another exchange before.
 	Kept bool
-	// Written says that some of the request was written, so that the receiver may have seen it, and Sent that all of
-	// it was.
-	Written, Sent bool
+	// Sent says that the whole request was written.
+	Sent bool
 	// Answered says that something had come back.
 	Answered bool
 	// Broken says that the connection failed, and not the request.
@@ -67,7 +66,7 @@ type Transport struct {
 }
 
 // RoundTrip sends the request and returns when the headers of the final response have arrived. The deadline of the
-// request's context holds for the response's body as well. A request that is to be closed (http.Request.Close) gets a
+// request's context holds for the response's body as well, and for the connection itself: it needs no timer. A request that is to be closed (http.Request.Close) gets a
 // connection of its own. The connection is free for the next request when the body has been read to its end; a body
 // that is closed before costs the connection.
 func (t *Transport) RoundTrip(request *http.Request) (*http.Response, error) {

@@ -268,21 +268,21 @@ func TestErrorsSayWhatHappened(t *testing.T) {
 	}{
 		"closed": {
 			func(_ net.Conn, r *bufio.Reader) { readRequest(r) },
-			Error{Err: io.ErrUnexpectedEOF, Written: true, Sent: true, Broken: true},
+			Error{Err: io.ErrUnexpectedEOF, Sent: true, Broken: true},
 		},
 		"closed in the status line": {
 			func(conn net.Conn, r *bufio.Reader) {
 				readRequest(r)
 				_, _ = io.WriteString(conn, "HTTP/1.1 20")
 			},
-			Error{Err: io.ErrUnexpectedEOF, Written: true, Sent: true, Broken: true, Answered: true},
+			Error{Err: io.ErrUnexpectedEOF, Sent: true, Broken: true, Answered: true},
 		},
 		"not HTTP": {
 			func(conn net.Conn, r *bufio.Reader) {
 				readRequest(r)
 				_, _ = io.WriteString(conn, "220 mail.example ESMTP\r\n")
 			},
-			Error{Err: ErrMalformed, Written: true, Sent: true, Broken: true, Answered: true},
+			Error{Err: ErrMalformed, Sent: true, Broken: true, Answered: true},
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
