@@ -170,7 +170,7 @@ func (c *Client) Post(ctx context.Context, call Call) Result {
 	a := c.newAttempt(ctx, call)
 	result, err := c.exchanges(a) //nolint:contextcheck // the attempt is the context
 	if err != nil {
-		result = c.failed(a, err)
+		result = c.failed(a, err) //nolint:contextcheck // the same
 	}
 	return a.describe(result)
 }

@@ -198,7 +198,7 @@ func lacking(err error) bool {
 // to find out: to connect over UDP is only to look up a route and an address of ours, and its ports are not TCP's.
 func withoutIPv6(err error) bool {
 	failed, ok := errors.AsType[*net.OpError](err)
-	if !ok || !(errors.Is(err, syscall.EADDRNOTAVAIL) || errors.Is(err, syscall.ENETUNREACH)) {
+	if !ok || !unrouted(err) {
 		return false
 	}
 	to, ok := failed.Addr.(*net.TCPAddr)
@@ -209,5 +209,9 @@ func withoutIPv6(err error) bool {
 	if err == nil {
 		_ = conn.Close()
 	}
+	return unrouted(err)
+}
+
+func unrouted(err error) bool {
 	return errors.Is(err, syscall.EADDRNOTAVAIL) || errors.Is(err, syscall.ENETUNREACH) || errors.Is(err, syscall.EAFNOSUPPORT)
 }

@@ -71,7 +71,7 @@ func (c *Client) again(a *attempt, err error) (why string) {
 		a.habit = c.habits.learn(a.host, asksForHTTP1)
 		return "The receiver asked for HTTP/1.1, so the request was sent once more over that."
 	case failed2 != nil && failed2.unprocessed():
-		return "The receiver refused the request before it processed it, so it was sent once more."
+		return "The receiver had not begun with the request, so it was sent once more over a new connection."
 	case failed2 != nil && failed2.malformed():
 		c.habits.learn(a.host, asksForHTTP1) // the next attempt may fare better
 	}

@@ -61,11 +61,23 @@ func (c *Client) overHTTP2(a *attempt, made *tls.Conn) (Result, error) {
 		GotFirstResponseByte: func() { answered.Store(true) },
 	})))
 	if err != nil {
+		if !sent.Load() && conn.Err() != nil {
+			err = ending(conn.tls, err)
+		}
 		return Result{}, &http2Error{err: err, kept: kept, sent: sent.Load(), answered: answered.Load()}
 	}
 	defer func() { _ = response.Body.Close() }()
 	conn.kept.Store(true)
 	return c.read(a, response), nil
+}
+
+// ending is why a connection has ended, for an error with which net/http says only that it cannot be used: a receiver
+// that misses a certificate says so before anything is sent. What once ended TLS, crypto/tls says again.
+func ending(ended *tls.Conn, err error) error {
+	if _, why := ended.Read(make([]byte, 1)); why != nil {
+		return why
+	}
+	return err
 }
 
 // http2Conn is the connection for a request, which has a place reserved on it.
@@ -167,6 +179,7 @@ type http2Pool struct {
 type http2Conn struct {
 	*http.ClientConn
 
+	tls      *tls.Conn
 	host     host
 	alone    bool
 	kept     atomic.Bool // it has carried a whole exchange: until then, how many at once the receiver likes is not known
@@ -221,7 +234,7 @@ func (p *http2Pool) add(a *attempt, made *tls.Conn) (*http2Conn, error) {
 		_ = made.Close()
 		return nil, &http2Error{err: err}
 	}
-	conn := &http2Conn{ClientConn: single, host: a.host, alone: a.alone, requests: 1}
+	conn := &http2Conn{ClientConn: single, tls: made, host: a.host, alone: a.alone, requests: 1}
 	if a.alone {
 		return conn, nil
 	}

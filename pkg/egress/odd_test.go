@@ -172,7 +172,7 @@ func TestB2OddReceivers(t *testing.T) {
 		wg.Wait()
 		return time.Since(started), again.Load()
 	}
-	const waves = 3
+	const waves, mostWaves = 3, 12 // the machine may be busy with something else
 	var usual time.Duration
 	for _, odd := range oddReceivers() {
 		t.Run(odd.name, func(t *testing.T) {
@@ -180,8 +180,11 @@ func TestB2OddReceivers(t *testing.T) {
 			client := newClient(t, Options{RootCAs: ca.pool()})
 			var arrived atomic.Int32
 			target := odd.serve(t, ca, &arrived)
-			best := time.Hour // the machine may be busy with something else
-			for n := range waves {
+			best, limit := time.Hour, 2*time.Hour
+			if usual > 0 && strings.HasPrefix(target, "http:") { // with TLS, most of the time is the handshakes' on both sides
+				limit = 3*usual + 200*time.Millisecond
+			}
+			for n := 0; n < waves || (n < mostWaves && best >= limit); n++ {
 				arrived.Store(0)
 				took, resent := wave(client, target, odd.status)
 				best = min(best, took)
@@ -193,11 +196,9 @@ func TestB2OddReceivers(t *testing.T) {
 					assert.Equal(t, int32(attempts), arrived.Load())
 				}
 			}
+			assert.Less(t, best, limit)
 			if usual == 0 {
 				usual = best
-			}
-			if strings.HasPrefix(target, "http:") { // with TLS, most of the time is the handshakes' on both sides
-				assert.Less(t, best, 3*usual+200*time.Millisecond)
 			}
 		})
 	}

@@ -9,6 +9,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/netip"
 	"os"
 	"os/exec"
 	"strings"
@@ -152,8 +153,7 @@ func TestCase44_WhatWeLackIsOurFault(t *testing.T) {
 		client := newClient(t, Options{})
 		for _, away := range []error{syscall.ENETUNREACH, syscall.EHOSTUNREACH} {
 			client.dialer.connect = func(_ context.Context, _, address string) (net.Conn, error) {
-				addr, err := net.ResolveTCPAddr("tcp", address)
-				assert.NoError(t, err)
+				addr := net.TCPAddrFromAddrPort(netip.MustParseAddrPort(address))
 				return nil, &net.OpError{Op: "dial", Addr: addr, Err: os.NewSyscallError("connect", away)}
 			}
 			result := post(t, client, "http://8.8.8.8/")
