@@ -18,7 +18,7 @@ import (
 
 // past publishes events that nobody wants yet, and makes the webhook that missed
 // them.
-func (s *system) past(t *testing.T, r *crowd, events int) (book, webhook) {
+func (s *system) past(t *testing.T, r *crowd, events int) webhook {
 	t.Helper()
 	b := r.book("past", 1)
 	b.project = project
@@ -27,7 +27,7 @@ func (s *system) past(t *testing.T, r *crowd, events int) (book, webhook) {
 	s.wantSettled(t)
 	w := s.create(t, project, fields{"url": r.URL, "events": event.Types()})
 	s.settle(t)
-	return b, w
+	return w
 }
 
 func TestAReplayIsOneAtATimeAndKeepsToItsRate(t *testing.T) {
@@ -35,7 +35,7 @@ func TestAReplayIsOneAtATimeAndKeepsToItsRate(t *testing.T) {
 	s := start(t, nil)
 	began := time.Now()
 	r := crowdDoes(t, receiver.Status(http.StatusOK))
-	_, w := s.past(t, r, 60)
+	w := s.past(t, r, 60)
 
 	asked := time.Now()
 	first := s.replays(t, w, fields{"since": began, "max_per_second": 20})
@@ -57,7 +57,7 @@ func TestACancelledReplayStops(t *testing.T) {
 	s := start(t, nil)
 	began := time.Now()
 	r := crowdDoes(t, receiver.Thinks(20*time.Millisecond))
-	_, w := s.past(t, r, events)
+	w := s.past(t, r, events)
 	id := s.replays(t, w, fields{"since": began}).ID
 	eventually(t, "it is under way", func() bool { return r.posts() > 100 })
 
@@ -80,7 +80,7 @@ func TestAReplayWaitsWhileItsWebhookIsDisabled(t *testing.T) {
 	s := start(t, nil)
 	began := time.Now()
 	r := crowdDoes(t, receiver.Thinks(20*time.Millisecond))
-	_, w := s.past(t, r, events)
+	w := s.past(t, r, events)
 	id := s.replays(t, w, fields{"since": began}).ID
 	eventually(t, "it is under way", func() bool { return r.posts() > 100 })
 
@@ -105,7 +105,7 @@ func TestAReplaySurvivesSIGKILL(t *testing.T) {
 	s.shortAckWait(t)
 	began := time.Now()
 	r := crowdDoes(t, receiver.Thinks(5*time.Millisecond))
-	_, w := s.past(t, r, events)
+	w := s.past(t, r, events)
 	id := s.replays(t, w, fields{"since": began}).ID
 	folder := s.folder
 	for _, reached := range []int{500, 1500} {
@@ -151,7 +151,7 @@ func TestAReplayIsStartedOnceForAKey(t *testing.T) {
 	s := start(t, nil)
 	began := time.Now()
 	r := crowdDoes(t, receiver.Status(http.StatusOK))
-	_, w := s.past(t, r, 10)
+	w := s.past(t, r, 10)
 	first := s.replaysOnce(t, w, began, "a-key")
 	assert.Equal(t, first.ID, s.replaysOnce(t, w, began, "a-key").ID)
 	s.wantReplay(t, w, first.ID, "done")
