@@ -30,6 +30,7 @@ import (
 	"github.com/dembrane/webhooks/services/api/internal/deliverylog"
 	"github.com/dembrane/webhooks/services/api/internal/health"
 	"github.com/dembrane/webhooks/services/api/internal/httpapi"
+	"github.com/dembrane/webhooks/services/api/internal/ledger"
 	"github.com/dembrane/webhooks/services/api/internal/projection"
 	"github.com/dembrane/webhooks/services/api/internal/registration"
 	"github.com/dembrane/webhooks/services/api/internal/replay"
@@ -246,6 +247,7 @@ func (a *App) run(ctx context.Context) (err error) {
 		Project:       projector.Project,
 		Events:        topology.NewEventReader(js),
 		Replays:       replays,
+		Ledger:        ledger.New(ledger.Deps{Store: webhooks, JS: js}),
 		SendTest:      testdelivery.New(nc, a.config.TestTimeout).Send,
 		Log:           a.log,
 		Metrics:       httpapi.NewMetrics(a.metrics),

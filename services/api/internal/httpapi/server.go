@@ -17,6 +17,7 @@ import (
 	"github.com/dembrane/webhooks/pkg/secret"
 	"github.com/dembrane/webhooks/proto/webhooksv1"
 	"github.com/dembrane/webhooks/services/api/internal/access"
+	"github.com/dembrane/webhooks/services/api/internal/ledger"
 	"github.com/dembrane/webhooks/services/api/internal/registration"
 	"github.com/dembrane/webhooks/services/api/internal/replay"
 	"github.com/dembrane/webhooks/services/api/internal/store"
@@ -59,6 +60,8 @@ type Deps struct {
 	Events events
 	// Replays sends again what is asked for again.
 	Replays *replay.Service
+	// Ledger accounts for what a webhook was owed.
+	Ledger  *ledger.Ledger
 	Log     *zap.Logger
 	Metrics *Metrics
 
@@ -151,6 +154,7 @@ func (s *server) route(e *echo.Echo) {
 	webhooks.GET("/:id/deliveries/:attempt", s.guard(access.Read, s.delivery))
 	webhooks.GET("/:id/statistics", s.guard(access.Read, s.statistics))
 	webhooks.POST("/:id/deliveries/:attempt/resend", s.guard(access.Change, s.resend))
+	webhooks.GET("/:id/ledger", s.guard(access.Read, s.account))
 	webhooks.POST("/:id/replay", s.guard(access.Change, s.startReplay))
 	webhooks.GET("/:id/replays", s.guard(access.Read, s.listReplays))
 	webhooks.GET("/:id/replays/:replay", s.guard(access.Read, s.getReplay))
