@@ -60,6 +60,10 @@ func goals() []goal {
 		{"registry.bytes", "memory of a webhook, bytes", atMost(1024)},
 		{"registry.match.ratio", "matching among many webhooks, over among 100", atMost(2)},
 		{"fanout.ratio", "deliveries/s, one event to 50 webhooks, over one to one", atLeast(1)},
+		{"log.first.p99", "the newest 50 attempts of a long log, p99, ms", atMost(100)},
+		{"log.page.p99", "50 older ones, p99, ms", atMost(1000)},
+		{"log.filter.p99", "a filter that finds little, p99, ms", atMost(1000)},
+		{"log.one.p99", "one attempt, p99, ms", atMost(100)},
 		{"large.megabytes.ratio", "MB/s with 1 MB bodies, over the raw POST loop", atLeast(0.5)},
 	}
 }

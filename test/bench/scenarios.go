@@ -19,6 +19,7 @@ const (
 	largeScenario      = "large"
 	registryScenario   = "registry"
 	syncScenario       = "sync"
+	logScenario        = "log"
 )
 
 // scenario is something that is measured once a round.
@@ -39,6 +40,7 @@ func scenarios() []scenario {
 		{largeScenario, (*bench).largeBodies},
 		{registryScenario, (*bench).registry},
 		{syncScenario, (*bench).syncs},
+		{logScenario, (*bench).deliveryLog},
 	}
 }
 
