@@ -137,12 +137,13 @@ func (r *EventReader) leaderState(ctx context.Context) (leaderState, error) {
 		return leaderState{}, fmt.Errorf("ask the leader of %s: %w", StreamEvents, err)
 	}
 	info := stream.CachedInfo()
-	return leaderState{first: info.State.FirstSeq, last: info.State.LastSeq, proven: proven(info.Cluster)}, nil
+	return leaderState{first: info.State.FirstSeq, last: info.State.LastSeq, proven: Led(info.Cluster)}, nil
 }
 
-// proven reports whether a majority has heard of this leader so recently that no
-// other can be there.
-func proven(cluster *jetstream.ClusterInfo) bool {
+// Led reports whether what the leader of a stream says about the stream's replicas
+// shows that a majority has heard of it so recently that no other leader can be
+// there. A leader that is cut off from the others goes on answering for a while.
+func Led(cluster *jetstream.ClusterInfo) bool {
 	if cluster == nil {
 		return true // one server
 	}

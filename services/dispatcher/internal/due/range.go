@@ -52,6 +52,13 @@ func (d *Due) HandleRange(ctx context.Context, msg jetstream.Msg) error {
 		return d.Postpone(r, postponeFor+rand.N(postponeFor)) //nolint:gosec // spreads load, keeps no secret
 	}
 	defer d.close(r.GetWebhookId())
+	// One range after the other: the next begins when all of this one have had their
+	// turn, so that a crash repeats little more than one.
+	if err := b.turn.Acquire(ctx, 1); err != nil {
+		return fmt.Errorf("wait for the range before: %w", err)
+	}
+	begun := sync.OnceFunc(func() { b.turn.Release(1) })
+	defer begun()
 	list := deliveries(r)
 	var p *page
 	var all sync.WaitGroup
@@ -70,6 +77,7 @@ func (d *Due) HandleRange(ctx context.Context, msg jetstream.Msg) error {
 			failed[i] = d.fromRange(ctx, x, of, next)
 		})
 	}
+	begun()
 	all.Wait()
 	return errors.Join(failed...)
 }
@@ -231,6 +239,7 @@ func ofEvent(body *eventbody.Body, eventID string) (deliver.Body, error) {
 // backlog is the ranges of one webhook that are worked on.
 type backlog struct {
 	ranges int
+	turn   *semaphore.Weighted // one range's at a time
 	inLine *semaphore.Weighted
 }
 
@@ -240,7 +249,7 @@ func (d *Due) open(webhookID string) *backlog {
 	defer d.mu.Unlock()
 	b := d.backlogs[webhookID]
 	if b == nil {
-		b = &backlog{inLine: semaphore.NewWeighted(inLineAtOnce)}
+		b = &backlog{turn: semaphore.NewWeighted(1), inLine: semaphore.NewWeighted(inLineAtOnce)}
 		d.backlogs[webhookID] = b
 	}
 	if b.ranges == rangesPerWebhook {

@@ -2,6 +2,7 @@ package registry
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync"
 	"time"
@@ -10,6 +11,8 @@ import (
 
 	"github.com/dembrane/webhooks/pkg/topology"
 )
+
+var errCutOff = errors.New("the leader of the bucket's stream hears of too few replicas to be believed")
 
 // view is what the leader of the bucket's stream says about it.
 type view struct {
@@ -23,9 +26,8 @@ type view struct {
 	err      error
 }
 
-// look asks for the state of the bucket's stream, which only its leader answers. A
-// leader that is cut off from the others still answers for a while; whoever can
-// reach only it can reach no event that was published since then either.
+// look asks for the state of the bucket's stream, which only its leader answers, and
+// believes it only while a majority of the replicas has heard of that leader lately.
 func look(ctx context.Context, stream jetstream.Stream, watched uint64, timeout time.Duration) view {
 	marker := topology.SubjectKey(topology.KeyProjected)
 	v := view{asked: time.Now(), watched: watched}
@@ -34,6 +36,10 @@ func look(ctx context.Context, stream jetstream.Stream, watched uint64, timeout 
 	info, err := stream.Info(ctx, jetstream.WithSubjectFilter(marker))
 	if err != nil {
 		v.err = fmt.Errorf("ask for the bucket's stream: %w", err)
+		return v
+	}
+	if !topology.Led(info.Cluster) {
+		v.err = errCutOff
 		return v
 	}
 	v.created, v.last, v.complete = info.Created, info.State.LastSeq, info.State.Subjects[marker] > 0
