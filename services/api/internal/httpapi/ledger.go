@@ -114,10 +114,10 @@ func showLine(line ledger.Line) ledgerLine {
 }
 
 func ledgerLimitOf(c echo.Context) (int, error) {
-	text := c.QueryParam("limit")
-	if text == "" {
+	if !c.QueryParams().Has("limit") {
 		return ledgerLimit, nil
 	}
+	text := c.QueryParam("limit")
 	limit, err := strconv.Atoi(text)
 	if err != nil || limit < 1 || limit > maxLedgerLimit {
 		return 0, missing("limit", fmt.Sprintf("limit must be a whole number from 1 to %d.", maxLedgerLimit))
@@ -140,10 +140,10 @@ func (s *server) ledgerPosition(c echo.Context, w store.Webhook) (ledger.Positio
 		name  string
 		value *time.Time
 	}{{"since", &at.Since}, {"until", &at.Until}} {
-		text := c.QueryParam(given.name)
-		if text == "" {
+		if !c.QueryParams().Has(given.name) {
 			continue
 		}
+		text := c.QueryParam(given.name)
 		parsed, err := parseTime(text)
 		if err != nil {
 			faults.Add(missing(given.name, given.name+" must be a time with its zone, such as 2026-01-20T12:00:00Z."))

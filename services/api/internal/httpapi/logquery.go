@@ -57,8 +57,10 @@ func (s *server) logQuery(c echo.Context, w store.Webhook) (logQuery, error) {
 	q := logQuery{limit: defaultAttempts, walk: store.LogWalk{Pages: pagesPerRequest}}
 	var faults registration.Faults
 	read := func(name string, parse func(value string) (ok bool), wanted string) {
-		value := c.QueryParam(name)
-		if value != "" && !parse(value) {
+		// A parameter without a value is a mistake of whoever asks, but for the cursor:
+		// the first page has none.
+		given := c.QueryParams().Has(name) && (name != "cursor" || c.QueryParam(name) != "")
+		if given && !parse(c.QueryParam(name)) {
 			faults.Add(missing(name, name+" must be "+wanted+"."))
 		}
 	}

@@ -89,14 +89,23 @@ func (s *Store) StartReplay(ctx context.Context, r Replay) (Replay, error) {
 	// A crash in between leaves a webhook that seems to have a replay: whoever runs
 	// replays takes that away after a while.
 	running := RunningReplay{WebhookID: r.WebhookID, ReplayID: r.ID}
-	if _, err := s.replaying.InsertOne(ctx, running); err != nil {
+	for {
+		_, err := s.replaying.InsertOne(ctx, running)
+		if err == nil {
+			return r, s.insertReplay(ctx, r)
+		}
 		if !mongo.IsDuplicateKeyError(err) {
 			return Replay{}, unavailable("insert running replay", err)
 		}
-		return s.otherReplay(ctx, r)
+		other, err := s.otherReplay(ctx, r)
+		if !errors.Is(err, errJustEnded) {
+			return other, err
+		}
 	}
-	return r, s.insertReplay(ctx, r)
 }
+
+// errJustEnded says that the replay that was in the way is not there any more.
+var errJustEnded = errors.New("the other replay has just ended")
 
 func (s *Store) insertReplay(ctx context.Context, r Replay) error {
 	_, err := s.replays.InsertOne(ctx, r)
@@ -111,7 +120,7 @@ func (s *Store) otherReplay(ctx context.Context, r Replay) (Replay, error) {
 	var running RunningReplay
 	err := s.replaying.FindOne(ctx, bson.D{{Key: "_id", Value: r.WebhookID}}).Decode(&running)
 	if errors.Is(err, mongo.ErrNoDocuments) {
-		return Replay{}, unavailable("insert running replay", errors.New("the other one has just ended"))
+		return Replay{}, errJustEnded
 	}
 	if err != nil {
 		return Replay{}, unavailable("load running replay", err)
