@@ -39,14 +39,13 @@ const (
 	batchBytes    = 512 << 10
 	// insertAttempts bounds one insert, because a few messages can hold very many.
 	insertAttempts = 4000
-	// prefetchBytes bounds what is held in memory beyond that.
-	prefetchBytes = 32 << 20
+	// prefetchBytes bounds what is held in memory beyond that. Larger messages are
+	// asked for one by one.
+	prefetchBytes = 4 << 20
 	// linger is how long a batch waits for more once it has begun.
 	linger = 100 * time.Millisecond
 	// writeTimeout bounds one try to write a batch, which a stop does not cut off.
 	writeTimeout = 25 * time.Second
-	// handBackTimeout bounds the wait for what was sent ahead and comes back.
-	handBackTimeout = time.Second
 )
 
 // attempts is what the recorder needs of the store. Its errors are all worth
@@ -109,18 +108,31 @@ func New(deps Deps) *Recorder {
 
 // Run records until ctx is done. It then writes down what it holds, if that
 // succeeds at the first try, and hands back the rest. Whatever happens to the
-// stream, the consumer or the connection, it starts over.
+// stream, the consumer or the connection, it goes on when that is mended.
 func (r *Recorder) Run(ctx context.Context) error {
 	healthCtx, stop := context.WithCancel(context.WithoutCancel(ctx))
-	var following sync.WaitGroup
+	var following, recording sync.WaitGroup
 	following.Go(func() { r.health.Run(healthCtx) })
 	// Health ends last, so that the last records count.
 	defer following.Wait()
 	defer stop()
-	// It returns when ctx is done, which is no fault.
-	_ = retry.Until(ctx, pace(), func(err error, _ time.Duration) {
-		r.log.Warn("recording was interrupted: starting over", zap.Error(err))
-	}, r.consume)
+	messages := make(chan jetstream.Msg)
+	recording.Go(func() { r.record(ctx, messages) })
+	defer recording.Wait()
+	err := topology.Consume(ctx, r.js, topology.Consuming{
+		Stream:   topology.StreamAttempts,
+		Consumer: topology.Record(topology.Consumption{AckWait: ackWait, MaxAckPending: maxAckPending}),
+		Messages: batchMessages, Bytes: prefetchBytes, Large: topology.NewLarge(1), Log: r.log,
+	}, func(ctx context.Context, message jetstream.Msg) {
+		select {
+		case messages <- message:
+		case <-ctx.Done():
+			handBack([]jetstream.Msg{message})
+		}
+	})
+	if err != nil {
+		return fmt.Errorf("consume records: %w", err)
+	}
 	return nil
 }
 
@@ -128,57 +140,42 @@ func (r *Recorder) Run(ctx context.Context) error {
 // seconds.
 func pace() retry.Pace { return retry.Pace{First: 100 * time.Millisecond, Longest: 10 * time.Second} }
 
-// consume pulls and records until something breaks or ctx is done.
-func (r *Recorder) consume(ctx context.Context) error {
-	config := topology.Record(topology.Consumption{AckWait: ackWait, MaxAckPending: maxAckPending})
-	consumer, err := r.js.CreateOrUpdateConsumer(ctx, topology.StreamAttempts, config)
-	if err != nil {
-		return fmt.Errorf("open consumer %s: %w", topology.ConsumerRecord, err)
-	}
-	messages, err := consumer.Messages(jetstream.PullMaxMessagesWithBytesLimit(batchMessages, prefetchBytes),
-		jetstream.PullHeartbeat(topology.PullHeartbeat), jetstream.WithMessagesErrOnMissingHeartbeat(false))
-	if err != nil {
-		return fmt.Errorf("pull records: %w", err)
-	}
-	defer handBackRest(messages)
+// record writes down batch after batch until ctx is done.
+func (r *Recorder) record(ctx context.Context, messages <-chan jetstream.Msg) {
 	for {
-		batch, err := gather(ctx, messages)
-		if err != nil {
-			handBack(batch)
-			return err
+		batch := gather(ctx, messages)
+		if len(batch) == 0 {
+			return
 		}
 		began := time.Now()
-		if err := r.settle(ctx, batch); err != nil {
+		if err := r.settle(ctx, batch); err != nil { // only when ctx is done
 			handBack(batch)
-			return err
+			return
 		}
 		r.throttle(ctx, time.Since(began))
 	}
 }
 
 // gather waits for a message and takes what else is there, up to the bounds of a
-// batch.
-func gather(ctx context.Context, messages jetstream.MessagesContext) ([]jetstream.Msg, error) {
-	first, err := messages.Next(jetstream.NextContext(ctx))
-	if err != nil {
-		return nil, fmt.Errorf("wait for records: %w", err)
-	}
-	batch := []jetstream.Msg{first}
-	size := len(first.Data())
-	deadline := time.Now().Add(linger)
+// batch. It returns nothing when ctx is done before there is any.
+func gather(ctx context.Context, messages <-chan jetstream.Msg) (batch []jetstream.Msg) {
+	size := 0
+	var enough <-chan time.Time
 	for len(batch) < batchMessages && size < batchBytes {
-		left := time.Until(deadline)
-		if left <= 0 {
-			break
+		select {
+		case message := <-messages:
+			if len(batch) == 0 {
+				enough = time.After(linger)
+			}
+			batch = append(batch, message)
+			size += len(message.Data())
+		case <-enough:
+			return batch
+		case <-ctx.Done():
+			return batch
 		}
-		next, err := messages.Next(jetstream.NextMaxWait(left))
-		if err != nil {
-			return batch, nil //nolint:nilerr // no more for now; what is wrong, if anything, shows with the next wait
-		}
-		batch = append(batch, next)
-		size += len(next.Data())
 	}
-	return batch, nil
+	return batch
 }
 
 // settle records a batch, trying for as long as ctx lasts, and acknowledges it.
@@ -278,19 +275,6 @@ func (r *Recorder) write(ctx context.Context, list []*webhooksv1.Attempt) error 
 // handBack lets another replica have the messages at once.
 func handBack(batch []jetstream.Msg) {
 	for _, message := range batch {
-		_ = message.Nak() // at worst after the ack wait
-	}
-}
-
-// handBackRest does so with what has been sent ahead.
-func handBackRest(messages jetstream.MessagesContext) {
-	messages.Drain()
-	for {
-		message, err := messages.Next(jetstream.NextMaxWait(handBackTimeout))
-		if err != nil {
-			messages.Stop()
-			return
-		}
 		_ = message.Nak() // at worst after the ack wait
 	}
 }

@@ -360,3 +360,24 @@ func TestBrokerAndConsumerComeAndGo(t *testing.T) {
 	w.publish(attemptOf(made, webhooksv1.Outcome_OUTCOME_DELIVERED, 200))
 	w.wantRecords(made.ID, 3)
 }
+
+// The nats-server comes back with an empty store, and the streams are made again at
+// any time after that: what is published then is recorded.
+func TestAStoreThatWasWipedIsConsumedAgain(t *testing.T) {
+	w := newWorld(t)
+	made := w.create()
+	w.run(w.store)
+	w.publish(attemptOf(made, webhooksv1.Outcome_OUTCOME_DELIVERED, 200))
+	w.wantRecords(made.ID, 1)
+	w.wantDrained()
+
+	for i := range 2 {
+		w.nats.Wipe()
+		require.Eventually(t, w.js.Conn().IsConnected, patience, time.Millisecond)
+		<-time.After(time.Duration(i) * time.Second)
+		w.ensure()
+		w.publish(attemptOf(made, webhooksv1.Outcome_OUTCOME_DELIVERED, 200))
+		w.wantRecords(made.ID, 2+i)
+	}
+	w.wantDrained()
+}
