@@ -35,7 +35,10 @@ type bodies struct {
 // bodyKey names a body: the event at a sequence, in a format.
 type bodyKey struct {
 	sequence uint64
-	format   chat.Format
+	// eventID tells it from what had the sequence before the stream was made again:
+	// what was kept of another event proves nothing about this one.
+	eventID string
+	format  chat.Format
 }
 
 // cached is a body that is being read, in use, in the cache, or all of it.

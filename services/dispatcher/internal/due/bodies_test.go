@@ -227,3 +227,19 @@ func TestOnlyWholeRangesAreUsable(t *testing.T) {
 		assert.False(t, usable(r), name)
 	}
 }
+
+// A stream that was made again has other events under the same sequences: what is
+// kept of one says nothing about another, least of all that it is gone.
+func TestWhatIsKeptOfAnotherEventProvesNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s, d := reading(t, 1<<20)
+		for range 2 {
+			for _, id := range []string{"evt_1", "evt_2"} {
+				_, put, err := d.bodies.get(t.Context(), "p1", bodyKey{sequence: 7, eventID: id})
+				require.NoError(t, err)
+				put()
+			}
+		}
+		assert.Equal(t, map[uint64]int{7: 2}, s.reads, "each was read for itself")
+	})
+}

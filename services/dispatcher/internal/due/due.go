@@ -100,7 +100,7 @@ func (d *Due) Handle(ctx context.Context, msg jetstream.Msg) error {
 		OwedSince: since,
 		ReplayID:  owed.GetReplayId(),
 		Body: func(ctx context.Context, format chat.Format) (deliver.Body, error) {
-			body, put, err := d.bodies.get(ctx, owed.GetProjectId(), bodyKey{owed.GetEventSequence(), format})
+			body, put, err := d.bodies.get(ctx, owed.GetProjectId(), bodyKey{owed.GetEventSequence(), owed.GetEventId(), format})
 			if err != nil {
 				return deliver.Body{}, err
 			}
