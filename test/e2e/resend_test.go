@@ -39,7 +39,8 @@ func (s *system) replayed(t *testing.T, w webhook, id string) (r replay) {
 // wantReplay waits until a replay is in a state.
 func (s *system) wantReplay(t *testing.T, w webhook, id, state string) (r replay) {
 	t.Helper()
-	eventually(t, "the replay is "+state, func() bool {
+	// A replay goes after everything else, and its story among many others.
+	within(t, 4*patience, "the replay is "+state, func() bool {
 		<-time.After(200 * time.Millisecond) // a host is answered twenty times a second
 		r = s.replayed(t, w, id)
 		return r.State == state

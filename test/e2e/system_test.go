@@ -145,7 +145,12 @@ func (s *system) metric(t *testing.T, name string) float64 {
 // eventually looks until it is so.
 func eventually(t *testing.T, what string, so func() bool) {
 	t.Helper()
-	run.Until(t, patience, what, func(context.Context) error {
+	within(t, patience, what, so)
+}
+
+func within(t *testing.T, limit time.Duration, what string, so func() bool) {
+	t.Helper()
+	run.Until(t, limit, what, func(context.Context) error {
 		if !so() {
 			return errors.New("it is not so")
 		}
