@@ -136,6 +136,9 @@ func (s *stack) prepare(t run.T) (mongoURI string) {
 	common := []string{
 		"NATS_URL=" + s.brokerURLs(), "SECRETS_KEYSET_FILE=" + keysetFile, "ADMIN_BASE_URL=https://dashboard.example.org",
 		"ALLOW_CIDRS=127.0.0.0/8", "LOG_LEVEL=" + s.plan.logLevel, "STREAM_REPLICAS=" + strconv.Itoa(s.scene.servers),
+		// Three servers share one disk here, and each counts what its streams may take.
+		"EVENTS_MAX_BYTES=1073741824", "DELIVERIES_MAX_BYTES=268435456", "RANGES_MAX_BYTES=268435456",
+		"ATTEMPTS_MAX_BYTES=268435456", "REJECTED_MAX_BYTES=67108864", "WEBHOOKS_MAX_BYTES=67108864",
 	}
 	s.api = &process.Process{
 		Name: "api", Program: s.programs.api, Folder: s.folder, Ready: complete("http://" + local(2) + "/readyz"),
