@@ -47,10 +47,6 @@ const (
 	// prefetchDue bounds the due deliveries that JetStream sends ahead; each is a
 	// few hundred bytes.
 	prefetchDue = 2000
-	// lineOfPart is the part (one in so many) of what a part of the projects may have
-	// unsettled that stands in one endpoint's line, so that three dispatchers' lines to
-	// it leave a quarter to others.
-	lineOfPart = 4
 	// maxRanges bounds the ranges that all dispatchers together work on, and
 	// prefetchRanges those that JetStream sends ahead.
 	maxRanges      = 256
@@ -213,7 +209,6 @@ func (a *App) dispatch(ctx context.Context, nc *nats.Conn, js jetstream.JetStrea
 		MaxWait:     a.config.LaneMaxWait,
 		MaxInFlight: a.config.MaxInFlight,
 		MaxWaiting:  a.config.MaxUnsettled,
-		MaxLine:     max(1, a.config.MaxUnsettled/topology.Partitions/lineOfPart),
 		MaxBytes:    a.config.MaxInFlightBytes / 4,
 	}, limiter.Deps{Tell: others.Tell})
 	defer limits.Close()

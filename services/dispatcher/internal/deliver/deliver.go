@@ -88,7 +88,7 @@ func (d *Deliverer) Deliver(ctx context.Context, x Delivery) error {
 		return d.settle(&x, result{record: ended, err: err})
 	}
 	turn := d.limiter.Wait(ctx, limiter.Request{
-		Endpoint: webhook.Endpoint, MaxPerSecond: webhook.MaxPerSecond, Bytes: x.Bytes, Background: x.background(),
+		Endpoint: webhook.Endpoint, MaxPerSecond: webhook.MaxPerSecond, Behind: x.Behind, Bytes: x.Bytes, Background: x.background(),
 	})
 	if !turn.Go() {
 		return d.park(&x, turn.NotBefore, turn.Cause)

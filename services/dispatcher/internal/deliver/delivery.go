@@ -35,6 +35,8 @@ type Delivery struct {
 	OwedSince time.Time
 	// ReplayID names the replay that it belongs to; empty for any other.
 	ReplayID string
+	// Behind is how many messages wait in the queue that it comes from, if that is known.
+	Behind uint64
 	// Bytes is what it holds in memory while it waits for its turn.
 	Bytes int64
 	// Body returns the body in a format, [topology.ErrEventGone] or

@@ -78,7 +78,7 @@ func (i *Intake) Handle(ctx context.Context, msg jetstream.Msg) error {
 	}
 	e := &taken{
 		message:  eventbody.Message{Subject: msg.Subject(), Header: msg.Headers(), Data: msg.Data()},
-		sequence: meta.Sequence.Stream, published: meta.Timestamp,
+		sequence: meta.Sequence.Stream, behind: meta.NumPending, published: meta.Timestamp,
 		renderer: i.Renderer, rendered: map[chat.Format]*eventbody.Body{},
 	}
 	err = i.deliver(ctx, e)
@@ -120,6 +120,7 @@ func (i *Intake) deliver(ctx context.Context, e *taken) error {
 			Attempt:   1,
 			Trigger:   webhooksv1.Trigger_TRIGGER_EVENT,
 			OwedSince: now,
+			Behind:    e.behind,
 			Bytes:     int64(len(e.message.Data)),
 			Body:      e.body,
 		}
@@ -137,6 +138,7 @@ func (i *Intake) deliver(ctx context.Context, e *taken) error {
 type taken struct {
 	message   eventbody.Message
 	sequence  uint64
+	behind    uint64 // events of the same part that are yet to be taken in
 	published time.Time
 	renderer  *eventbody.Renderer
 

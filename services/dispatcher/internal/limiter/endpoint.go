@@ -76,6 +76,13 @@ func (e *endpoint) wait(r Request, now time.Time) time.Duration {
 	return max(e.concurrency.wait(ahead), e.rate.wait(ahead, now))
 }
 
+// flooded reports whether the endpoint would need too long for what is in line and
+// in the queue that the delivery comes from, as far as its pace is known.
+func (e *endpoint) flooded(r Request, long time.Duration) bool {
+	const most = 1 << 20 // keeps the product of it and an interval in range
+	return e.concurrency.wait(e.live.waiting+int(min(r.Behind, most))) > long
+}
+
 // hangs reports whether attempts are under way of which none has ended for so long.
 // The time before this process resumed does not count.
 func (e *endpoint) hangs(resumed, now time.Time, long time.Duration) bool {

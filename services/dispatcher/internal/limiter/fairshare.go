@@ -9,6 +9,10 @@ const (
 	// noisyFrom is the part of everything under way and in line from which on an
 	// endpoint with a line is noisy.
 	noisyFrom = 10
+	// lineOfFlood is how many times as many of a flood as an endpoint takes at once may
+	// stand in its line: enough for it to be always busy. What stands in line is taken and
+	// not settled, and of that there is a bound for all that is in the same queue.
+	lineOfFlood = 8
 )
 
 // fairShare divides what all endpoints share: attempts under way, places in line,
@@ -36,10 +40,10 @@ func (s *fairShare) attempt(own holding) bool {
 
 // place reports whether the endpoint may have one more place in line: it has no
 // more of them than are free, and noisy endpoints leave half of all places to the
-// quiet ones.
-func (s *fairShare) place(own holding) bool {
+// quiet ones. A flood is more than the endpoint can take within MaxWait.
+func (s *fairShare) place(own holding, flood bool) bool {
 	free := s.limits.MaxWaiting - s.total.waiting
-	if own.waiting >= free || (s.limits.MaxLine > 0 && own.waiting >= s.limits.MaxLine) {
+	if own.waiting >= free || (flood && own.waiting >= lineOfFlood*s.limits.Concurrency) {
 		return false
 	}
 	return !s.noisy(own) || 2*free > s.limits.MaxWaiting

@@ -31,10 +31,6 @@ type Limits struct {
 	MaxInFlight int
 	// MaxWaiting is how many deliveries may stand in all lines.
 	MaxWaiting int
-	// MaxLine is how many may stand in one endpoint's line. What stands in line is
-	// taken and not settled, and of that there is a bound for all projects that are
-	// taken in together.
-	MaxLine int
 	// MaxBytes is what all deliveries under way and in line may hold in memory. One
 	// endpoint's have a fifth of that at most, but for a single one.
 	MaxBytes int64
@@ -139,7 +135,7 @@ func (l *Limiter) ask(r Request) (Turn, *waiter) {
 		return e.turnAway(r, notBefore, Broken), nil // another one is probing
 	case wait > l.limits.MaxWait || e.hangs(l.clock.resumed, now, l.limits.MaxWait):
 		return e.turnAway(r, notBefore, e.busy()), nil
-	case !l.share.place(e.holding): // there will be a place within MaxWait
+	case !l.share.place(e.holding, e.flooded(r, l.limits.MaxWait)): // there will be a place within MaxWait
 		return e.turnAway(r, now.Add(max(wait, fullLine)), e.busy()), nil
 	}
 	w := &waiter{endpoint: e, request: r, turn: make(chan Turn, 1)}

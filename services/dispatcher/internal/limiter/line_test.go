@@ -166,22 +166,36 @@ func TestTurnsAreAtTheEndpointsPace(t *testing.T) {
 // Who finds a line full that moves quickly comes back soon.
 func TestALineThatIsFullHasPlacesSoon(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		limits := testLimits()
-		limits.MaxLine = 30
-		w := newWorld(t, limits, answersIn(10*time.Millisecond))
+		w := newWorld(t, testLimits(), answersIn(10*time.Millisecond))
 		for range 5 { // until it has its whole limit
 			w.start(32, Request{Endpoint: "a"})
 			w.all.Wait()
 		}
-		w.start(62, Request{Endpoint: "a"})
-		require.Equal(t, 30, w.Load().Waiting)
-		turn := w.Wait(t.Context(), Request{Endpoint: "a"})
+		flood := Request{Endpoint: "a", Behind: 7000} // takes 2.2 s
+		w.start(32+8*32, flood)
+		require.Equal(t, 8*32, w.Load().Waiting)
+		turn := w.Wait(t.Context(), flood)
 		assert.Equal(t, Busy, turn.Cause)
 		soon := time.Until(turn.NotBefore)
 		assert.GreaterOrEqual(t, soon, 50*time.Millisecond)
-		assert.Less(t, soon, 60*time.Millisecond)
+		assert.Less(t, soon, 90*time.Millisecond, "the line takes 80 ms")
 		pass(soon)
 		assert.True(t, w.deliver(Request{Endpoint: "a"}).Go())
+		w.all.Wait()
+	})
+}
+
+// What the endpoint can take within MaxWait is not parked: that costs as much as
+// delivering it.
+func TestAShortBacklogWaitsInLine(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, testLimits(), answersIn(10*time.Millisecond))
+		for range 5 { // until it has its whole limit
+			w.start(32, Request{Endpoint: "a"})
+			w.all.Wait()
+		}
+		w.start(1000, Request{Endpoint: "a", Behind: 5000}) // takes 1.9 s
+		require.Equal(t, 968, w.Load().Waiting)
 		w.all.Wait()
 	})
 }

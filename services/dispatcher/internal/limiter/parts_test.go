@@ -255,7 +255,8 @@ func TestNobodyTakesAllThatIsFree(t *testing.T) {
 		return held, s
 	}
 	attempt := func(s *fairShare, own holding) bool { return own.inFlight < limits.Concurrency && s.attempt(own) }
-	place := (*fairShare).place
+	place := func(s *fairShare, own holding) bool { return s.place(own, false) }
+	flood := func(s *fairShare, own holding) bool { return s.place(own, true) }
 	memory := func(s *fairShare, own holding) bool { return s.memory(own, 1) }
 
 	for endpoints, want := range map[int]int{1: 32, 48: 48 * 32} {
@@ -268,15 +269,13 @@ func TestNobodyTakesAllThatIsFree(t *testing.T) {
 
 	held, _ = fill(1, place, holding{waiting: 1})
 	assert.Equal(t, 600, held, "half of all places")
-	limits.MaxLine = 100
-	held, _ = fill(1, place, holding{waiting: 1})
-	assert.Equal(t, 100, held, "what stands in line is unsettled, too")
-	limits.MaxLine = 0
+	held, _ = fill(1, flood, holding{waiting: 1})
+	assert.Equal(t, 8*32, held, "of a flood; what stands in line is unsettled, too")
 	held, s = fill(5, place, holding{waiting: 1})
 	assert.InDelta(t, 600, held, 5, "noisy ones leave half to the quiet")
-	assert.True(t, s.place(holding{inFlight: 100}), "without a line, nobody is noisy")
+	assert.True(t, place(s, holding{inFlight: 100}), "without a line, nobody is noisy")
 	quiet := holding{}
-	for s.place(quiet) {
+	for place(s, quiet) {
 		s.add(&quiet, holding{waiting: 1})
 		if s.noisy(quiet) {
 			break
@@ -285,7 +284,7 @@ func TestNobodyTakesAllThatIsFree(t *testing.T) {
 	assert.Greater(t, quiet.waiting, 60, "a tenth of what is taken, although no noisy one gets any")
 	held, s = fill(50, place, holding{waiting: 1})
 	assert.Less(t, held, 1200)
-	assert.True(t, s.place(holding{}))
+	assert.True(t, place(s, holding{}))
 
 	held, s = fill(1, memory, holding{bytes: 1})
 	assert.Equal(t, 200, held, "a fifth of the memory")

@@ -9,6 +9,9 @@ type Request struct {
 	// MaxPerSecond is how many attempts a second its webhook allows, all dispatchers
 	// together; 0 for no limit.
 	MaxPerSecond float64
+	// Behind is how many messages wait in the queue that it comes from, as far as known.
+	// They cannot be taken while it and others from there stand in line.
+	Behind uint64
 	// Bytes is what the delivery holds in memory until it is done, known or estimated.
 	Bytes int64
 	// Background says that it is part of a replay: it goes when no other delivery
