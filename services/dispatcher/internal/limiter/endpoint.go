@@ -76,11 +76,15 @@ func (e *endpoint) wait(r Request, now time.Time) time.Duration {
 	return max(e.concurrency.wait(ahead), e.rate.wait(ahead, now))
 }
 
-// flooded reports whether the endpoint would need too long for what is in line and
-// in the queue that the delivery comes from, as far as its pace is known.
-func (e *endpoint) flooded(r Request, long time.Duration) bool {
+// longestLine is how many may stand in line: any number, unless the endpoint is
+// flooded. Then it needs longer than MaxWait for what is in line and in the queue that
+// the delivery comes from, as far as its pace is known.
+func (e *endpoint) longestLine(r Request, limits Limits) int {
 	const most = 1 << 20 // keeps the product of it and an interval in range
-	return e.concurrency.wait(e.live.waiting+int(min(r.Behind, most))) > long
+	if e.concurrency.wait(e.live.waiting+int(min(r.Behind, most))) > limits.MaxWait {
+		return lineOfFlood * limits.Concurrency
+	}
+	return limits.MaxWaiting
 }
 
 // hangs reports whether attempts are under way of which none has ended for so long.

@@ -40,10 +40,10 @@ func (s *fairShare) attempt(own holding) bool {
 
 // place reports whether the endpoint may have one more place in line: it has no
 // more of them than are free, and noisy endpoints leave half of all places to the
-// quiet ones. A flood is more than the endpoint can take within MaxWait.
-func (s *fairShare) place(own holding, flood bool) bool {
+// quiet ones.
+func (s *fairShare) place(own holding, line int) bool {
 	free := s.limits.MaxWaiting - s.total.waiting
-	if own.waiting >= free || (flood && own.waiting >= lineOfFlood*s.limits.Concurrency) {
+	if own.waiting >= min(free, line) {
 		return false
 	}
 	return !s.noisy(own) || 2*free > s.limits.MaxWaiting

@@ -135,7 +135,7 @@ func (l *Limiter) ask(r Request) (Turn, *waiter) {
 		return e.turnAway(r, notBefore, Broken), nil // another one is probing
 	case wait > l.limits.MaxWait || e.hangs(l.clock.resumed, now, l.limits.MaxWait):
 		return e.turnAway(r, notBefore, e.busy()), nil
-	case !l.share.place(e.holding, e.flooded(r, l.limits.MaxWait)): // there will be a place within MaxWait
+	case !l.share.place(e.holding, e.longestLine(r, l.limits)): // there will be a place within MaxWait
 		return e.turnAway(r, now.Add(max(wait, fullLine)), e.busy()), nil
 	}
 	w := &waiter{endpoint: e, request: r, turn: make(chan Turn, 1)}

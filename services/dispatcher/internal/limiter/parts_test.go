@@ -255,8 +255,8 @@ func TestNobodyTakesAllThatIsFree(t *testing.T) {
 		return held, s
 	}
 	attempt := func(s *fairShare, own holding) bool { return own.inFlight < limits.Concurrency && s.attempt(own) }
-	place := func(s *fairShare, own holding) bool { return s.place(own, false) }
-	flood := func(s *fairShare, own holding) bool { return s.place(own, true) }
+	place := func(s *fairShare, own holding) bool { return s.place(own, limits.MaxWaiting) }
+	flood := func(s *fairShare, own holding) bool { return s.place(own, lineOfFlood*limits.Concurrency) }
 	memory := func(s *fairShare, own holding) bool { return s.memory(own, 1) }
 
 	for endpoints, want := range map[int]int{1: 32, 48: 48 * 32} {
