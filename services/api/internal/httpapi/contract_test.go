@@ -151,7 +151,8 @@ func TestRoutesAndDocumentAgree(t *testing.T) {
 	require.True(t, hasRoutes)
 	var routed []string
 	for _, route := range e.Routes() {
-		if route.Method != echo.RouteNotFound {
+		// What the page of the documentation loads is nobody else's affair.
+		if route.Method != echo.RouteNotFound && !strings.HasPrefix(route.Path, "/api/docs/") {
 			routed = append(routed, route.Method+" "+strings.NewReplacer(":pid", "{pid}", ":id", "{id}", ":attempt", "{attempt}", ":replay", "{replay}").Replace(route.Path))
 		}
 	}

@@ -17,6 +17,7 @@ import (
 	"github.com/dembrane/webhooks/pkg/secret"
 	"github.com/dembrane/webhooks/proto/webhooksv1"
 	"github.com/dembrane/webhooks/services/api/internal/access"
+	"github.com/dembrane/webhooks/services/api/internal/apidocs"
 	"github.com/dembrane/webhooks/services/api/internal/ledger"
 	"github.com/dembrane/webhooks/services/api/internal/registration"
 	"github.com/dembrane/webhooks/services/api/internal/replay"
@@ -85,7 +86,6 @@ type server struct {
 	origins *http.CrossOriginProtection
 	routes  map[string]bool
 	callers *buckets
-	page    docsPage
 	// bodies is the memory for bodies that are shown.
 	bodies *semaphore.Weighted
 }
@@ -101,10 +101,6 @@ func New(deps Deps) (*http.Server, error) {
 		if err := s.origins.AddTrustedOrigin(origin); err != nil {
 			return nil, err //nolint:wrapcheck // it names the origin
 		}
-	}
-	var err error
-	if s.page, err = newDocsPage(openAPI); err != nil {
-		return nil, err
 	}
 	e := echo.New()
 	e.HTTPErrorHandler = s.fail
@@ -139,7 +135,9 @@ func New(deps Deps) (*http.Server, error) {
 func (s *server) route(e *echo.Echo) {
 	e.GET(pathHealth, health)
 	e.GET(pathOpenAPI, openapi)
-	e.GET(pathDocs, s.docs)
+	for path, page := range apidocs.Routes() {
+		e.GET(path, echo.WrapHandler(page))
+	}
 	webhooks := e.Group("/api/projects/:pid/webhooks")
 	webhooks.GET("", s.guard(access.Read, s.list))
 	webhooks.POST("", s.guard(access.Change, s.create))

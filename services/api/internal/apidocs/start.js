@@ -1,0 +1,11 @@
+"use strict";
+
+SwaggerUIBundle({
+  url: "/api/openapi.yaml",
+  dom_id: "#api",
+  deepLinking: true,
+  displayRequestDuration: true,
+  // Nobody else is to be asked whether the document is valid, and no token is to stay behind.
+  validatorUrl: null,
+  persistAuthorization: false,
+});
