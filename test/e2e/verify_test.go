@@ -72,25 +72,6 @@ func TestTheReadmeShowsThePythonThatIsTested(t *testing.T) {
 	assert.Contains(t, string(readme), "import hashlib\n"+string(verifier))
 }
 
-func TestTheOfficialJavaScriptLibraryVerifies(t *testing.T) {
-	t.Parallel()
-	node, haveNode := tool(t, "node")
-	npm, haveNPM := tool(t, "npm")
-	if !haveNode || !haveNPM {
-		return
-	}
-	folder := t.TempDir()
-	require.NoError(t, os.CopyFS(folder, os.DirFS("testdata/javascript")))
-	install := exec.CommandContext(t.Context(), npm, "ci", "--ignore-scripts", "--no-audit", "--no-fund")
-	install.Dir = folder
-	output, err := install.CombinedOutput()
-	require.NoError(t, err, "%s", output)
-	s := start(t, settings{"RETRY_ATTEMPTS": "1"})
-	for _, secret := range secrets() {
-		s.wantVerified(t, secret, node, filepath.Join(folder, "receiver.mjs"))
-	}
-}
-
 func TestTheReceiverCommandVerifies(t *testing.T) {
 	t.Parallel()
 	s := start(t, settings{"RETRY_ATTEMPTS": "2"})
