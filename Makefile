@@ -20,7 +20,7 @@ ROUNDS     ?= 6
 
 .DEFAULT_GOAL := help
 .PHONY: help run demo test e2e lint fmt generate verify-generated tidy verify-tidy contract-baseline \
-	bench chaos powerloss fuzz vuln deploy-check schemathesis build ci clean
+	bench chaos powerloss fuzz vuln deploy-check schemathesis clients build ci clean
 
 help: ## Show this.
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z0-9-]+:.*## / {printf "  %-18s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -111,6 +111,11 @@ schemathesis: ## The API against its OpenAPI document; skipped where there is no
 	$(GO) build -o $(BIN)/ ./services/standalone && \
 	python3 test/schemathesis/run.py $(BIN)/standalone $(BIN)/schemathesis/bin/schemathesis
 
+# Nothing that is generated is kept: it shows that the document is fit for generators.
+clients: $(BIN)/oapi-codegen ## Clients made from the OpenAPI document, in Go and TypeScript, used against a standalone.
+	@$(GO) build -o $(BIN)/ ./services/standalone
+	@test/clients/run.sh $(BIN)
+
 $(BIN)/schemathesis/installed: test/schemathesis/requirements.txt
 	python3 -m venv $(BIN)/schemathesis
 	$(BIN)/schemathesis/bin/pip install --quiet --disable-pip-version-check -r $<
@@ -128,7 +133,7 @@ vuln: $(BIN)/govulncheck ## Known vulnerabilities in what the programs call (nee
 # clean at the start, and always in CI: no step may leave anything behind.
 ci: $(BIN)/nats ## What a change must pass.
 	@before=$$(git status --porcelain); \
-	for step in verify-tidy verify-generated lint deploy-check schemathesis test; do \
+	for step in verify-tidy verify-generated lint deploy-check schemathesis clients test; do \
 	  echo "== $$step"; start=$$(date +%s); \
 	  $(MAKE) --no-print-directory $$step || { echo "== $$step failed" >&2; exit 1; }; \
 	  echo "== $$step took $$(($$(date +%s) - start)) s"; \
@@ -146,9 +151,10 @@ TOOL_buf           := github.com/bufbuild/buf/cmd/buf
 TOOL_golangci-lint := github.com/golangci/golangci-lint/v2/cmd/golangci-lint
 TOOL_govulncheck   := golang.org/x/vuln/cmd/govulncheck
 TOOL_nats          := github.com/nats-io/natscli/nats
+TOOL_oapi-codegen  := github.com/oapi-codegen/oapi-codegen/v2/cmd/oapi-codegen
 TOOL_protoc-gen-go := google.golang.org/protobuf/cmd/protoc-gen-go
 
 # tools is not in go.work: its hundreds of modules must not raise ours.
-$(BIN)/buf $(BIN)/golangci-lint $(BIN)/govulncheck $(BIN)/nats $(BIN)/protoc-gen-go: tools/go.mod tools/go.sum
+$(BIN)/buf $(BIN)/golangci-lint $(BIN)/govulncheck $(BIN)/nats $(BIN)/oapi-codegen $(BIN)/protoc-gen-go: tools/go.mod tools/go.sum
 	@mkdir -p $(BIN)
 	cd tools && GOWORK=off $(GO) build -o $@ $(TOOL_$(@F))
