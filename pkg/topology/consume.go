@@ -103,8 +103,15 @@ func (p *puller) run(ctx context.Context) error {
 	// All that can be on its way at once, and what JetStream says about it meanwhile.
 	// Not a subscription that is asked for its next message: that takes an empty one
 	// with the right header, which anybody can publish, for an error.
-	arrived := make(chan *nats.Msg, 3*p.Messages+statusesMax)
-	sub, err := p.js.Conn().ChanSubscribe(p.inbox+".*", arrived)
+	arrived := make(chan arrival, 3*p.Messages+statusesMax)
+	ended := make(chan struct{})
+	defer close(ended)
+	sub, err := p.js.Conn().Subscribe(p.inbox+".*", func(msg *nats.Msg) {
+		select {
+		case arrived <- arrival{msg, time.Now()}:
+		case <-ended:
+		}
+	})
 	if err != nil {
 		return fmt.Errorf("subscribe to messages: %w", err)
 	}
@@ -119,7 +126,14 @@ func (p *puller) run(ctx context.Context) error {
 	return p.consume(ctx, arrived, drained)
 }
 
-func (p *puller) consume(ctx context.Context, arrived <-chan *nats.Msg, drained <-chan struct{}) error {
+// arrival is a message, and when it came.
+type arrival struct {
+	*nats.Msg
+
+	at time.Time
+}
+
+func (p *puller) consume(ctx context.Context, arrived <-chan arrival, drained <-chan struct{}) error {
 	silence := time.NewTimer(2 * PullHeartbeat)
 	defer silence.Stop()
 	for {
@@ -147,17 +161,17 @@ func (p *puller) consume(ctx context.Context, arrived <-chan *nats.Msg, drained 
 	}
 }
 
-func (p *puller) take(ctx context.Context, msg *nats.Msg) error {
+func (p *puller) take(ctx context.Context, msg arrival) error {
 	p.report(nil)
 	if strings.HasPrefix(msg.Subject, p.inbox) {
 		if ctx.Err() != nil {
 			return nil //nolint:nilerr // messages are still on their way
 		}
-		return p.status(ctx, msg)
+		return p.status(ctx, msg.Msg)
 	}
 	p.messages--
 	p.bytes -= msg.Size()
-	p.handle(ctx, &message{nc: p.js.Conn(), msg: msg})
+	p.handle(ctx, &message{nc: p.js.Conn(), msg: msg.Msg, arrived: msg.at})
 	return nil
 }
 

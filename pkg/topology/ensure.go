@@ -27,6 +27,8 @@ type ensuring struct {
 	// made are the streams that this look has made: they are empty, so their limits
 	// may be lowered again.
 	made map[string]bool
+	// scarce says that there is no room for the default limits.
+	scarce bool
 	// differences are what was left as it is although the settings say otherwise.
 	differences []difference
 }
@@ -46,7 +48,7 @@ func (e *ensuring) all(ctx context.Context) error {
 }
 
 func (e *ensuring) pass(ctx context.Context, divisor int64) error {
-	e.differences = nil
+	e.differences, e.scarce = nil, divisor > 1
 	for _, a := range assets(e.settings) {
 		if a.fits && a.config.MaxBytes > 0 {
 			a.config.MaxBytes /= divisor
@@ -88,6 +90,10 @@ func (e *ensuring) one(ctx context.Context, a asset) error {
 	}
 	if err != nil {
 		return err //nolint:wrapcheck // the caller names the stream
+	}
+	if e.scarce && a.fits && stream.CachedInfo().State.LastSeq == 0 {
+		// A look that was interrupted has made it and left no room for the rest.
+		e.made[a.config.Name] = true
 	}
 	return e.mend(ctx, a, stream.CachedInfo().Config)
 }

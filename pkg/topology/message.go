@@ -14,7 +14,18 @@ import (
 type message struct {
 	nc      *nats.Conn
 	msg     *nats.Msg
+	arrived time.Time
 	settled atomic.Bool
+}
+
+// Arrived is when a message from [Consume] came here: after that, it may have waited
+// for its turn for so long that JetStream has given it to somebody else. It is the
+// zero time when it did not wait.
+func Arrived(msg jetstream.Msg) time.Time {
+	if m, ok := msg.(*message); ok {
+		return m.arrived
+	}
+	return time.Time{}
 }
 
 func (m *message) Data() []byte         { return m.msg.Data }

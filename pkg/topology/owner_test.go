@@ -124,6 +124,24 @@ func TestStreamsFitWhereThereIsLittleRoom(t *testing.T) {
 	}
 }
 
+// A first start is interrupted, or the servers of a cluster do not know yet what
+// others have taken: one stream has all the room. It was never used, so the next
+// look may make it smaller.
+func TestAnInterruptedStartLeavesRoomForTheRest(t *testing.T) {
+	s := limitedStart(t, 8<<30, false)
+	js, err := jetstream.New(s.Connect(t))
+	require.NoError(t, err)
+	events := topology.Streams(settings())[0]
+	events.MaxBytes = 8 << 30
+	_, err = js.CreateStream(t.Context(), events)
+	require.NoError(t, err)
+
+	require.NoError(t, topology.Ensure(t.Context(), js, settings()))
+
+	require.NoError(t, topology.Check(t.Context(), js))
+	assert.EqualValues(t, 4<<30, config(t, js, topology.StreamEvents).MaxBytes)
+}
+
 func TestTooLittleRoomIsSaidInWords(t *testing.T) {
 	js, err := jetstream.New(limitedStart(t, 100<<20, false).Connect(t))
 	require.NoError(t, err)

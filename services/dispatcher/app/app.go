@@ -240,6 +240,7 @@ func (a *App) dispatch(ctx context.Context, nc *nats.Conn, js jetstream.JetStrea
 	parts.Go(func() error { return webhooks.Run(taking, js) })
 	parts.Go(func() error { return others.Run(taking, limits) })
 	parts.Go(func() error { return topology.KeepCheckpoints(taking, js, a.log) })
+	parts.Go(func() error { return topology.KeepSchedules(taking, js, deliverer.Refusals, a.log) })
 	parts.Go(func() error { return clock.Run(taking, js, a.log) })
 	parts.Go(func() error { return single.run(taking, js, a.log) })
 	parts.Go(func() error { return many.run(taking, js, a.log) })

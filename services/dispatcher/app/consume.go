@@ -22,6 +22,11 @@ import (
 // handBackDelay keeps a fault of ours from turning into a busy loop.
 const handBackDelay = time.Second
 
+// ackMargin is how long before the ack wait is over a message is not begun any more
+// that has waited here so long: it may be given out again before JetStream hears
+// that it is under way.
+const ackMargin = 2 * time.Second
+
 const (
 	// lookInterval is how late a part of the projects is noticed that is new.
 	lookInterval = 3 * time.Second
@@ -53,7 +58,9 @@ type consumers struct {
 	// held bounds the bytes of the messages that are being handled.
 	held    *semaphore.Weighted
 	maxHeld int64
+	ackWait time.Duration
 	under   *underWay
+	acked   *acked
 	running sync.WaitGroup
 	large   topology.Large
 
@@ -63,9 +70,9 @@ type consumers struct {
 
 func newConsumers(js jetstream.JetStream, gate func(context.Context) error, ackWait time.Duration, maxHeld int64, log *zap.Logger) *consumers {
 	return &consumers{
-		js: js, log: log, gate: gate, held: semaphore.NewWeighted(maxHeld), maxHeld: maxHeld,
-		under: &underWay{every: ackWait / 3, messages: map[jetstream.Msg]time.Time{}},
-		large: topology.NewLarge(largeAtOnce), faults: map[string]error{},
+		js: js, log: log, gate: gate, held: semaphore.NewWeighted(maxHeld), maxHeld: maxHeld, ackWait: ackWait,
+		under: &underWay{every: ackWait / 3, messages: map[place]*handling{}},
+		acked: newAcked(), large: topology.NewLarge(largeAtOnce), faults: map[string]error{},
 	}
 }
 
@@ -75,6 +82,7 @@ func (c *consumers) run(taking, working context.Context, look func(context.Conte
 	keeping, stop := context.WithCancel(context.WithoutCancel(taking))
 	var keeper, open sync.WaitGroup
 	keeper.Go(func() { c.under.keep(keeping) })
+	keeper.Go(func() { c.acked.keep(keeping, c.js.Conn()) })
 	open.Go(func() { c.watch(taking, working, &open, look) })
 	open.Wait()
 	c.running.Wait()
@@ -161,12 +169,29 @@ func (c *consumers) take(taking, working context.Context, what consumption, msg 
 		settle(msg, deliver.ErrStopping, log)
 		return
 	}
-	c.under.add(msg)
+	arrived := topology.Arrived(msg)
+	if !arrived.IsZero() && time.Since(arrived) > c.ackWait-ackMargin {
+		c.held.Release(weight) // somebody else has it, or it comes again
+		return
+	}
+	if c.acked.has(msg) {
+		c.held.Release(weight)
+		settle(msg, nil, log)
+		return
+	}
+	at, first := c.under.add(msg, arrived)
+	if !first {
+		c.held.Release(weight)
+		return
+	}
 	c.running.Go(func() {
 		defer c.held.Release(weight)
 		err := handle(working, what, msg, log)
-		c.under.remove(msg)
-		settle(msg, err, log)
+		last := c.under.remove(at)
+		settle(last, err, log)
+		if err == nil {
+			c.acked.add(at, last.Reply())
+		}
 	})
 }
 
@@ -197,46 +222,5 @@ func settle(msg jetstream.Msg, err error, log *zap.Logger) {
 	}
 	if settled != nil {
 		log.Warn("message not settled, it comes again after the ack wait", zap.String("subject", msg.Subject()), zap.Error(settled))
-	}
-}
-
-// underWay is the messages that are being handled.
-type underWay struct {
-	every time.Duration
-
-	mu       sync.Mutex
-	messages map[jetstream.Msg]time.Time // and when JetStream was last told of them
-}
-
-func (u *underWay) add(msg jetstream.Msg) {
-	u.mu.Lock()
-	defer u.mu.Unlock()
-	u.messages[msg] = time.Now()
-}
-
-func (u *underWay) remove(msg jetstream.Msg) {
-	u.mu.Lock()
-	defer u.mu.Unlock()
-	delete(u.messages, msg)
-}
-
-// keep tells JetStream of what takes long, until ctx is done, so that it is not
-// given out a second time.
-func (u *underWay) keep(ctx context.Context) {
-	tick := time.NewTicker(u.every / 2)
-	defer tick.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-tick.C:
-		}
-		u.mu.Lock()
-		for msg, told := range u.messages {
-			if time.Since(told) >= u.every && msg.InProgress() == nil {
-				u.messages[msg] = time.Now()
-			}
-		}
-		u.mu.Unlock()
 	}
 }

@@ -116,6 +116,15 @@ func (s *story) dispatch() *dispatcher {
 	case <-time.After(patience):
 		require.Fail(s.t, "not ready")
 	}
+	// A short story would end before the last of them was made.
+	s.eventually(func() bool {
+		for _, part := range topology.Intake(topology.Consumption{}) {
+			if _, err := s.js.Consumer(s.t.Context(), topology.StreamEvents, part.Durable); err != nil {
+				return false
+			}
+		}
+		return true
+	}, "every part has a consumer")
 	return d
 }
 

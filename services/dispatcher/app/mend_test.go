@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 	"go.uber.org/zap/zaptest"
@@ -92,4 +93,42 @@ func (s *story) ready(d *dispatcher) bool {
 	require.NoError(s.t, err)
 	require.NoError(s.t, response.Body.Close())
 	return response.StatusCode == http.StatusOK
+}
+
+// JetStream gives out again what is under way, as it does after an outage in which
+// nobody could tell it so: the receiver gets it once, and what was given out last is
+// settled.
+func TestWhatIsGivenOutAgainWhileItIsUnderWayIsMadeOnce(t *testing.T) {
+	s := begin(t)
+	r, letGo := s.holding()
+	s.registers("w1", r.URL)
+	s.projected()
+	s.dispatch()
+	for _, part := range topology.Intake(topology.Consumption{}) {
+		found, err := s.js.Consumer(t.Context(), topology.StreamEvents, part.Durable)
+		require.NoError(t, err)
+		config := found.CachedInfo().Config
+		config.AckWait = 300 * time.Millisecond
+		_, err = s.js.UpdateConsumer(t.Context(), topology.StreamEvents, config)
+		require.NoError(t, err)
+	}
+	s.publishes("e1")
+	s.eventually(func() bool { return len(r.got()) == 1 }, "it is under way")
+	s.eventually(func() bool { return s.redelivered() > 0 }, "it was given out again")
+	close(letGo)
+
+	s.wantRecords(1)
+	s.wantSettled()
+	s.wantNoMoreRecords()
+	require.Len(t, r.got(), 1)
+}
+
+// redelivered is how many messages were given out more than once and are not settled.
+func (s *story) redelivered() (count int) {
+	for _, part := range topology.Intake(topology.Consumption{}) {
+		found, err := s.js.Consumer(s.t.Context(), topology.StreamEvents, part.Durable)
+		require.NoError(s.t, err)
+		count += found.CachedInfo().NumRedelivered
+	}
+	return count
 }

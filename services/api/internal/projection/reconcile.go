@@ -66,6 +66,8 @@ func (r *reconciler) tick(ctx context.Context) {
 	switch {
 	case err != nil && !r.failing:
 		r.log.Error("projection cannot be reconciled: it will be tried again", zap.Error(err))
+	case err != nil:
+		r.log.Debug("projection still cannot be reconciled", zap.Error(err))
 	case err == nil && r.failing:
 		r.log.Info("projection is reconciled again")
 	}

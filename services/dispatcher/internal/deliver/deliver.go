@@ -200,6 +200,10 @@ func (d *Deliverer) Test(ctx context.Context, x Delivery, w *registry.Webhook) (
 // before that ends.
 func (d *Deliverer) Storing(ctx context.Context) error { return d.storage.WaitOpen(ctx) }
 
+// Refusals counts the messages that JetStream has refused to store so far, also
+// those that it has stored since.
+func (d *Deliverer) Refusals() uint64 { return d.storage.everRefused.Load() }
+
 // Stop writes down as due what waits in line, and lets nothing begin any more.
 // Attempts under way go on until their context is done.
 func (d *Deliverer) Stop() { d.limiter.Close() }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/cenkalti/backoff/v4"
@@ -24,6 +25,8 @@ type storage struct {
 	serverTime func(time.Time) time.Time
 	log        *zap.Logger
 	closed     chan struct{}
+	// everRefused counts the messages that JetStream has refused at least once.
+	everRefused atomic.Uint64
 
 	mu      sync.Mutex
 	refused int           // messages that JetStream has refused and that are tried again
@@ -44,6 +47,7 @@ func (s *storage) Store(msg *nats.Msg) error {
 		return err
 	}
 	s.log.Warn("jetstream did not store a message, trying again", zap.String("subject", msg.Subject), zap.Error(err))
+	s.everRefused.Add(1)
 	s.refuse(1)
 	defer s.refuse(-1)
 	wait := backoff.NewExponentialBackOff(backoff.WithInitialInterval(50*time.Millisecond),

@@ -1,0 +1,150 @@
+package app
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"github.com/hashicorp/golang-lru/v2/simplelru"
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+)
+
+// place is where a message is stored.
+type place struct {
+	stream   string
+	sequence uint64
+	// at tells it from what had the sequence before the stream was made again.
+	at time.Time
+}
+
+func placeOf(meta *jetstream.MsgMetadata) place {
+	return place{meta.Stream, meta.Sequence.Stream, meta.Timestamp}
+}
+
+// handling is a message that is being handled.
+type handling struct {
+	msg  jetstream.Msg
+	told time.Time // when JetStream was last told of it
+}
+
+// underWay is the messages that are being handled.
+type underWay struct {
+	every time.Duration
+
+	mu       sync.Mutex
+	messages map[place]*handling
+}
+
+// add notes a message, and reports whether it was not being handled already. While
+// nobody could be told of it, after an outage that was longer than the ack wait,
+// JetStream gives it out again; its receiver may have it by now and must not get it
+// a second time. The later copy is the one to settle then. told is when JetStream
+// gave it out.
+func (u *underWay) add(msg jetstream.Msg, told time.Time) (at place, first bool) {
+	meta, err := msg.Metadata()
+	if err == nil {
+		at = placeOf(meta)
+	}
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	before := u.messages[at]
+	if before != nil {
+		before.msg, before.told = msg, time.Now()
+		return at, false
+	}
+	if told.IsZero() || time.Since(told) >= u.every && msg.InProgress() == nil {
+		told = time.Now()
+	}
+	u.messages[at] = &handling{msg: msg, told: told}
+	return at, true
+}
+
+// remove returns the message to settle.
+func (u *underWay) remove(at place) jetstream.Msg {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	msg := u.messages[at].msg
+	delete(u.messages, at)
+	return msg
+}
+
+// keep tells JetStream of what takes long, until ctx is done, so that it is not
+// given out a second time.
+func (u *underWay) keep(ctx context.Context) {
+	tick := time.NewTicker(u.every / 2)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+		u.mu.Lock()
+		for _, one := range u.messages {
+			if time.Since(one.told) >= u.every && one.msg.InProgress() == nil {
+				one.told = time.Now()
+			}
+		}
+		u.mu.Unlock()
+	}
+}
+
+// ackedMax is how many acknowledgements are remembered: those of seconds at full
+// speed.
+const ackedMax = 1 << 14
+
+// acked is the acknowledgements that may have been lost, with a connection or with
+// a nats-server on their way. Those are sent again on the next connection, and what
+// is given out again all the same is acknowledged again: its receiver has it, and
+// would get it a second time otherwise.
+type acked struct {
+	mu     sync.Mutex
+	recent *simplelru.LRU[place, string] // subjects to acknowledge on
+}
+
+func newAcked() *acked {
+	recent, err := simplelru.NewLRU[place, string](ackedMax, nil)
+	if err != nil {
+		panic(err) // only a size below 1 is refused
+	}
+	return &acked{recent: recent}
+}
+
+func (a *acked) add(at place, reply string) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.recent.Add(at, reply)
+}
+
+// has reports whether a message was given out again that had been acknowledged.
+func (a *acked) has(msg jetstream.Msg) bool {
+	meta, err := msg.Metadata()
+	if err != nil || meta.NumDelivered < 2 {
+		return false
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.recent.Contains(placeOf(meta))
+}
+
+// keep sends them whenever the connection is there again, until ctx is done.
+func (a *acked) keep(ctx context.Context, nc *nats.Conn) {
+	connected := nc.StatusChanged(nats.CONNECTED)
+	defer nc.RemoveStatusListener(connected)
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-connected:
+		}
+		a.mu.Lock()
+		again := a.recent.Values()
+		a.mu.Unlock()
+		for _, reply := range again {
+			if nc.Publish(reply, []byte("+ACK")) != nil {
+				break // the connection is lost again, and so it goes on
+			}
+		}
+	}
+}
