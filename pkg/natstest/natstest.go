@@ -107,15 +107,20 @@ func (s *Server) URL() string { return s.url }
 // Further options come after these and win over them.
 func (s *Server) Connect(tb testing.TB, options ...nats.Option) *nats.Conn {
 	tb.Helper()
+	return connect(tb, s.url, options)
+}
+
+func connect(tb Test, at string, options []nats.Option) *nats.Conn {
+	tb.Helper()
 	quick := []nats.Option{
 		nats.MaxReconnects(-1),
 		nats.ReconnectWait(20 * time.Millisecond),
 		nats.ReconnectJitter(0, 0),
 		nats.ReconnectBufSize(-1),
 	}
-	nc, err := nats.Connect(s.url, append(quick, options...)...)
+	nc, err := nats.Connect(at, append(quick, options...)...)
 	if err != nil {
-		tb.Fatalf("connect to the test's nats-server: %v", err)
+		fail(tb, "connect to the test's nats-server: %v", err)
 	}
 	tb.Cleanup(nc.Close)
 	return nc

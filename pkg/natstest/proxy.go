@@ -1,19 +1,28 @@
 package natstest
 
 import (
+	"context"
 	"io"
 	"net"
 	"net/url"
 	"sync"
-	"testing"
 
 	"github.com/nats-io/nats.go"
 )
 
+// Test is what a proxy needs of the test, or of the program, that it is part of.
+type Test interface {
+	Helper()
+	Errorf(format string, args ...any)
+	FailNow()
+	Cleanup(do func())
+	Context() context.Context
+}
+
 // Proxy stands between one client and a server, and plays a bad network. Its
 // methods are called from the test's goroutine.
 type Proxy struct {
-	tb       testing.TB
+	tb       Test
 	target   string
 	listener net.Listener
 	running  sync.WaitGroup
@@ -34,15 +43,15 @@ const (
 )
 
 // NewProxy starts a proxy in front of the server at this URL. It ends with the test.
-func NewProxy(tb testing.TB, serverURL string) *Proxy {
+func NewProxy(tb Test, serverURL string) *Proxy {
 	tb.Helper()
 	target, err := url.Parse(serverURL)
 	if err != nil {
-		tb.Fatalf("parse the test's server URL: %v", err)
+		fail(tb, "parse the test's server URL: %v", err)
 	}
 	listener, err := (&net.ListenConfig{}).Listen(tb.Context(), "tcp", "127.0.0.1:0")
 	if err != nil {
-		tb.Fatalf("listen for the test's proxy: %v", err)
+		fail(tb, "listen for the test's proxy: %v", err)
 	}
 	p := &Proxy{tb: tb, target: target.Host, listener: listener, conns: map[net.Conn]struct{}{}}
 	p.moved = sync.NewCond(&p.mu)
@@ -58,8 +67,7 @@ func NewProxy(tb testing.TB, serverURL string) *Proxy {
 // Connect opens a connection through the proxy that ends with the test.
 func (p *Proxy) Connect(options ...nats.Option) *nats.Conn {
 	p.tb.Helper()
-	through := &Server{tb: p.tb, url: p.URL()}
-	return through.Connect(p.tb, append([]nats.Option{nats.IgnoreDiscoveredServers(), nats.RetryOnFailedConnect(true)}, options...)...)
+	return connect(p.tb, p.URL(), append([]nats.Option{nats.IgnoreDiscoveredServers(), nats.RetryOnFailedConnect(true)}, options...))
 }
 
 // URL is where the proxy listens.
@@ -86,7 +94,7 @@ func (p *Proxy) Tell(line string) {
 			continue // to the server
 		}
 		if _, err := io.WriteString(conn, line+"\r\n"); err != nil {
-			p.tb.Fatalf("tell a client of the test's nats-server: %v", err)
+			fail(p.tb, "tell a client of the test's nats-server: %v", err)
 		}
 	}
 }
@@ -180,3 +188,9 @@ func (p *Proxy) pump(from, to net.Conn) {
 
 // hangUp ends a connection, of which nobody expects anything any more.
 func hangUp(conn net.Conn) { _ = conn.Close() }
+
+func fail(tb Test, format string, args ...any) {
+	tb.Helper()
+	tb.Errorf(format, args...)
+	tb.FailNow()
+}
