@@ -1,15 +1,18 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"net/url"
 	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
 	"time"
 
+	"github.com/dembrane/webhooks/pkg/natstest"
 	"github.com/dembrane/webhooks/pkg/topology"
 	"github.com/dembrane/webhooks/test/internal/inside"
 	"github.com/dembrane/webhooks/test/internal/process"
@@ -28,47 +31,118 @@ const (
 // brokerAddress is where a broker listens.
 type brokerAddress struct{ client, routes, monitor int }
 
-func (a brokerAddress) url() string { return "nats://127.0.0.1:" + strconv.Itoa(a.client) }
+// brokerUser is who comes in where brokers ask for a password.
+const brokerUser, brokerPassword = "chaos", "let me in"
+
+func (s *stack) brokerURL(i int) string {
+	at := url.URL{Scheme: "nats", Host: "127.0.0.1:" + strconv.Itoa(s.brokerAt[i].client)}
+	return s.withPassword(at)
+}
+
+// withPassword adds what brokers ask for, if they do.
+func (s *stack) withPassword(at url.URL) string {
+	if s.scene.password {
+		at.User = url.UserPassword(brokerUser, brokerPassword)
+	}
+	return at.String()
+}
 
 func brokerName(i int) string { return "nats-" + strconv.Itoa(i+1) }
 
 func (s *stack) brokerURLs() string {
 	urls := make([]string, len(s.brokerAt))
-	for i, at := range s.brokerAt {
-		urls[i] = at.url()
+	for i := range s.brokerAt {
+		urls[i] = s.brokerURL(i)
 	}
 	return strings.Join(urls, ",")
 }
 
-// routes lists the cluster's members, as a nats-server reads them.
-func (s *stack) routes() string {
-	urls := make([]string, len(s.brokerAt))
+// routes lists the other members of a broker's cluster, as a nats-server reads
+// them.
+func (s *stack) routes(of int) string {
+	var urls []string
 	for i, at := range s.brokerAt {
-		urls[i] = fmt.Sprintf("\"nats-route://127.0.0.1:%d\"", at.routes)
+		if i == of {
+			continue
+		}
+		route := fmt.Sprintf("nats-route://127.0.0.1:%d", at.routes)
+		if s.scene.proxied {
+			route = strings.Replace(s.links[link{of, i}].URL(), "nats:", "nats-route:", 1)
+		}
+		urls = append(urls, strconv.Quote(route))
 	}
 	return strings.Join(urls, ", ")
 }
 
-// describeBrokers writes the configuration of one server, or of a cluster.
+// link is the network from one broker to another.
+type link struct{ from, to int }
+
+// describeBrokers describes one server, or a cluster.
 func (s *stack) describeBrokers(t run.T, ports []int) {
 	for i := range s.scene.servers {
 		s.brokerAt = append(s.brokerAt, brokerAddress{client: ports[3*i], routes: ports[3*i+1], monitor: ports[3*i+2]})
 	}
+	s.connectBrokers(t)
 	for i, at := range s.brokerAt {
 		name := brokerName(i)
-		text := fmt.Sprintf("server_name: %s\nlisten: \"127.0.0.1:%d\"\nhttp: \"127.0.0.1:%d\"\nmax_payload: %d\n"+
-			"jetstream { store_dir: %q, max_file_store: 8GB }\n",
-			name, at.client, at.monitor, topology.MaxEventBytes+topology.HeaderAllowance, filepath.Join(s.folder, name))
-		if len(s.brokerAt) > 1 {
-			text += fmt.Sprintf("cluster { name: chaos, listen: \"127.0.0.1:%d\", routes: [%s] }\n", at.routes, s.routes())
-		}
-		file := filepath.Join(s.folder, name+".conf")
-		run.Must(t, os.WriteFile(file, []byte(text), 0o600), "write the settings of %s", name)
+		s.writeBroker(t, i, brokerPassword)
 		s.brokers = append(s.brokers, &process.Process{
-			Name: name, Program: s.programs.broker, Folder: s.folder, Args: []string{"-c", file},
+			Name: name, Program: s.programs.broker, Folder: s.folder, Args: []string{"-c", s.brokerFile(i)},
 			Ready: answers(fmt.Sprintf("http://127.0.0.1:%d/healthz?js-server-only=true", at.monitor)),
 		})
 	}
+}
+
+// connectBrokers puts a network that can break between any two brokers and, where
+// there is one, between it and the api.
+func (s *stack) connectBrokers(t run.T) {
+	if !s.scene.proxied {
+		return
+	}
+	s.links = map[link]*natstest.Proxy{}
+	for from := range s.brokerAt {
+		for to, at := range s.brokerAt {
+			if from != to {
+				s.links[link{from, to}] = natstest.NewProxy(t, fmt.Sprintf("nats://127.0.0.1:%d", at.routes))
+			}
+		}
+	}
+	if len(s.brokerAt) == 1 {
+		s.apiNATS = natstest.NewProxy(t, fmt.Sprintf("nats://127.0.0.1:%d", s.brokerAt[0].client))
+	}
+}
+
+// apiBrokerURLs is where the api finds NATS.
+func (s *stack) apiBrokerURLs(t run.T) string {
+	if s.apiNATS == nil {
+		return s.brokerURLs()
+	}
+	at, err := url.Parse(s.apiNATS.URL())
+	run.Must(t, err, "read where the api's network is")
+	return s.withPassword(*at)
+}
+
+func (s *stack) brokerFile(i int) string { return filepath.Join(s.folder, brokerName(i)+".conf") }
+
+// brokerStore is the folder with all that a broker has stored.
+func (s *stack) brokerStore(i int) string { return filepath.Join(s.folder, brokerName(i)) }
+
+// writeBroker writes a broker's settings.
+func (s *stack) writeBroker(t run.T, i int, password string) {
+	at, name := s.brokerAt[i], brokerName(i)
+	text := fmt.Sprintf("server_name: %s\nlisten: \"127.0.0.1:%d\"\nhttp: \"127.0.0.1:%d\"\nmax_payload: %d\n"+
+		"jetstream { store_dir: %q, max_file_store: %s }\n",
+		name, at.client, at.monitor, topology.MaxEventBytes+topology.HeaderAllowance, s.brokerStore(i), cmp.Or(s.scene.store, "8GB"))
+	if s.scene.password {
+		text += fmt.Sprintf("authorization { user: %q, password: %q }\n", brokerUser, password)
+	}
+	if len(s.brokerAt) > 1 {
+		// Members tell each other where the others are. Nobody listens there, so that
+		// they are connected by what can be cut, and by nothing else.
+		text += fmt.Sprintf("cluster { name: chaos, listen: \"127.0.0.1:%d\", advertise: \"127.0.0.1:%d\", routes: [%s] }\n",
+			at.routes, s.nowhere, s.routes(i))
+	}
+	run.Must(t, os.WriteFile(s.brokerFile(i), []byte(text), 0o600), "write the settings of %s", name)
 }
 
 // healed returns when every broker has everything that it should have.
@@ -142,7 +216,7 @@ func (s *stack) hurry(t run.T) {
 
 // shortened is the ack wait to ask for; 0 leaves it as it is.
 func (s *stack) shortened() time.Duration {
-	if s.plan.ackWait == 0 {
+	if s.plan.ackWait == 0 || s.scene.unhurried {
 		return 0
 	}
 	return max(s.plan.ackWait, s.scene.ackWait)

@@ -90,7 +90,7 @@ func (c *campaign) play(t run.T, one scene) {
 	s := startStack(t, c, one)
 	began := len(c.rows)
 	for _, f := range one.faults {
-		r := &row{Key: f.key, Fault: f.title, book: c.ledger.Open(f.key, mostHooks)}
+		r := &row{Key: f.key, Fault: f.title, crash: f.crash, book: c.ledger.Open(f.key, mostHooks)}
 		c.rows = append(c.rows, r)
 		t.Cleanup(r.close) // what came twice may have come late
 		run.Together(t, func(t run.T) { c.inflict(t, s, f, r) })
@@ -112,16 +112,16 @@ func (c *campaign) inflict(t run.T, s *stack, f fault, r *row) {
 		t.Cleanup(func() { run.Must(t, d.Stop(), "stop the other dispatcher") })
 	}
 	random := rand.New(rand.NewPCG(c.plan.seed, uint64(slices.Index(faultKeys(), f.key)))) //nolint:gosec // moments, not secrets
-	stop := s.load(t, r.book)
+	s.pacer = s.load(t, r.book)
 	c.await(t, r.book.Since(), "deliver before any harm")
-	rounds := c.plan.rounds
+	rounds := max(c.plan.rounds, f.least)
 	if f.once {
 		rounds = 1
 	}
 	for n := range rounds {
 		c.strike(t, &strike{stack: s, fault: f, book: r.book, number: n, random: random}, r)
 	}
-	stop()
+	s.pacer.stop()
 	c.await(t, r.book.Rest(), "deliver the rest")
 }
 

@@ -21,6 +21,11 @@ type fault struct {
 	dispatchers int
 	// once is for what takes minutes: it strikes once, whatever the number of rounds.
 	once bool
+	// least is how often it strikes at least, where strikes do different things.
+	least int
+	// crash says that something of ours or a broker dies in it, or loses what it had
+	// acknowledged: only then may a receiver that answered 200 get it again.
+	crash bool
 	// strike does the harm once, and says in the strike what came of it.
 	strike func(t run.T, x *strike)
 }
@@ -29,8 +34,20 @@ type fault struct {
 type scene struct {
 	name    string
 	servers int // brokers: 1, or 3 for a cluster
+	// store bounds what a broker's JetStream may store, as its settings say it; empty
+	// for as much as anybody needs.
+	store string
+	// password says that the brokers ask for one.
+	password bool
+	// proxied says that the network can break: between the brokers of a cluster, or
+	// between the only one and the api.
+	proxied bool
 	// ackWait is the least that an ack wait may be shortened to.
 	ackWait time.Duration
+	// unhurried leaves the ack wait as the services set it: in an outage longer than
+	// that JetStream gives out again what is under way, and only a crash may make a
+	// receiver get it twice.
+	unhurried bool
 	// retries are the dispatchers' settings of them.
 	retries retries
 	faults  []fault
@@ -53,22 +70,34 @@ func scenes() []scene {
 	lasting := retries{first: time.Second, multiplier: 4} // for a day, as by default for three
 	return []scene{
 		{name: "dispatchers", servers: 1, retries: quick, faults: []fault{
-			{key: "kill", title: "dispatcher killed and restarted", dispatchers: 1, strike: killDispatcher},
-			{key: "stop", title: "dispatcher stopped past its ack wait", dispatchers: 1, strike: stopDispatcher},
-			{key: "replica", title: "one of two dispatchers killed", dispatchers: 2, strike: killReplica},
-			{key: "frozen", title: "one of two dispatchers stopped past its ack wait", dispatchers: 2, strike: stopDispatcher},
+			{key: "kill", title: "dispatcher killed and restarted", dispatchers: 1, crash: true, strike: killDispatcher},
+			{key: "stop", title: "dispatcher stopped past its ack wait", dispatchers: 1, crash: true, strike: stopDispatcher},
+			{key: "replica", title: "one of two dispatchers killed", dispatchers: 2, crash: true, strike: killReplica},
+			{key: "frozen", title: "one of two dispatchers stopped past its ack wait", dispatchers: 2, crash: true, strike: stopDispatcher},
 		}},
 		{name: "services", servers: 1, retries: quick, faults: []fault{
-			{key: "broker", title: "nats-server killed and restarted on its disk", dispatchers: 1, strike: killBroker},
+			{key: "broker", title: "nats-server killed and restarted on its disk", dispatchers: 1, crash: true, strike: killBroker},
 			{key: "database", title: "database gone for a while", dispatchers: 1, strike: killDatabase},
-			{key: "api", title: "api killed while a registration is written", dispatchers: 1, strike: killAPI},
-			{key: "bucket", title: "bucket of registrations wiped", dispatchers: 1, strike: wipeBucket},
+			{key: "api", title: "api killed while a registration is written", dispatchers: 1, crash: true, strike: killAPI},
+			{key: "bucket", title: "bucket of registrations wiped", dispatchers: 1, crash: true, strike: wipeBucket},
 		}},
 		{name: "cluster", servers: 3, retries: quick, ackWait: calmAckWait, faults: []fault{
-			{key: "leader", title: "leader killed in a cluster of three nats-servers", dispatchers: 1, strike: killLeader},
+			{key: "leader", title: "leader killed in a cluster of three nats-servers", dispatchers: 1, crash: true, strike: killLeader},
+		}},
+		{name: "outages", servers: 1, unhurried: true, retries: quick, store: smallStore, password: true, proxied: true, faults: []fault{
+			{key: "wiped", title: "nats-server comes back with an empty store", dispatchers: 1, strike: wipeStore},
+			{key: "streams", title: "streams deleted", dispatchers: 1, least: len(deletedStreams()), strike: deleteStream},
+			{key: "full", title: "JetStream's storage full for a while", dispatchers: 1, strike: fillStore},
+			{key: "password", title: "authentication lost for a while", dispatchers: 1, strike: losePassword},
+			{key: "apart", title: "api cut off from NATS while a host changes webhooks", dispatchers: 1, strike: cutAPI},
+		}},
+		{name: "majority", servers: 3, unhurried: true, retries: quick, proxied: true, faults: []fault{
+			{key: "lagging", title: "one of three nats-servers stopped for 6 s, then answers what it missed", dispatchers: 1, strike: stopReplica},
+			{key: "leaderless", title: "two of three nats-servers gone while a host changes webhooks", dispatchers: 1, crash: true, strike: stopMajority},
+			{key: "partition", title: "network cut between two of three nats-servers", dispatchers: 1, strike: cutRoute},
 		}},
 		{name: "backlog", servers: 1, retries: lasting, ackWait: calmAckWait, faults: []fault{
-			{key: "backlog", title: "everything killed over a backlog of retries", dispatchers: 1, once: true, strike: killOverBacklog},
+			{key: "backlog", title: "everything killed over a backlog of retries", dispatchers: 1, crash: true, once: true, strike: killOverBacklog},
 		}},
 	}
 }
@@ -178,6 +207,9 @@ func killReplica(t run.T, x *strike) {
 	x.afterwards = func(t run.T) { run.Must(t, d.Launch(t.Context()), "start it again") }
 	x.count(t)
 }
+
+// length is how long something lasts: an outage, or less when that is asked for.
+func (x *strike) length(usual time.Duration) time.Duration { return min(usual, x.plan.outage) }
 
 func killBroker(t run.T, x *strike) {
 	x.countBroker(t)

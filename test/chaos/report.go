@@ -24,7 +24,8 @@ type row struct {
 	// Owed is an acknowledged event to a webhook that wants it.
 	Owed      int `json:"deliveries_owed"`
 	Delivered int `json:"delivered"`
-	// Otherwise ended with another outcome, which is in the delivery log.
+	// Otherwise ended with another outcome, which is in the delivery log: given up,
+	// although the receiver would have taken it. Nothing may be.
 	Otherwise int `json:"ended_otherwise"`
 	Lost      int `json:"lost"`
 	// Unrecorded deliveries were made, and the delivery log does not say so.
@@ -33,13 +34,16 @@ type row struct {
 	// one that was answered with 200.
 	Posts      int `json:"posts"`
 	Duplicates int `json:"duplicates"`
+	// Repeated came after one that was answered with 200: 0 unless something crashed.
+	Repeated int `json:"repeated_after_success"`
 	// AtRisk is how many POSTs were in flight when the fault struck, summed up.
 	AtRisk   int            `json:"in_flight"`
 	Recovery []float64      `json:"recovery_seconds"`
 	Notes    map[string]int `json:"notes,omitempty"`
 	Backlog  *backlog       `json:"backlog,omitempty"`
 
-	book *ledger.Book
+	book  *ledger.Book
+	crash bool // see fault
 }
 
 // strike adds one time that the fault struck.
@@ -57,7 +61,7 @@ func (r *row) strike(x *strike, recovery time.Duration) {
 func (r *row) close() {
 	s := r.book.Sums()
 	r.Published, r.Acknowledged, r.Owed, r.Delivered = s.Published, s.Acknowledged, s.Owed, s.Delivered
-	r.Posts, r.Duplicates = s.Posts, s.Duplicates
+	r.Posts, r.Duplicates, r.Repeated = s.Posts, s.Duplicates, s.Repeated
 	r.Lost = s.Owed - s.Delivered - r.Otherwise
 }
 
@@ -104,29 +108,33 @@ type report struct {
 
 // verdict is an error when a promise was broken.
 func (r report) verdict() error {
-	lost, unrecorded := 0, 0
+	lost, unrecorded, otherwise, repeated := 0, 0, 0, 0
 	for _, one := range r.Rows {
 		lost += one.Lost
 		unrecorded += one.Unrecorded
+		otherwise += one.Otherwise
+		if !one.crash {
+			repeated += one.Repeated
+		}
 	}
-	if lost+unrecorded+r.Wrong == 0 {
+	if lost+unrecorded+otherwise+repeated+r.Wrong == 0 {
 		return nil
 	}
-	return fmt.Errorf("%w: %d lost, %d not in the delivery log, %d wrong\n%s",
-		errBroken, lost, unrecorded, r.Wrong, strings.Join(r.Examples, "\n"))
+	return fmt.Errorf("%w: %d lost, %d not in the delivery log, %d given up, %d sent again after 200 without a crash, %d wrong\n%s",
+		errBroken, lost, unrecorded, otherwise, repeated, r.Wrong, strings.Join(r.Examples, "\n"))
 }
 
 // print prints the table.
 func (r report) print(w io.Writer) error {
 	rows := [][]string{{
-		"fault", "struck", "published", "acknowledged", "owed", "delivered", "lost", "unrecorded", "duplicates", "in flight",
+		"fault", "struck", "published", "acknowledged", "owed", "delivered", "lost", "unrecorded", "duplicates", "after 200", "in flight",
 		"recovered (min / median / max)",
 	}}
 	for _, one := range r.Rows {
 		row := []string{one.Fault}
 		for _, n := range []int{
 			one.Rounds, one.Published, one.Acknowledged, one.Owed, one.Delivered + one.Otherwise, one.Lost, one.Unrecorded,
-			one.Duplicates, one.AtRisk,
+			one.Duplicates, one.Repeated, one.AtRisk,
 		} {
 			row = append(row, strconv.Itoa(n))
 		}

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/dembrane/webhooks/pkg/event"
+	"github.com/dembrane/webhooks/pkg/natstest"
 	"github.com/dembrane/webhooks/pkg/secret"
 	"github.com/dembrane/webhooks/test/internal/apiclient"
 	"github.com/dembrane/webhooks/test/internal/inside"
@@ -72,6 +73,10 @@ type stack struct {
 	folder      string
 	brokers     []*process.Process
 	brokerAt    []brokerAddress
+	links       map[link]*natstest.Proxy // between brokers, where the network can break
+	apiNATS     *natstest.Proxy          // between the api and the broker; nil without one
+	nowhere     int                      // a port on which nobody listens
+	pacer       *pacer
 	database    *process.Process
 	api         *process.Process
 	dispatchers []*process.Process // the first one is always at work, the second one when asked for
@@ -122,10 +127,11 @@ func (s *stack) prepare(t run.T) (mongoURI string) {
 	keysetFile, tokensFile := filepath.Join(s.folder, "keyset.json"), filepath.Join(s.folder, "tokens.yaml")
 	run.Must(t, errors.Join(os.MkdirAll(s.folder, 0o700), os.WriteFile(keysetFile, keyset, 0o600),
 		os.WriteFile(tokensFile, []byte(tokens), 0o600)), "write settings")
-	ports, err := s.ports.Take(t.Context(), 3*s.scene.servers+3+replicas)
+	ports, err := s.ports.Take(t.Context(), 3*s.scene.servers+4+replicas)
 	run.Must(t, err, "prepare")
-	s.describeBrokers(t, ports[:3*s.scene.servers])
-	ports = ports[3*s.scene.servers:]
+	s.nowhere = ports[0]
+	s.describeBrokers(t, ports[1:1+3*s.scene.servers])
+	ports = ports[1+3*s.scene.servers:]
 	local := func(i int) string { return "127.0.0.1:" + strconv.Itoa(ports[i]) }
 	s.Client = apiclient.Client{URL: "http://" + local(1), Token: token, Timeout: requestTimeout}
 	mongoURI = "mongodb://" + local(0) + "/"
@@ -134,16 +140,18 @@ func (s *stack) prepare(t run.T) (mongoURI string) {
 		Args: []string{"-role", roleDatabase, "-listen", local(0), "-data", filepath.Join(s.folder, roleDatabase)},
 	}
 	common := []string{
-		"NATS_URL=" + s.brokerURLs(), "SECRETS_KEYSET_FILE=" + keysetFile, "ADMIN_BASE_URL=https://dashboard.example.org",
+		"SECRETS_KEYSET_FILE=" + keysetFile, "ADMIN_BASE_URL=https://dashboard.example.org",
 		"ALLOW_CIDRS=127.0.0.0/8", "LOG_LEVEL=" + s.plan.logLevel, "STREAM_REPLICAS=" + strconv.Itoa(s.scene.servers),
+	}
+	if s.scene.store == "" {
 		// Three servers share one disk here, and each counts what its streams may take.
-		"EVENTS_MAX_BYTES=1073741824", "DELIVERIES_MAX_BYTES=268435456", "RANGES_MAX_BYTES=268435456",
-		"ATTEMPTS_MAX_BYTES=268435456", "REJECTED_MAX_BYTES=67108864", "WEBHOOKS_MAX_BYTES=67108864",
+		common = append(common, "EVENTS_MAX_BYTES=1073741824", "DELIVERIES_MAX_BYTES=268435456", "RANGES_MAX_BYTES=268435456",
+			"ATTEMPTS_MAX_BYTES=268435456", "REJECTED_MAX_BYTES=67108864", "WEBHOOKS_MAX_BYTES=67108864")
 	}
 	s.api = &process.Process{
 		Name: "api", Program: s.programs.api, Folder: s.folder, Ready: complete("http://" + local(2) + "/readyz"),
 		Env: append([]string{
-			"HTTP_ADDR=" + local(1), "OPS_ADDR=" + local(2), "MONGODB_URI=" + mongoURI, "STATIC_TOKENS_FILE=" + tokensFile,
+			"NATS_URL=" + s.apiBrokerURLs(t), "HTTP_ADDR=" + local(1), "OPS_ADDR=" + local(2), "MONGODB_URI=" + mongoURI, "STATIC_TOKENS_FILE=" + tokensFile,
 			"API_RATE_PER_SECOND=0",
 		}, common...),
 	}
@@ -152,7 +160,7 @@ func (s *stack) prepare(t run.T) (mongoURI string) {
 			Name: "dispatcher-" + strconv.Itoa(i+1), Program: s.programs.dispatcher, Folder: s.folder,
 			Ready: answers("http://" + local(3+i) + "/readyz"),
 			Env: append([]string{
-				"OPS_ADDR=" + local(3+i), "ATTEMPT_TIMEOUT=1s", "RETRY_FIRST=" + s.scene.retries.first.String(),
+				"NATS_URL=" + s.brokerURLs(), "OPS_ADDR=" + local(3+i), "ATTEMPT_TIMEOUT=1s", "RETRY_FIRST=" + s.scene.retries.first.String(),
 				"RETRY_MULTIPLIER=" + strconv.Itoa(s.scene.retries.multiplier),
 			}, common...),
 		})

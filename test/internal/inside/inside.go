@@ -45,7 +45,7 @@ type System struct {
 func Connect(ctx context.Context, at Address) (s System, _ error) {
 	var err error
 	s.Broker, err = nats.Connect(at.NATS, nats.Name("webhooks-test"), nats.MaxReconnects(-1), nats.ReconnectWait(50*time.Millisecond),
-		nats.ReconnectJitter(0, 0), nats.ReconnectBufSize(-1), nats.ErrorHandler(func(*nats.Conn, *nats.Subscription, error) {}))
+		nats.ReconnectJitter(0, 0), nats.ReconnectBufSize(-1), nats.IgnoreAuthErrorAbort(), nats.ErrorHandler(func(*nats.Conn, *nats.Subscription, error) {}))
 	if err != nil {
 		return s, fmt.Errorf("connect to nats: %w", err)
 	}

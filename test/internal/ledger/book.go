@@ -29,8 +29,8 @@ type Sums struct {
 	// success.
 	Owed, Delivered int
 	// Posts are all that arrived: Duplicates repeat one, Distinct are the first of
-	// their delivery.
-	Posts, Distinct, Duplicates int
+	// their delivery, and Repeated come after one that was answered with success.
+	Posts, Distinct, Duplicates, Repeated int
 }
 
 // Line is one event to one hook.

@@ -133,6 +133,9 @@ func (l *Ledger) Note(p Post) bool {
 	if line.Delivered || line.Attempts&attempt != 0 {
 		b.sums.Duplicates++
 	}
+	if line.Delivered {
+		b.sums.Repeated++
+	}
 	line.Attempts |= attempt
 	return true
 }
