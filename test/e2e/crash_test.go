@@ -2,6 +2,9 @@ package e2e_test
 
 import (
 	"context"
+	"fmt"
+	"net/http"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -10,6 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"go.uber.org/zap"
 
+	"github.com/dembrane/webhooks/pkg/event"
 	"github.com/dembrane/webhooks/services/standalone/app"
 	"github.com/dembrane/webhooks/test/internal/inside"
 	"github.com/dembrane/webhooks/test/internal/receiver"
@@ -175,4 +179,49 @@ func (s *system) shortAckWait(t *testing.T) {
 			return s.SetAckWait(ctx, c, time.Second)
 		})
 	}
+}
+
+// A process is killed while it works on what was parked: at most one range of the
+// webhook is repeated, with the same ids and bodies.
+func TestACrashWithinARangeRepeatsAtMostThatRange(t *testing.T) {
+	t.Parallel()
+	const events, mostInARange = 1000, 256
+	s := spawn(t, t.TempDir(), lasting(nil))
+	s.shortAckWait(t)
+	var open atomic.Bool
+	r := crowdDoes(t, func(header http.Header, gone <-chan struct{}, a receiver.Arrival) int {
+		if !open.Load() {
+			return receiver.RetryAfter(http.StatusTooManyRequests, "5")(header, gone, a)
+		}
+		return receiver.Thinks(2*time.Millisecond)(header, gone, a)
+	})
+	all := r.book(project, 1)
+	s.create(t, project, fields{"url": r.URL, "events": event.Types()})
+	s.settle(t)
+	require.NoError(t, s.floods(t.Context(), all, events))
+	run.Until(t, patience, "all of it is parked", func(ctx context.Context) error {
+		parked, err := s.Later(ctx)
+		if err == nil && parked < events {
+			err = fmt.Errorf("%d of %d are parked", parked, events)
+		}
+		return err
+	})
+	before := all.Sums().Posts
+	open.Store(true)
+	eventually(t, "it is in the middle", func() bool { return all.Sums().Posts > before+events/3 })
+
+	s.signal(t, syscall.SIGKILL)
+	require.Equal(t, -1, s.exit())
+	again := spawn(t, s.folder, lasting(nil))
+	again.shortAckWait(t)
+
+	again.wantSettled(t)
+	missing := 0
+	for _, l := range all.Lines() {
+		if !l.Delivered {
+			missing++
+		}
+	}
+	assert.Zero(t, missing)
+	assert.LessOrEqual(t, all.Sums().Repeated, mostInARange)
 }
