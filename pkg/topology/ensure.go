@@ -27,8 +27,6 @@ type ensuring struct {
 	// made are the streams that this look has made: they are empty, so their limits
 	// may be lowered again.
 	made map[string]bool
-	// scarce says that there is no room for the default limits.
-	scarce bool
 	// differences are what was left as it is although the settings say otherwise.
 	differences []difference
 }
@@ -48,11 +46,22 @@ func (e *ensuring) all(ctx context.Context) error {
 }
 
 func (e *ensuring) pass(ctx context.Context, divisor int64) error {
-	e.differences, e.scarce = nil, divisor > 1
-	for _, a := range assets(e.settings) {
+	e.differences = nil
+	all := assets(e.settings)
+	// EVENTS comes last: nobody can publish before the rest has its room, and so what
+	// was made can be made smaller until all of it fits.
+	all = append(all[1:], all[0])
+	for i, a := range all {
 		if a.fits && a.config.MaxBytes > 0 {
-			a.config.MaxBytes /= divisor
+			all[i].config.MaxBytes /= divisor
 		}
+	}
+	if divisor > 1 {
+		if err := e.shrink(ctx, all); err != nil {
+			return err
+		}
+	}
+	for _, a := range all {
 		err := e.one(ctx, a)
 		if err != nil && a.optional && ctx.Err() == nil {
 			e.differ(a, "is missing, and everything works without it: %v", err)
@@ -65,6 +74,33 @@ func (e *ensuring) pass(ctx context.Context, divisor int64) error {
 		}
 		if err != nil {
 			return fmt.Errorf("ensure stream %s: %w", a.config.Name, err)
+		}
+	}
+	return nil
+}
+
+// shrink makes room: a look that was interrupted may have made one stream with the
+// room of all. What was never used may be made smaller.
+func (e *ensuring) shrink(ctx context.Context, all []asset) error {
+	for _, a := range all {
+		if !a.fits {
+			continue
+		}
+		stream, err := e.js.Stream(ctx, a.config.Name)
+		if errors.Is(err, jetstream.ErrStreamNotFound) {
+			continue
+		}
+		if err != nil {
+			return fmt.Errorf("look at stream %s: %w", a.config.Name, err)
+		}
+		have := stream.CachedInfo()
+		if have.State.LastSeq > 0 || have.Config.MaxBytes <= a.config.MaxBytes {
+			continue
+		}
+		e.made[a.config.Name] = true
+		have.Config.MaxBytes = a.config.MaxBytes
+		if _, err := e.js.UpdateStream(ctx, have.Config); err != nil {
+			return fmt.Errorf("make the limit of stream %s smaller: %w", a.config.Name, err)
 		}
 	}
 	return nil
@@ -90,10 +126,6 @@ func (e *ensuring) one(ctx context.Context, a asset) error {
 	}
 	if err != nil {
 		return err //nolint:wrapcheck // the caller names the stream
-	}
-	if e.scarce && a.fits && stream.CachedInfo().State.LastSeq == 0 {
-		// A look that was interrupted has made it and left no room for the rest.
-		e.made[a.config.Name] = true
 	}
 	return e.mend(ctx, a, stream.CachedInfo().Config)
 }

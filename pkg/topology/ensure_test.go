@@ -107,7 +107,7 @@ func TestEnsureRefusesWhatCannotWork(t *testing.T) {
 	}
 	js, err := jetstream.New(natstest.Start(t, natstest.Embedded(), natstest.WithoutJetStream()).Connect(t))
 	require.NoError(t, err)
-	require.ErrorContains(t, topology.Ensure(t.Context(), js, settings()), "ensure stream EVENTS")
+	require.ErrorContains(t, topology.Ensure(t.Context(), js, settings()), "ensure stream DELIVERIES")
 }
 
 // A work queue keeps a schedule until it fires, and gives its message to the one

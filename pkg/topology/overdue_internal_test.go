@@ -39,31 +39,40 @@ func TestSchedulesThatCouldNotFireFireLater(t *testing.T) {
 			require.NoError(t, err)
 		}
 	}
-	_, err = js.CreateStream(t.Context(), jetstream.StreamConfig{Name: "FILLER", Subjects: []string{"filler"}})
+	filler, err := js.CreateStream(t.Context(), jetstream.StreamConfig{Name: "FILLER", Subjects: []string{"filler"}})
 	require.NoError(t, err)
-	schedule := func(subject, target string, in time.Duration) {
+	fill := func(size int) {
+		for {
+			_, err := js.Publish(t.Context(), "filler", make([]byte, size))
+			refused := &jetstream.APIError{}
+			if errors.As(err, &refused) && refused.Code == 503 {
+				return
+			}
+			require.NoError(t, err)
+		}
+	}
+	fill(512 << 10)
+	require.NoError(t, filler.DeleteMsg(t.Context(), 1)) // room for schedules
+	schedule := func(subject, target string, at time.Time) {
 		msg := nats.NewMsg(subject)
 		msg.Data = []byte(subject)
-		msg.Header.Set(jetstream.ScheduleHeader, "@at "+time.Now().Add(in).UTC().Format(time.RFC3339Nano))
+		msg.Header.Set(jetstream.ScheduleHeader, "@at "+at.UTC().Format(time.RFC3339Nano))
 		msg.Header.Set(jetstream.ScheduleTargetHeader, target)
 		_, err := js.PublishMsg(t.Context(), msg)
 		require.NoError(t, err)
 	}
 	const single = 3
+	due := time.Now().Add(3 * time.Second)
 	for i := range single {
-		schedule(SubjectScheduled("w1", strconv.Itoa(i)), SubjectDelivery("w1"), 2*time.Second)
+		schedule(SubjectScheduled("w1", strconv.Itoa(i)), SubjectDelivery("w1"), due)
 	}
-	schedule(SubjectScheduledRange("w1", "r1"), SubjectRange("w1"), 2*time.Second)
-	schedule(SubjectScheduled("w1", "tomorrow"), SubjectDelivery("w1"), 24*time.Hour)
-	for {
-		_, err := js.Publish(t.Context(), "filler", make([]byte, 512<<10))
-		refused := &jetstream.APIError{}
-		if errors.As(err, &refused) && refused.Code == 503 {
-			break
-		}
-		require.NoError(t, err)
+	schedule(SubjectScheduledRange("w1", "r1"), SubjectRange("w1"), due)
+	schedule(SubjectScheduled("w1", "tomorrow"), SubjectDelivery("w1"), due.Add(24*time.Hour))
+	for size := 64 << 10; size > 0; size /= 8 {
+		fill(size)
 	}
-	<-time.After(3 * time.Second) // they are due, and cannot fire
+	require.True(t, time.Now().Before(due), "too slow for this test")
+	<-time.After(time.Until(due) + time.Second) // they cannot fire
 	require.NoError(t, js.DeleteStream(t.Context(), "FILLER"))
 
 	fired := func(stream, subject string) uint64 {

@@ -142,6 +142,21 @@ func TestAnInterruptedStartLeavesRoomForTheRest(t *testing.T) {
 	assert.EqualValues(t, 4<<30, config(t, js, topology.StreamEvents).MaxBytes)
 }
 
+// A limit that somebody has set leaves no room for the smallest of the rest. Nobody
+// can publish meanwhile: what holds something is never made smaller.
+func TestEventsAreTakenOnlyWhenEverythingHasItsRoom(t *testing.T) {
+	js, err := jetstream.New(limitedStart(t, 8<<30, false).Connect(t))
+	require.NoError(t, err)
+	much := settings()
+	much.WebhooksMaxBytes = 8 << 30
+	require.ErrorContains(t, topology.Ensure(t.Context(), js, much), "WEBHOOKS_MAX_BYTES")
+	_, err = js.Stream(t.Context(), topology.StreamEvents)
+	require.ErrorIs(t, err, jetstream.ErrStreamNotFound)
+
+	require.NoError(t, topology.Ensure(t.Context(), js, settings()))
+	assert.EqualValues(t, 4<<30, config(t, js, topology.StreamEvents).MaxBytes)
+}
+
 func TestTooLittleRoomIsSaidInWords(t *testing.T) {
 	js, err := jetstream.New(limitedStart(t, 100<<20, false).Connect(t))
 	require.NoError(t, err)

@@ -82,7 +82,7 @@ func (c *consumers) run(taking, working context.Context, look func(context.Conte
 	keeping, stop := context.WithCancel(context.WithoutCancel(taking))
 	var keeper, open sync.WaitGroup
 	keeper.Go(func() { c.under.keep(keeping) })
-	keeper.Go(func() { c.acked.keep(keeping, c.js.Conn()) })
+	keeper.Go(func() { c.acked.keep(keeping, c.js, c.log) })
 	open.Go(func() { c.watch(taking, working, &open, look) })
 	open.Wait()
 	c.running.Wait()

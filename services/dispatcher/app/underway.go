@@ -2,12 +2,16 @@ package app
 
 import (
 	"context"
+	"fmt"
 	"sync"
 	"time"
 
 	"github.com/hashicorp/golang-lru/v2/simplelru"
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
+	"go.uber.org/zap"
+
+	"github.com/dembrane/webhooks/pkg/retry"
 )
 
 // place is where a message is stored.
@@ -94,6 +98,9 @@ func (u *underWay) keep(ctx context.Context) {
 // speed.
 const ackedMax = 1 << 14
 
+// repeatFor is how long after a new connection they are tried to be sent again.
+const repeatFor = 30 * time.Second
+
 // acked is the acknowledgements that may have been lost, with a connection or with
 // a nats-server on their way. Those are sent again on the next connection, and what
 // is given out again all the same is acknowledged again: its receiver has it, and
@@ -117,10 +124,11 @@ func (a *acked) add(at place, reply string) {
 	a.recent.Add(at, reply)
 }
 
-// has reports whether a message was given out again that had been acknowledged.
+// has reports whether a message was given out again that had been acknowledged: by
+// a consumer that never heard of it, or by one that was made again.
 func (a *acked) has(msg jetstream.Msg) bool {
 	meta, err := msg.Metadata()
-	if err != nil || meta.NumDelivered < 2 {
+	if err != nil {
 		return false
 	}
 	a.mu.Lock()
@@ -129,7 +137,8 @@ func (a *acked) has(msg jetstream.Msg) bool {
 }
 
 // keep sends them whenever the connection is there again, until ctx is done.
-func (a *acked) keep(ctx context.Context, nc *nats.Conn) {
+func (a *acked) keep(ctx context.Context, js jetstream.JetStream, log *zap.Logger) {
+	nc := js.Conn()
 	connected := nc.StatusChanged(nats.CONNECTED)
 	defer nc.RemoveStatusListener(connected)
 	for {
@@ -138,13 +147,41 @@ func (a *acked) keep(ctx context.Context, nc *nats.Conn) {
 			return
 		case <-connected:
 		}
-		a.mu.Lock()
-		again := a.recent.Values()
-		a.mu.Unlock()
-		for _, reply := range again {
-			if nc.Publish(reply, []byte("+ACK")) != nil {
-				break // the connection is lost again, and so it goes on
-			}
+		// JetStream may need a leader first. Much later, what is not settled has come again.
+		repeating, cancel := context.WithTimeout(ctx, repeatFor)
+		err := retry.Until(repeating, retry.Pace{First: 100 * time.Millisecond, Longest: time.Second}, nil,
+			func(ctx context.Context) error { return a.repeat(ctx, js) })
+		cancel()
+		if err != nil && ctx.Err() == nil {
+			log.Info("acknowledgements not sent again", zap.Error(err))
 		}
 	}
+}
+
+// repeat sends all of them again that are for streams which are still the same. A
+// stream that was made again has other messages with the same sequences, which an
+// acknowledgement from before would settle.
+func (a *acked) repeat(ctx context.Context, js jetstream.JetStream) error {
+	a.mu.Lock()
+	places, replies := a.recent.Keys(), a.recent.Values()
+	a.mu.Unlock()
+	made := map[string]time.Time{}
+	for i, at := range places {
+		since, looked := made[at.stream]
+		if !looked {
+			stream, err := js.Stream(ctx, at.stream)
+			if err != nil {
+				return fmt.Errorf("look at stream %s: %w", at.stream, err)
+			}
+			since = stream.CachedInfo().Created
+			made[at.stream] = since
+		}
+		if at.at.Before(since) {
+			continue
+		}
+		if err := js.Conn().Publish(replies[i], []byte("+ACK")); err != nil {
+			return fmt.Errorf("acknowledge: %w", err)
+		}
+	}
+	return nil
 }

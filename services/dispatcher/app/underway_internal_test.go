@@ -9,6 +9,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	"go.uber.org/zap/zaptest"
 
 	"github.com/dembrane/webhooks/pkg/natstest"
 )
@@ -34,7 +35,7 @@ func TestALostAcknowledgementIsSentAgain(t *testing.T) {
 	}
 	first := take()
 	a := newAcked()
-	assert.False(t, a.has(first), "given out once")
+	assert.False(t, a.has(first))
 	meta, err := first.Metadata()
 	require.NoError(t, err)
 	a.add(placeOf(meta), first.Reply())
@@ -45,7 +46,7 @@ func TestALostAcknowledgementIsSentAgain(t *testing.T) {
 	ended := make(chan struct{})
 	go func() {
 		defer close(ended)
-		a.keep(ctx, nc)
+		a.keep(ctx, js, zaptest.NewLogger(t))
 	}()
 	seen, err := jetstream.New(server.Connect(t))
 	require.NoError(t, err)
@@ -60,4 +61,44 @@ func TestALostAcknowledgementIsSentAgain(t *testing.T) {
 	}, 20*time.Second, time.Second)
 	cancel()
 	<-ended
+}
+
+// A stream that was made again has other messages with the same sequences.
+func TestNoOtherMessageIsAcknowledgedAgain(t *testing.T) {
+	js, err := jetstream.New(natstest.Start(t, natstest.Embedded()).Connect(t))
+	require.NoError(t, err)
+	taken := func() (jetstream.Msg, jetstream.Consumer) {
+		_, err := js.CreateStream(t.Context(), jetstream.StreamConfig{Name: "S", Subjects: []string{"s"}})
+		require.NoError(t, err)
+		consumer, err := js.CreateConsumer(t.Context(), "S", jetstream.ConsumerConfig{Durable: "c", AckPolicy: jetstream.AckExplicitPolicy})
+		require.NoError(t, err)
+		_, err = js.Publish(t.Context(), "s", nil)
+		require.NoError(t, err)
+		msg, err := consumer.Next(jetstream.FetchMaxWait(10 * time.Second))
+		require.NoError(t, err)
+		return msg, consumer
+	}
+	pending := func(consumer jetstream.Consumer) int {
+		info, err := consumer.Info(t.Context())
+		require.NoError(t, err)
+		return info.NumAckPending
+	}
+	a := newAcked()
+	before, _ := taken()
+	meta, err := before.Metadata()
+	require.NoError(t, err)
+	a.add(placeOf(meta), before.Reply())
+	require.NoError(t, js.DeleteStream(t.Context(), "S"))
+
+	other, consumer := taken()
+	require.NoError(t, a.repeat(t.Context(), js))
+	require.NoError(t, js.Conn().Flush())
+
+	assert.Equal(t, 1, pending(consumer))
+	assert.False(t, a.has(other))
+	meta, err = other.Metadata()
+	require.NoError(t, err)
+	a.add(placeOf(meta), other.Reply())
+	require.NoError(t, a.repeat(t.Context(), js))
+	require.Eventually(t, func() bool { return pending(consumer) == 0 }, 10*time.Second, 10*time.Millisecond)
 }
