@@ -75,9 +75,7 @@ func (c *campaign) all(t run.T) {
 	c.build(t)
 	c.receiver = receiver.Start(t, c.ledger)
 	for _, one := range scenes() {
-		if len(c.plan.only) > 0 {
-			one.faults = slices.DeleteFunc(one.faults, func(f fault) bool { return !slices.Contains(c.plan.only, f.key) })
-		}
+		one.faults = slices.DeleteFunc(one.faults, func(f fault) bool { return !c.plan.plays(f) })
 		if len(one.faults) > 0 {
 			run.Together(t, func(t run.T) { c.play(t, one) })
 		}
@@ -115,7 +113,7 @@ func (c *campaign) inflict(t run.T, s *stack, f fault, r *row) {
 	s.pacer = s.load(t, r.book)
 	c.await(t, r.book.Since(), "deliver before any harm")
 	rounds := max(c.plan.rounds, f.least)
-	if f.once {
+	if f.once || c.plan.quick {
 		rounds = 1
 	}
 	for n := range rounds {
@@ -141,10 +139,10 @@ func (c *campaign) strike(t run.T, x *strike, r *row) {
 	if delivered.At.After(recovered) {
 		recovered = delivered.At
 	}
-	r.strike(x, recovered.Sub(x.ended))
 	if x.afterwards != nil {
 		x.afterwards(t)
 	}
+	r.strike(x, recovered.Sub(x.ended))
 	for _, one := range x.processes() {
 		run.Must(t, one.Check(), "strike %d %s", x.number+1, x.note)
 	}

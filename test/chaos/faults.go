@@ -21,6 +21,8 @@ type fault struct {
 	dispatchers int
 	// once is for what takes minutes: it strikes once, whatever the number of rounds.
 	once bool
+	// long says that it is no part of -quick: it needs minutes, or a cluster of its own.
+	long bool
 	// least is how often it strikes at least, where strikes do different things.
 	least int
 	// crash says that something of ours or a broker dies in it, or loses what it had
@@ -87,14 +89,14 @@ func scenes() []scene {
 		{name: "outages", servers: 1, unhurried: true, retries: quick, store: smallStore, password: true, proxied: true, faults: []fault{
 			{key: "wiped", title: "nats-server comes back with an empty store", dispatchers: 1, strike: wipeStore},
 			{key: "streams", title: "streams deleted", dispatchers: 1, least: len(deletedStreams()), strike: deleteStream},
-			{key: "full", title: "JetStream's storage full for a while", dispatchers: 1, strike: fillStore},
+			{key: "full", title: "JetStream's storage full for a while", dispatchers: 1, long: true, strike: fillStore},
 			{key: "password", title: "authentication lost for a while", dispatchers: 1, strike: losePassword},
-			{key: "apart", title: "api cut off from NATS while a host changes webhooks", dispatchers: 1, strike: cutAPI},
+			{key: "apart", title: "api cut off from NATS while a host changes webhooks", dispatchers: 1, long: true, strike: cutAPI},
 		}},
 		{name: "majority", servers: 3, unhurried: true, retries: quick, proxied: true, faults: []fault{
-			{key: "lagging", title: "one of three nats-servers stopped for 6 s, then answers what it missed", dispatchers: 1, strike: stopReplica},
-			{key: "leaderless", title: "two of three nats-servers gone while a host changes webhooks", dispatchers: 1, crash: true, strike: stopMajority},
-			{key: "partition", title: "network cut between two of three nats-servers", dispatchers: 1, strike: cutRoute},
+			{key: "lagging", title: "one of three nats-servers stopped for 6 s, then answers what it missed", dispatchers: 1, long: true, strike: stopReplica},
+			{key: "leaderless", title: "two of three nats-servers gone while a host changes webhooks", dispatchers: 1, long: true, crash: true, strike: stopMajority},
+			{key: "partition", title: "network cut between two of three nats-servers", dispatchers: 1, long: true, strike: cutRoute},
 		}},
 		{name: "backlog", servers: 1, retries: lasting, ackWait: calmAckWait, faults: []fault{
 			{key: "backlog", title: "everything killed over a backlog of retries", dispatchers: 1, crash: true, once: true, strike: killOverBacklog},

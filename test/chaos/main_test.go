@@ -6,6 +6,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -27,9 +28,10 @@ func TestEveryFaultStrikesAndNothingIsLost(t *testing.T) {
 	require.NoError(t, err)
 	var r report
 	require.NoError(t, json.Unmarshal(data, &r))
-	require.Len(t, r.Rows, len(faults()))
+	played := slices.DeleteFunc(faults(), func(f fault) bool { return f.long })
+	require.Len(t, r.Rows, len(played))
 	assert.Zero(t, r.Wrong)
-	for i, f := range faults() {
+	for i, f := range played {
 		row := r.Rows[i]
 		assert.Equal(t, f.key, row.Key)
 		assert.Equal(t, 1, row.Rounds, f.title)
