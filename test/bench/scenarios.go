@@ -15,6 +15,7 @@ const (
 	hangingScenario    = "hanging"
 	burstScenario      = "burst"
 	floodScenario      = "flood"
+	oddScenario        = "odd"
 	fanoutScenario     = "fanout"
 	largeScenario      = "large"
 	registryScenario   = "registry"
@@ -36,6 +37,7 @@ func scenarios() []scenario {
 		{hangingScenario, (*bench).hangingMix},
 		{burstScenario, (*bench).burst},
 		{floodScenario, (*bench).floodOne},
+		{oddScenario, (*bench).oddReceivers},
 		{fanoutScenario, (*bench).fanOut},
 		{largeScenario, (*bench).largeBodies},
 		{registryScenario, (*bench).registry},
