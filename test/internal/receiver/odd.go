@@ -8,6 +8,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"slices"
 	"sync"
 	"time"
 
@@ -26,6 +27,8 @@ type Odd struct {
 	Secure bool
 
 	talk func(talk)
+	// streams is how many HTTP/2 streams it takes at a time, if net/http does the talking.
+	streams int
 }
 
 // talk is one connection to an odd receiver.
@@ -48,53 +51,68 @@ const (
 // Odds returns the odd receivers, after a well-behaved one in the clear and one
 // that speaks TLS and HTTP/2.
 func Odds() []Odd {
+	return slices.Concat([]Odd{
+		{Name: "well-behaved", talk: talk.wellBehaved},
+		{Name: "well-behaved, HTTP/2", Secure: true, streams: 250},
+	}, oddConnections(), oddAnswers(), oddOverTLS())
+}
+
+func oddConnections() []Odd {
 	return []Odd{
-		{"well-behaved", false, talk.wellBehaved},
-		{"well-behaved, HTTP/2", true, streams(250)},
-		{"closes 1 ms after the response", false, func(c talk) {
+		{Name: "closes 1 ms after the response", talk: func(c talk) {
 			if c.arrived() {
 				c.say(twoHundred)
 				<-time.After(moment)
 			}
 		}},
-		{"closes when the next request comes", false, func(c talk) {
+		{Name: "closes when the next request comes", talk: func(c talk) {
 			if c.arrived() {
 				c.say(twoHundred)
 				_, _ = c.r.ReadByte()
 			}
 		}},
-		{"says that it closes", false, func(c talk) {
+		{Name: "says that it closes", talk: func(c talk) {
 			if c.arrived() {
 				c.say("HTTP/1.1 200 OK\r\nConnection: close\r\n\r\nok")
 			}
 		}},
-		{"answers HTTP/1.0", false, func(c talk) {
+		{Name: "answers HTTP/1.0", talk: func(c talk) {
 			if c.arrived() {
 				c.say("HTTP/1.0 200 OK\r\n\r\nok")
 			}
 		}},
-		{"answers in chunks, one by one", false, func(c talk) {
+	}
+}
+
+func oddAnswers() []Odd {
+	return []Odd{
+		{Name: "answers in chunks, one by one", talk: func(c talk) {
 			for c.arrived() {
 				c.slowly("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", "1\r\no\r\n", "1\r\nk\r\n", "0\r\n\r\n")
 			}
 		}},
-		{"sends its headers one by one", false, func(c talk) {
+		{Name: "sends its headers one by one", talk: func(c talk) {
 			for c.arrived() {
 				c.slowly("HTTP/1.1 200 OK\r\n", "Content-Length: 0\r\n", "\r\n")
 			}
 		}},
-		{"sends the body of a 204 by itself", false, func(c talk) {
+		{Name: "sends the body of a 204 by itself", talk: func(c talk) {
 			for c.arrived() {
 				c.slowly("HTTP/1.1 204 No Content\r\n\r\n", "ok")
 			}
 		}},
-		{"sends headers that are none", false, func(c talk) {
+		{Name: "sends headers that are none", talk: func(c talk) {
 			for c.arrived() {
 				c.say("HTTP/1.1 200 OK\r\nthis is no header\r\nContent-Length: -1\r\n\r\n")
 			}
 		}},
-		{"takes one HTTP/2 stream at a time", true, streams(1)},
-		{"asks for HTTP/1.1", true, func(c talk) {
+	}
+}
+
+func oddOverTLS() []Odd {
+	return []Odd{
+		{Name: "takes one HTTP/2 stream at a time", Secure: true, streams: 1},
+		{Name: "asks for HTTP/1.1", Secure: true, talk: func(c talk) {
 			if c.overHTTP2() {
 				c.frames(func(f *http2.Framer, stream uint32, _ http.Header) error {
 					return f.WriteRSTStream(stream, http2.ErrCodeHTTP11Required)
@@ -103,7 +121,7 @@ func Odds() []Odd {
 			}
 			c.wellBehaved()
 		}},
-		{"ends HTTP/2 connections after a response", true, func(c talk) {
+		{Name: "ends HTTP/2 connections after a response", Secure: true, talk: func(c talk) {
 			c.frames(func(f *http2.Framer, stream uint32, header http.Header) error {
 				c.process(header)
 				return errors.Join(ok(f, stream), io.EOF)
@@ -147,21 +165,6 @@ func (c talk) slowly(texts ...string) {
 func (c talk) overHTTP2() bool {
 	secured, ok := c.Conn.(*tls.Conn)
 	return ok && secured.ConnectionState().NegotiatedProtocol == http2.NextProtoTLS
-}
-
-// streams takes so many HTTP/2 streams at a time.
-func streams(most uint32) func(talk) {
-	return func(c talk) {
-		new(http2.Server).ServeConn(c.Conn, &http2.ServeConnOpts{
-			BaseConfig: &http.Server{ReadHeaderTimeout: time.Minute, HTTP2: &http.HTTP2Config{MaxConcurrentStreams: int(most)}},
-			Handler: http.HandlerFunc(func(w http.ResponseWriter, request *http.Request) {
-				if _, err := io.Copy(io.Discard, request.Body); err == nil {
-					c.process(request.Header)
-					_, _ = io.WriteString(w, "ok")
-				}
-			}),
-		})
-	}
 }
 
 // frames calls request with every HTTP/2 request that has arrived whole, until that
@@ -233,6 +236,34 @@ func (o Odd) Start(t run.T, config *tls.Config) *OddReceiver {
 		config.NextProtos = []string{http2.NextProtoTLS, "http/1.1"}
 		listener, r.URL = tls.NewListener(listener, config), "https://"+listener.Addr().String()+"/hook"
 	}
+	if o.streams > 0 {
+		r.serveHTTP2(t, listener, o.streams)
+	} else {
+		r.serveOdd(t, listener, o.talk)
+	}
+	return r
+}
+
+func (r *OddReceiver) serveHTTP2(t run.T, listener net.Listener, streams int) {
+	server := &http.Server{
+		ReadHeaderTimeout: time.Minute, HTTP2: &http.HTTP2Config{MaxConcurrentStreams: streams},
+		Handler: http.HandlerFunc(func(w http.ResponseWriter, request *http.Request) {
+			if _, err := io.Copy(io.Discard, request.Body); err == nil {
+				r.process(request.Header)
+				_, _ = io.WriteString(w, "ok")
+			}
+		}),
+	}
+	ended := make(chan error, 1)
+	go func() { ended <- server.Serve(listener) }()
+	t.Cleanup(func() {
+		if err := errors.Join(server.Close(), <-ended); !errors.Is(err, http.ErrServerClosed) {
+			t.Errorf("receive deliveries: %v", err)
+		}
+	})
+}
+
+func (r *OddReceiver) serveOdd(t run.T, listener net.Listener, do func(talk)) {
 	var serving sync.WaitGroup
 	serving.Go(func() {
 		for {
@@ -240,7 +271,7 @@ func (o Odd) Start(t run.T, config *tls.Config) *OddReceiver {
 			if err != nil {
 				return
 			}
-			serving.Go(func() { r.serve(o, conn) })
+			serving.Go(func() { r.serve(conn, do) })
 		}
 	})
 	t.Cleanup(func() {
@@ -253,10 +284,9 @@ func (o Odd) Start(t run.T, config *tls.Config) *OddReceiver {
 		r.mu.Unlock()
 		serving.Wait()
 	})
-	return r
 }
 
-func (r *OddReceiver) serve(o Odd, conn net.Conn) {
+func (r *OddReceiver) serve(conn net.Conn, do func(talk)) {
 	defer func() { _ = conn.Close() }()
 	r.mu.Lock()
 	stopped := r.conns == nil
@@ -267,7 +297,7 @@ func (r *OddReceiver) serve(o Odd, conn net.Conn) {
 	if secured, ok := conn.(*tls.Conn); stopped || (ok && secured.Handshake() != nil) { //nolint:noctx // ends when the connection is closed
 		return
 	}
-	o.talk(talk{Conn: conn, r: bufio.NewReader(conn), process: r.process})
+	do(talk{Conn: conn, r: bufio.NewReader(conn), process: r.process})
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	delete(r.conns, conn)
