@@ -3,6 +3,7 @@ package secret
 import (
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/tink-crypto/tink-go/v2/tink"
 )
@@ -52,6 +53,13 @@ func (b *Box) Reseal(ciphertext []byte, projectID, webhookID string) ([]byte, er
 		return nil, err
 	}
 	return b.Seal(plain, projectID, webhookID)
+}
+
+// ForHeader names what the value of a webhook's header is sealed for, in the place
+// of the webhook itself. So whoever can write to a store cannot have a signing secret
+// sent as a header, or one header as another. Ids have no slash.
+func ForHeader(webhookID, name string) string {
+	return webhookID + "/header/" + strings.ToLower(name)
 }
 
 // associatedData binds a ciphertext to its webhook. Ids have no slash.

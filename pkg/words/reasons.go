@@ -60,8 +60,8 @@ func reasons() map[webhooksv1.Reason]line {
 			"Wat de ontvanger antwoordde is geen geldige HTTP.",
 			"Controleer of de URL en de poort naar een webserver leiden."),
 		webhooksv1.Reason_REASON_REGISTRATION: say(
-			"The webhook's URL or secret cannot be used.", "Set both again.",
-			"De URL of het geheim van de webhook is onbruikbaar.", "Stel beide opnieuw in."),
+			"The webhook's URL, secret or headers cannot be used.", "Set them again.",
+			"De URL, het geheim of de headers van de webhook zijn onbruikbaar.", "Stel ze opnieuw in."),
 		webhooksv1.Reason_REASON_INTERNAL: say(
 			"The attempt failed because of a fault on our side.",
 			"Nothing needs to be done. Tell us the attempt's id if it persists.",

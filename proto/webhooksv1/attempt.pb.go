@@ -790,7 +790,9 @@ type Request struct {
 	// Length of the body in bytes.
 	BodyBytes int64 `protobuf:"varint,2,opt,name=body_bytes,json=bodyBytes,proto3" json:"body_bytes,omitempty"`
 	// Whether it was signed.
-	Signed        bool `protobuf:"varint,3,opt,name=signed,proto3" json:"signed,omitempty"`
+	Signed bool `protobuf:"varint,3,opt,name=signed,proto3" json:"signed,omitempty"`
+	// Names of the registration's own headers that were sent, without their values.
+	HeaderNames   []string `protobuf:"bytes,4,rep,name=header_names,json=headerNames,proto3" json:"header_names,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -844,6 +846,13 @@ func (x *Request) GetSigned() bool {
 		return x.Signed
 	}
 	return false
+}
+
+func (x *Request) GetHeaderNames() []string {
+	if x != nil {
+		return x.HeaderNames
+	}
+	return nil
 }
 
 // Response is what came back.
@@ -1011,12 +1020,13 @@ const file_dembrane_webhooks_v1_attempt_proto_rawDesc = "" +
 	"\await_us\x18\x04 \x01(\x03R\x06waitUs\x126\n" +
 	"\bended_in\x18\x05 \x01(\x0e2\x1b.dembrane.webhooks.v1.PhaseR\aendedIn\"I\n" +
 	"\fAttemptBatch\x129\n" +
-	"\battempts\x18\x01 \x03(\v2\x1d.dembrane.webhooks.v1.AttemptR\battempts\"R\n" +
+	"\battempts\x18\x01 \x03(\v2\x1d.dembrane.webhooks.v1.AttemptR\battempts\"u\n" +
 	"\aRequest\x12\x10\n" +
 	"\x03url\x18\x01 \x01(\tR\x03url\x12\x1d\n" +
 	"\n" +
 	"body_bytes\x18\x02 \x01(\x03R\tbodyBytes\x12\x16\n" +
-	"\x06signed\x18\x03 \x01(\bR\x06signed\"t\n" +
+	"\x06signed\x18\x03 \x01(\bR\x06signed\x12!\n" +
+	"\fheader_names\x18\x04 \x03(\tR\vheaderNames\"t\n" +
 	"\bResponse\x126\n" +
 	"\aheaders\x18\x01 \x03(\v2\x1c.dembrane.webhooks.v1.HeaderR\aheaders\x12\x12\n" +
 	"\x04body\x18\x02 \x01(\fR\x04body\x12\x1c\n" +

@@ -53,7 +53,10 @@ type Registration struct {
 	WantedFrom []*WantedFrom `protobuf:"bytes,12,rep,name=wanted_from,json=wantedFrom,proto3" json:"wanted_from,omitempty"`
 	// The shape of the bodies: "slack", "teams", "discord", "mattermost",
 	// "google_chat"; empty for JSON. A dispatcher that does not know it sends nothing.
-	Format        string `protobuf:"bytes,13,opt,name=format,proto3" json:"format,omitempty"`
+	Format string `protobuf:"bytes,13,opt,name=format,proto3" json:"format,omitempty"`
+	// Request headers that the receiver wants besides ours, in the order of their
+	// names. Names differ in more than upper and lower case.
+	Headers       []*SealedHeader `protobuf:"bytes,14,rep,name=headers,proto3" json:"headers,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -163,6 +166,13 @@ func (x *Registration) GetFormat() string {
 		return x.Format
 	}
 	return ""
+}
+
+func (x *Registration) GetHeaders() []*SealedHeader {
+	if x != nil {
+		return x.Headers
+	}
+	return nil
 }
 
 // WantedFrom is a time in the life of a subscription.
@@ -275,6 +285,62 @@ func (x *SealedSecret) GetValidUntil() *timestamppb.Timestamp {
 	return nil
 }
 
+// SealedHeader is a request header whose value is encrypted for one webhook.
+type SealedHeader struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// As it is sent.
+	Name string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	// AEAD ciphertext; associated data are the project and webhook ids and the name,
+	// so that it is no signing secret's, and no other header's.
+	Ciphertext    []byte `protobuf:"bytes,2,opt,name=ciphertext,proto3" json:"ciphertext,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SealedHeader) Reset() {
+	*x = SealedHeader{}
+	mi := &file_dembrane_webhooks_v1_registration_proto_msgTypes[3]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SealedHeader) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SealedHeader) ProtoMessage() {}
+
+func (x *SealedHeader) ProtoReflect() protoreflect.Message {
+	mi := &file_dembrane_webhooks_v1_registration_proto_msgTypes[3]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SealedHeader.ProtoReflect.Descriptor instead.
+func (*SealedHeader) Descriptor() ([]byte, []int) {
+	return file_dembrane_webhooks_v1_registration_proto_rawDescGZIP(), []int{3}
+}
+
+func (x *SealedHeader) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *SealedHeader) GetCiphertext() []byte {
+	if x != nil {
+		return x.Ciphertext
+	}
+	return nil
+}
+
 // TestRequest asks a dispatcher for one delivery now, on
 // dembrane.dispatcher.test.
 type TestRequest struct {
@@ -293,7 +359,7 @@ type TestRequest struct {
 
 func (x *TestRequest) Reset() {
 	*x = TestRequest{}
-	mi := &file_dembrane_webhooks_v1_registration_proto_msgTypes[3]
+	mi := &file_dembrane_webhooks_v1_registration_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -305,7 +371,7 @@ func (x *TestRequest) String() string {
 func (*TestRequest) ProtoMessage() {}
 
 func (x *TestRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_dembrane_webhooks_v1_registration_proto_msgTypes[3]
+	mi := &file_dembrane_webhooks_v1_registration_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -318,7 +384,7 @@ func (x *TestRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TestRequest.ProtoReflect.Descriptor instead.
 func (*TestRequest) Descriptor() ([]byte, []int) {
-	return file_dembrane_webhooks_v1_registration_proto_rawDescGZIP(), []int{3}
+	return file_dembrane_webhooks_v1_registration_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *TestRequest) GetRegistration() *Registration {
@@ -360,7 +426,7 @@ type TestReply struct {
 
 func (x *TestReply) Reset() {
 	*x = TestReply{}
-	mi := &file_dembrane_webhooks_v1_registration_proto_msgTypes[4]
+	mi := &file_dembrane_webhooks_v1_registration_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -372,7 +438,7 @@ func (x *TestReply) String() string {
 func (*TestReply) ProtoMessage() {}
 
 func (x *TestReply) ProtoReflect() protoreflect.Message {
-	mi := &file_dembrane_webhooks_v1_registration_proto_msgTypes[4]
+	mi := &file_dembrane_webhooks_v1_registration_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -385,7 +451,7 @@ func (x *TestReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TestReply.ProtoReflect.Descriptor instead.
 func (*TestReply) Descriptor() ([]byte, []int) {
-	return file_dembrane_webhooks_v1_registration_proto_rawDescGZIP(), []int{4}
+	return file_dembrane_webhooks_v1_registration_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *TestReply) GetAttempt() *Attempt {
@@ -413,7 +479,7 @@ type Rejection struct {
 
 func (x *Rejection) Reset() {
 	*x = Rejection{}
-	mi := &file_dembrane_webhooks_v1_registration_proto_msgTypes[5]
+	mi := &file_dembrane_webhooks_v1_registration_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -425,7 +491,7 @@ func (x *Rejection) String() string {
 func (*Rejection) ProtoMessage() {}
 
 func (x *Rejection) ProtoReflect() protoreflect.Message {
-	mi := &file_dembrane_webhooks_v1_registration_proto_msgTypes[5]
+	mi := &file_dembrane_webhooks_v1_registration_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -438,7 +504,7 @@ func (x *Rejection) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Rejection.ProtoReflect.Descriptor instead.
 func (*Rejection) Descriptor() ([]byte, []int) {
-	return file_dembrane_webhooks_v1_registration_proto_rawDescGZIP(), []int{5}
+	return file_dembrane_webhooks_v1_registration_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *Rejection) GetEventSequence() uint64 {
@@ -473,7 +539,7 @@ var File_dembrane_webhooks_v1_registration_proto protoreflect.FileDescriptor
 
 const file_dembrane_webhooks_v1_registration_proto_rawDesc = "" +
 	"\n" +
-	"'dembrane/webhooks/v1/registration.proto\x12\x14dembrane.webhooks.v1\x1a\"dembrane/webhooks/v1/attempt.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xf6\x02\n" +
+	"'dembrane/webhooks/v1/registration.proto\x12\x14dembrane.webhooks.v1\x1a\"dembrane/webhooks/v1/attempt.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xb4\x03\n" +
 	"\fRegistration\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x1d\n" +
 	"\n" +
@@ -487,7 +553,8 @@ const file_dembrane_webhooks_v1_registration_proto_rawDesc = "" +
 	"\x0emax_per_second\x18\t \x01(\x01R\fmaxPerSecond\x12A\n" +
 	"\vwanted_from\x18\f \x03(\v2 .dembrane.webhooks.v1.WantedFromR\n" +
 	"wantedFrom\x12\x16\n" +
-	"\x06format\x18\r \x01(\tR\x06format\"R\n" +
+	"\x06format\x18\r \x01(\tR\x06format\x12<\n" +
+	"\aheaders\x18\x0e \x03(\v2\".dembrane.webhooks.v1.SealedHeaderR\aheaders\"R\n" +
 	"\n" +
 	"WantedFrom\x12\x14\n" +
 	"\x05event\x18\x01 \x01(\tR\x05event\x12.\n" +
@@ -497,7 +564,12 @@ const file_dembrane_webhooks_v1_registration_proto_rawDesc = "" +
 	"ciphertext\x18\x01 \x01(\fR\n" +
 	"ciphertext\x12;\n" +
 	"\vvalid_until\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\n" +
-	"validUntil\"\xc6\x01\n" +
+	"validUntil\"B\n" +
+	"\fSealedHeader\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12\x1e\n" +
+	"\n" +
+	"ciphertext\x18\x02 \x01(\fR\n" +
+	"ciphertext\"\xc6\x01\n" +
 	"\vTestRequest\x12F\n" +
 	"\fregistration\x18\x01 \x01(\v2\".dembrane.webhooks.v1.RegistrationR\fregistration\x12!\n" +
 	"\fproject_name\x18\x02 \x01(\tR\vprojectName\x12)\n" +
@@ -524,30 +596,32 @@ func file_dembrane_webhooks_v1_registration_proto_rawDescGZIP() []byte {
 	return file_dembrane_webhooks_v1_registration_proto_rawDescData
 }
 
-var file_dembrane_webhooks_v1_registration_proto_msgTypes = make([]protoimpl.MessageInfo, 6)
+var file_dembrane_webhooks_v1_registration_proto_msgTypes = make([]protoimpl.MessageInfo, 7)
 var file_dembrane_webhooks_v1_registration_proto_goTypes = []any{
 	(*Registration)(nil),          // 0: dembrane.webhooks.v1.Registration
 	(*WantedFrom)(nil),            // 1: dembrane.webhooks.v1.WantedFrom
 	(*SealedSecret)(nil),          // 2: dembrane.webhooks.v1.SealedSecret
-	(*TestRequest)(nil),           // 3: dembrane.webhooks.v1.TestRequest
-	(*TestReply)(nil),             // 4: dembrane.webhooks.v1.TestReply
-	(*Rejection)(nil),             // 5: dembrane.webhooks.v1.Rejection
-	(*timestamppb.Timestamp)(nil), // 6: google.protobuf.Timestamp
-	(*Attempt)(nil),               // 7: dembrane.webhooks.v1.Attempt
+	(*SealedHeader)(nil),          // 3: dembrane.webhooks.v1.SealedHeader
+	(*TestRequest)(nil),           // 4: dembrane.webhooks.v1.TestRequest
+	(*TestReply)(nil),             // 5: dembrane.webhooks.v1.TestReply
+	(*Rejection)(nil),             // 6: dembrane.webhooks.v1.Rejection
+	(*timestamppb.Timestamp)(nil), // 7: google.protobuf.Timestamp
+	(*Attempt)(nil),               // 8: dembrane.webhooks.v1.Attempt
 }
 var file_dembrane_webhooks_v1_registration_proto_depIdxs = []int32{
 	2, // 0: dembrane.webhooks.v1.Registration.secrets:type_name -> dembrane.webhooks.v1.SealedSecret
 	1, // 1: dembrane.webhooks.v1.Registration.wanted_from:type_name -> dembrane.webhooks.v1.WantedFrom
-	6, // 2: dembrane.webhooks.v1.WantedFrom.from:type_name -> google.protobuf.Timestamp
-	6, // 3: dembrane.webhooks.v1.SealedSecret.valid_until:type_name -> google.protobuf.Timestamp
-	0, // 4: dembrane.webhooks.v1.TestRequest.registration:type_name -> dembrane.webhooks.v1.Registration
-	7, // 5: dembrane.webhooks.v1.TestReply.attempt:type_name -> dembrane.webhooks.v1.Attempt
-	6, // 6: dembrane.webhooks.v1.Rejection.rejected_at:type_name -> google.protobuf.Timestamp
-	7, // [7:7] is the sub-list for method output_type
-	7, // [7:7] is the sub-list for method input_type
-	7, // [7:7] is the sub-list for extension type_name
-	7, // [7:7] is the sub-list for extension extendee
-	0, // [0:7] is the sub-list for field type_name
+	3, // 2: dembrane.webhooks.v1.Registration.headers:type_name -> dembrane.webhooks.v1.SealedHeader
+	7, // 3: dembrane.webhooks.v1.WantedFrom.from:type_name -> google.protobuf.Timestamp
+	7, // 4: dembrane.webhooks.v1.SealedSecret.valid_until:type_name -> google.protobuf.Timestamp
+	0, // 5: dembrane.webhooks.v1.TestRequest.registration:type_name -> dembrane.webhooks.v1.Registration
+	8, // 6: dembrane.webhooks.v1.TestReply.attempt:type_name -> dembrane.webhooks.v1.Attempt
+	7, // 7: dembrane.webhooks.v1.Rejection.rejected_at:type_name -> google.protobuf.Timestamp
+	8, // [8:8] is the sub-list for method output_type
+	8, // [8:8] is the sub-list for method input_type
+	8, // [8:8] is the sub-list for extension type_name
+	8, // [8:8] is the sub-list for extension extendee
+	0, // [0:8] is the sub-list for field type_name
 }
 
 func init() { file_dembrane_webhooks_v1_registration_proto_init() }
@@ -562,7 +636,7 @@ func file_dembrane_webhooks_v1_registration_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_dembrane_webhooks_v1_registration_proto_rawDesc), len(file_dembrane_webhooks_v1_registration_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   6,
+			NumMessages:   7,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

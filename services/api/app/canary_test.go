@@ -131,6 +131,23 @@ func (m *mine) request(method, path, contentType, body string) (int, map[string]
 	return response.StatusCode, decoded
 }
 
+// headers are what is sent as headers: good ones, and what is wrong in each way. What
+// was meant as a value may come in the place of the name.
+func (m *mine) headers(t *rapid.T) []any {
+	key := m.canary()
+	return []any{
+		map[string]any{"X-Api-Key": key, "Authorization": "Bearer " + m.canary()},
+		map[string]any{"x-api-key": key},
+		map[string]any{"X-Api-Key": nil},
+		map[string]any{"X-Api-Key": shape(t, key), "X-Other": shape(t, m.canary())},
+		map[string]any{"Authorization: Bearer " + key: ""},
+		map[string]any{"Host": key},
+		map[string]any{"A": key, "a": m.canary()},
+		[]string{key},
+		key,
+	}
+}
+
 // step is one request of a host, often a wrong one.
 func (m *mine) step(t *rapid.T, id string) {
 	fields := map[string]any{
@@ -140,6 +157,7 @@ func (m *mine) step(t *rapid.T, id string) {
 		"url":             {"https://example.org/x", "https://10.0.0.1/", "https://user:" + m.canary() + "@example.org/", 7},
 		"events":          {[]string{"report.generated"}, []string{"no.such.event"}, "report.generated"},
 		"name":            {"CRM", "", 7},
+		"headers":         m.headers(t),
 		"status":          {"published", "draft", "nonsense"},
 		"overlap_seconds": {0, 60, -1, "soon"},
 	} {
@@ -262,10 +280,13 @@ func TestNoSecretIsAnywhere(t *testing.T) {
 	assert.Contains(t, m.answers.String(), "200 OK")
 	assert.Contains(t, m.answers.String(), "201 Created")
 	assert.Contains(t, m.answers.String(), "422 Unprocessable")
+	status, _ := m.request("PATCH", base+"/"+id, "application/json", fmt.Sprintf(`{"headers":{"Authorization":"Bearer %s"}}`, m.canary()))
+	assert.Equal(t, http.StatusOK, status)
 
 	away := func(want int) {
 		t.Helper()
-		body := fmt.Sprintf(`{"url":"https://example.org/x","events":["report.generated"],"secret":%q}`, m.canary())
+		body := fmt.Sprintf(`{"url":"https://example.org/x","events":["report.generated"],"secret":%q,"headers":{"X-Api-Key":%q}}`,
+			m.canary(), m.canary())
 		for _, to := range [][2]string{{"POST", base}, {"PATCH", base + "/" + id}, {"POST", base + "/" + id + "/secret/rotate"}} {
 			status, problem := m.request(to[0], to[1], "application/json", body)
 			assert.Equal(t, want, status/100, "%v", problem)

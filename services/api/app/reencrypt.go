@@ -15,7 +15,7 @@ import (
 	"github.com/dembrane/webhooks/services/api/internal/store"
 )
 
-// Reencrypted counts webhooks that have a secret.
+// Reencrypted counts webhooks that have a secret: one that signs, or a header's value.
 type Reencrypted struct {
 	// Changed are those whose secrets were encrypted anew.
 	Changed int
@@ -51,11 +51,11 @@ func Reencrypt(ctx context.Context, c Config, log *zap.Logger) (Reencrypted, err
 		return done, err //nolint:wrapcheck // it says what to do
 	}
 	err = webhooks.Each(ctx, func(w store.Webhook) error {
-		if len(w.Secrets) == 0 {
+		if len(w.Secrets)+len(w.Headers) == 0 {
 			return nil
 		}
-		changed, err := webhooks.Reseal(ctx, w.ProjectID, w.ID, func(ciphertext []byte) ([]byte, error) {
-			return box.Reseal(ciphertext, w.ProjectID, w.ID)
+		changed, err := webhooks.Reseal(ctx, w.ProjectID, w.ID, func(ciphertext []byte, sealedFor string) ([]byte, error) {
+			return box.Reseal(ciphertext, w.ProjectID, sealedFor)
 		})
 		switch {
 		case errors.Is(err, secret.ErrUnreadable):

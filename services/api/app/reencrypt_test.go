@@ -79,13 +79,27 @@ func TestReencryptMovesEverySecretToTheNewKey(t *testing.T) {
 	both, unsigned := s.create(old, "the previous one", "the current one"), s.create(old)
 	deleted := s.create(old, "gone with it")
 	require.NoError(t, s.store.Delete(t.Context(), "p1", deleted.ID))
+	keyed := s.create(old)
+	sealed, err := old.Seal(secret.New("a key"), "p1", secret.ForHeader(keyed.ID, "X-Api-Key"))
+	require.NoError(t, err)
+	_, err = s.store.Change(t.Context(), "p1", keyed.ID, func(w *store.Webhook) error {
+		w.SetHeader("X-Api-Key", sealed)
+		return nil
+	})
+	require.NoError(t, err)
 	s.change(secret.RotateKeyset)
 	fresh := s.create(s.box(), "with the new key")
 
 	done, err := app.Reencrypt(t.Context(), s.config, zap.NewNop())
 	require.NoError(t, err)
-	assert.Equal(t, app.Reencrypted{Changed: 1, Unchanged: 1}, done)
+	assert.Equal(t, app.Reencrypted{Changed: 2, Unchanged: 1}, done)
 	s.change(secret.RetireKeys)
+	w, err := s.store.Get(t.Context(), "p1", keyed.ID)
+	require.NoError(t, err)
+	require.Len(t, w.Headers, 1)
+	value, err := s.box().Open(w.Headers[0].Ciphertext, "p1", secret.ForHeader(keyed.ID, "x-api-key"))
+	require.NoError(t, err)
+	assert.Equal(t, "a key", value.Reveal())
 	for id, want := range map[string][]string{
 		both.ID: {"the current one", "the previous one"}, fresh.ID: {"with the new key"}, unsigned.ID: nil,
 	} {
@@ -102,7 +116,7 @@ func TestReencryptMovesEverySecretToTheNewKey(t *testing.T) {
 	}
 	again, err := app.Reencrypt(t.Context(), s.config, zap.NewNop())
 	require.NoError(t, err)
-	assert.Equal(t, app.Reencrypted{Unchanged: 2}, again)
+	assert.Equal(t, app.Reencrypted{Unchanged: 3}, again)
 }
 
 func TestReencryptLeavesWhatItCannotRead(t *testing.T) {
@@ -139,8 +153,8 @@ func TestReencryptCanBeInterrupted(t *testing.T) {
 	list, err := s.store.List(t.Context(), "p1")
 	require.NoError(t, err)
 	for _, w := range list[:2] { // as far as somebody got
-		_, err := s.store.Reseal(t.Context(), "p1", w.ID, func(ciphertext []byte) ([]byte, error) {
-			return one.Reseal(ciphertext, "p1", w.ID)
+		_, err := s.store.Reseal(t.Context(), "p1", w.ID, func(ciphertext []byte, sealedFor string) ([]byte, error) {
+			return one.Reseal(ciphertext, "p1", sealedFor)
 		})
 		require.NoError(t, err)
 	}

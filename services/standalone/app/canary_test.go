@@ -171,6 +171,10 @@ func (m *mine) confide() string {
 func (m *mine) meets(url string, reasons ...webhooksv1.Reason) {
 	m.t.Helper()
 	id := m.register(m.t, project, url+"/hook?key="+m.confide(), m.canary())
+	code, answer := m.call(m.t, http.MethodPatch, "/api/projects/"+project+"/webhooks/"+id, map[string]any{
+		"headers": map[string]string{"X-Api-Key": m.canary(), "Authorization": "Bearer " + m.canary()},
+	})
+	require.Equal(m.t, http.StatusOK, code, "%v", answer)
 	m.want[id] = reasons
 }
 
@@ -219,6 +223,8 @@ func (m *mine) meetsEverything() {
 	m.meets(does(m.t, status(http.StatusFound, "Location", "https://example.org/")), webhooksv1.Reason_REASON_REDIRECT)
 	m.meets(does(m.t, status(http.StatusTooManyRequests, "Retry-After", "1")), webhooksv1.Reason_REASON_THROTTLED)
 	m.meets(does(m.t, status(http.StatusGone)), webhooksv1.Reason_REASON_STATUS)
+	m.meets(does(m.t, repeats(http.StatusForbidden)), webhooksv1.Reason_REASON_STATUS)
+	m.meets(does(m.t, repeats(http.StatusMovedPermanently)), webhooksv1.Reason_REASON_REDIRECT)
 	m.meets(does(m.t, hang), webhooksv1.Reason_REASON_TIMEOUT)
 	m.meets(does(m.t, says("")), webhooksv1.Reason_REASON_CONNECTION_CLOSED)
 	m.meets(does(m.t, says("nonsense\r\n\r\n")), webhooksv1.Reason_REASON_PROTOCOL)
@@ -350,6 +356,7 @@ func TestTheDispatcherKeepsSecretsToItself(t *testing.T) {
 	assert.Contains(t, counted, "webhooks_requests_total")
 	m.stop()
 	wire, stored := m.wire.String(), m.stored()
+	assert.Contains(t, wire, repeated, "a receiver repeated the headers, and they were taken out")
 	assert.Contains(t, wire, m.private[0], "the search finds what is there")
 	assert.Contains(t, stored, m.private[0])
 

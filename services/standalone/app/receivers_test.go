@@ -1,10 +1,12 @@
 package app_test
 
 import (
+	"encoding/json"
 	"io"
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -28,6 +30,21 @@ func status(code int, headers ...string) http.HandlerFunc {
 			w.Header().Set(headers[i], headers[i+1])
 		}
 		w.WriteHeader(code)
+	}
+}
+
+// repeated stands before the headers in what [repeats] answers.
+const repeated = "you sent: "
+
+// repeats answers with the headers that it was sent, wherever an answer has room for
+// them.
+func repeats(code int) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		key, authorization := r.Header.Get("X-Api-Key"), r.Header.Get("Authorization")
+		w.Header().Set("X-You-Sent", key)
+		w.Header().Set("Location", "/?key="+url.QueryEscape(authorization)+"#"+key)
+		w.WriteHeader(code)
+		_ = json.NewEncoder(w).Encode(map[string]string{repeated + key: authorization}) // the dispatcher sees what arrives
 	}
 }
 

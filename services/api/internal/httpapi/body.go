@@ -30,6 +30,8 @@ type webhookInput struct {
 	Events      *[]string
 	Enabled     *bool
 	Format      *string
+	// Headers are values by name; a nil one takes the header away.
+	Headers *map[string]*string
 	// MaxPerSecond limits the attempts; 0 takes the limit away.
 	MaxPerSecond *float64
 }
@@ -37,7 +39,7 @@ type webhookInput struct {
 // withdraws reports whether the request does no more than switch a webhook off.
 func (r webhookInput) withdraws() bool {
 	if r.Name != nil || r.Description != nil || r.URL != nil || r.Secret != nil || r.Events != nil ||
-		r.Format != nil || r.MaxPerSecond != nil {
+		r.Format != nil || r.Headers != nil || r.MaxPerSecond != nil {
 		return false
 	}
 	off := r.Enabled != nil && !*r.Enabled || r.Status != nil && !registration.Status(*r.Status).Enabled()
@@ -130,6 +132,7 @@ func parseWebhook(raw []byte) (webhookInput, error) {
 	faults.Add(field(fields, "enabled", "true or false", &r.Enabled))
 	faults.Add(field(fields, "status", "text", &r.Status))
 	faults.Add(field(fields, "format", "text", &r.Format))
+	faults.Add(field(fields, "headers", "an object of texts", &r.Headers))
 	faults.Add(field(fields, "max_per_second", "a number", &r.MaxPerSecond))
 	return r, faults.Err()
 }

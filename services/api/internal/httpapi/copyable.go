@@ -41,7 +41,7 @@ var (
 )
 
 // copyable is what somebody needs to set up the same webhook elsewhere, and to
-// write its receiver. The secret is not among it.
+// write its receiver. The secret and the values of its own headers are not among it.
 type copyable struct {
 	ID           string         `json:"id"`
 	ProjectID    string         `json:"project_id"`
@@ -50,6 +50,7 @@ type copyable struct {
 	Events       []string       `json:"events"`
 	Format       string         `json:"format"`
 	HasSecret    bool           `json:"has_secret"`
+	HeaderNames  []string       `json:"header_names"`
 	Headers      []headerInfo   `json:"headers"`
 	Samples      []sample       `json:"samples"`
 	Verification []verification `json:"verification"`
@@ -99,8 +100,10 @@ func (s *server) describe(w store.Webhook, project access.Project) copyable {
 		Events:    w.Events,
 		Format:    string(format),
 		HasSecret: len(w.Secrets) > 0,
-		Headers:   headersSent(s.sample(format, event.ConversationTranscribed, project, at), at),
-		Samples:   s.samples(format, project, at),
+
+		HeaderNames: w.HeaderNames(),
+		Headers:     append(headersSent(s.sample(format, event.ConversationTranscribed, project, at), at), ownHeaders(w)...),
+		Samples:     s.samples(format, project, at),
 		Verification: []verification{
 			{Language: "python", Code: snippetPython},
 			{Language: "node", Code: snippetNode},
@@ -182,6 +185,15 @@ func headersSent(example sample, at time.Time) []headerInfo {
 				"the key is the base64 after whsec_, or else the secret's bytes. One for each valid secret, separated by spaces",
 		},
 	}
+}
+
+// ownHeaders lists those that were set for this webhook.
+func ownHeaders(w store.Webhook) []headerInfo {
+	var list []headerInfo
+	for _, name := range w.HeaderNames() {
+		list = append(list, headerInfo{Name: name, Value: "as set for this webhook; it is never shown, so set it again elsewhere", Example: masked})
+	}
+	return list
 }
 
 // elsewhere is a webhook of another project, to be cloned.

@@ -37,7 +37,8 @@ const (
 	bodyFactor = 4
 	// bodyTimeout bounds the wait for memory and for the event.
 	bodyTimeout = 10 * time.Second
-	// masked stands for a value in the query of a URL.
+	// masked stands for a value in the query of a URL, and for that of a webhook's own
+	// header.
 	masked = "***"
 )
 
@@ -163,7 +164,8 @@ func (s *server) sentBody(ctx context.Context, a *webhooksv1.Attempt, format cha
 }
 
 // sentHeaders are those of the request. Signatures are left out: whoever has one
-// can send that body again as if it came from here.
+// can send that body again as if it came from here. The values of the webhook's own
+// headers are not even known here.
 func sentHeaders(a *webhooksv1.Attempt) []shownHeader {
 	sent := http.Header{}
 	webhook.Attempt{EventType: a.GetEventType(), DeliveryID: a.GetDeliveryId(), Number: a.GetNumber()}.SetHeaders(sent)
@@ -173,6 +175,9 @@ func sentHeaders(a *webhooksv1.Attempt) []shownHeader {
 		for _, name := range []string{signature.HeaderBody, signature.HeaderReference, signature.HeaderSignature} {
 			sent[name] = []string{""}
 		}
+	}
+	for _, name := range a.GetRequest().GetHeaderNames() {
+		sent[name] = []string{masked}
 	}
 	headers := make([]shownHeader, 0, len(sent))
 	for name, values := range sent {

@@ -7,8 +7,8 @@ import (
 	"github.com/dembrane/webhooks/services/api/internal/store"
 )
 
-// shown is a webhook as hosts see it. There is no secret in it, and nothing that
-// one could be made of.
+// shown is a webhook as hosts see it. There is no secret in it, neither the one that
+// signs nor a header's value, and nothing that one could be made of.
 type shown struct {
 	ID          string   `json:"id"`
 	ProjectID   string   `json:"project_id"`
@@ -20,6 +20,8 @@ type shown struct {
 	Status      string   `json:"status"`
 	HasSecret   bool     `json:"has_secret"`
 	Format      string   `json:"format"`
+	// HeaderNames are those of the webhook's own headers; their values are secrets.
+	HeaderNames []string `json:"header_names"`
 	// MaxPerSecond is null when none was set: then the product of the format says how
 	// many it takes, or there is no limit.
 	MaxPerSecond *float64 `json:"max_per_second"`
@@ -61,6 +63,7 @@ func show(w store.Webhook) shown {
 		Status:      string(w.Status),
 		HasSecret:   len(w.Secrets) > 0,
 		Format:      string(formatOf(w)),
+		HeaderNames: w.HeaderNames(),
 		Health:      showHealth(w),
 		InForce:     !w.Pending,
 		DateCreated: timestamp(w.CreatedAt),

@@ -186,6 +186,7 @@ func (s *server) edits(projectID, id string, given webhookInput, faults *registr
 	var err error
 	var name, description, url, format string
 	var events []string
+	var headers []registration.HeaderEdit
 	if given.Name != nil {
 		name, err = registration.Name(*given.Name)
 		faults.Add(err)
@@ -204,6 +205,10 @@ func (s *server) edits(projectID, id string, given webhookInput, faults *registr
 	}
 	if given.Secret != nil && *given.Secret != "" {
 		faults.Add(registration.Secret(*given.Secret))
+	}
+	if given.Headers != nil {
+		headers, err = registration.Headers(*given.Headers)
+		faults.Add(err)
 	}
 	if given.Format != nil {
 		format, err = registration.Format(*given.Format)
@@ -230,6 +235,9 @@ func (s *server) edits(projectID, id string, given webhookInput, faults *registr
 		}
 		if w.Status.Enabled() {
 			w.DisabledReason = ""
+		}
+		if err := s.sealHeaders(w, projectID, id, headers); err != nil {
+			return err
 		}
 		return s.seal(w, projectID, id, given.Secret)
 	}

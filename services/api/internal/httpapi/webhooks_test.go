@@ -36,7 +36,7 @@ func TestCreateAndGet(t *testing.T) {
 	}
 	assert.ElementsMatch(t, []string{
 		"id", "project_id", "name", "description", "url", "events", "format", "enabled", "status",
-		"has_secret", "max_per_second", "in_force", "health", "created_by", "date_created", "date_updated",
+		"has_secret", "header_names", "max_per_second", "in_force", "health", "created_by", "date_created", "date_updated",
 	}, keys)
 	assert.Equal(t, "p1", r.body["project_id"])
 	assert.Equal(t, "CRM", r.body["name"])

@@ -44,10 +44,13 @@ func (f Faults) Error() string {
 	return strings.Join(sentences, " ")
 }
 
-// Add appends err, which must be nil or a *Fault.
+// Add appends err, which must be nil, a *Fault or Faults.
 func (f *Faults) Add(err error) {
 	if fault, ok := errors.AsType[*Fault](err); ok {
 		*f = append(*f, fault)
+	}
+	if several, ok := errors.AsType[Faults](err); ok {
+		*f = append(*f, several...)
 	}
 }
 

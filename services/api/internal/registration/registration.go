@@ -24,6 +24,11 @@ const (
 	// MinSecretBytes and MaxSecretBytes bound a secret.
 	MinSecretBytes = 8
 	MaxSecretBytes = 255
+	// MaxHeaders is how many headers of its own a webhook can have, and
+	// MaxHeaderNameBytes and MaxHeaderValueBytes bound each.
+	MaxHeaders          = 8
+	MaxHeaderNameBytes  = 256
+	MaxHeaderValueBytes = 1024
 	// MinPerSecond and MaxPerSecond bound the limit on attempts a second.
 	MinPerSecond = 0.1
 	MaxPerSecond = 1000

@@ -51,6 +51,8 @@ type request struct {
 	URL       string `bson:"url"`
 	BodyBytes int64  `bson:"body_bytes"`
 	Signed    bool   `bson:"signed"`
+	// HeaderNames are those of the webhook's own headers.
+	HeaderNames []string `bson:"header_names,omitempty"`
 }
 
 // timing is in microseconds.
@@ -230,6 +232,8 @@ func document(a *webhooksv1.Attempt) attempt {
 			URL:       a.GetRequest().GetUrl(),
 			BodyBytes: a.GetRequest().GetBodyBytes(),
 			Signed:    a.GetRequest().GetSigned(),
+
+			HeaderNames: a.GetRequest().GetHeaderNames(),
 		},
 		Cause:    a.GetCause().Label(),
 		ReplayID: a.GetReplayId(),

@@ -46,7 +46,9 @@ func (d *attempt) record() *webhooksv1.Attempt {
 		Detail:          d.Detail,
 		NextAttemptAt:   optionalTimestamp(d.NextAttemptAt),
 		ReplayId:        d.ReplayID,
-		Request:         &webhooksv1.Request{Url: d.Request.URL, BodyBytes: d.Request.BodyBytes, Signed: d.Request.Signed},
+		Request: &webhooksv1.Request{
+			Url: d.Request.URL, BodyBytes: d.Request.BodyBytes, Signed: d.Request.Signed, HeaderNames: d.Request.HeaderNames,
+		},
 	}
 	// What a newer version wrote and this one does not know is left out.
 	a.Outcome, _ = webhooksv1.ParseOutcome(d.Outcome)

@@ -19,7 +19,7 @@ func fill(a *webhooksv1.Attempt) {
 	a.Cause, a.Detail, a.ReplayId, a.DurationUs = webhooksv1.Cause_CAUSE_CERTIFICATE_EXPIRED, "It expired.", "r1", 1234567
 	a.NextAttemptAt = timestamppb.New(a.GetStartedAt().AsTime().Add(time.Minute))
 	a.OccurredAt = timestamppb.New(time.UnixMicro(1_800_000_000_123_456))
-	a.Request = &webhooksv1.Request{Url: "https://example.org/hook?token=x", BodyBytes: 99, Signed: true}
+	a.Request = &webhooksv1.Request{Url: "https://example.org/hook?token=x", BodyBytes: 99, Signed: true, HeaderNames: []string{"X-Api-Key"}}
 	a.Timing = &webhooksv1.Timing{DnsUs: 1, ConnectUs: 2, TlsUs: 3, WaitUs: 4, EndedIn: webhooksv1.Phase_PHASE_TLS}
 }
 

@@ -170,6 +170,7 @@ func (s *Store) tryRevise(ctx context.Context, projectID, id string, edit func(*
 	}
 	next := current
 	next.Events, next.Secrets = slices.Clone(current.Events), slices.Clone(current.Secrets)
+	next.Headers = slices.Clone(current.Headers)
 	next.Owed, next.WantedFrom = slices.Clone(current.Owed), slices.Clone(current.WantedFrom)
 	next.dropExpired(now())
 	if err := edit(&next); err != nil {
@@ -224,14 +225,14 @@ func (w *Webhook) sameAs(written *Webhook) bool {
 	return err == nil && bytes.Equal(was, is)
 }
 
-// Delete turns a webhook into a tombstone: its secrets and its URL are gone, its
-// id and revision stay until [Store.Purge], so that the bucket is told.
+// Delete turns a webhook into a tombstone: its secrets, its headers and its URL are
+// gone, its id and revision stay until [Store.Purge], so that the bucket is told.
 func (s *Store) Delete(ctx context.Context, projectID, id string) error {
 	_, err := s.Change(ctx, projectID, id, func(w *Webhook) error {
 		deleted := now()
 		w.DeletedAt = &deleted
 		w.Name, w.Description, w.URL, w.Slot = "", "", "", w.ID
-		w.Secrets, w.Events = nil, nil
+		w.Secrets, w.Headers, w.Events = nil, nil, nil
 		return nil
 	})
 	return err
@@ -267,6 +268,7 @@ func (w *Webhook) content() bson.D {
 		{Key: "events", Value: w.Events},
 		{Key: "status", Value: w.Status},
 		{Key: "secrets", Value: w.Secrets},
+		{Key: "headers", Value: w.Headers},
 		{Key: "format", Value: w.Format},
 		{Key: "max_per_second", Value: w.MaxPerSecond},
 		{Key: "disabled_reason", Value: w.DisabledReason},

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"slices"
 	"time"
+
+	"github.com/dembrane/webhooks/pkg/secret"
 )
 
 // SetSecret makes a sealed secret the only one, at once; nil takes signing away.
@@ -41,22 +43,35 @@ func (w *Webhook) dropExpired(at time.Time) {
 // errUnchanged ends a revision that has nothing to store.
 var errUnchanged = errors.New("nothing to change")
 
-// Reseal replaces the ciphertexts of one webhook by what reseal makes of them:
-// it returns nil for one that can stay. It reports whether anything was stored;
-// then the webhook has a new revision, pending, so that the bucket follows,
-// though for its host nothing has changed. reseal may be called more than once
-// for the same ciphertext. Its error is returned, and nothing is stored. A
-// webhook that was deleted meanwhile has nothing to reseal.
-func (s *Store) Reseal(ctx context.Context, projectID, id string, reseal func(ciphertext []byte) ([]byte, error)) (bool, error) {
+// Resealer makes a new ciphertext of one that is sealed for sealedFor, which is the
+// webhook or one of its headers; nil when it can stay as it is.
+type Resealer func(ciphertext []byte, sealedFor string) ([]byte, error)
+
+// Reseal replaces the ciphertexts of one webhook by what reseal makes of them. It
+// reports whether anything was stored; then the webhook has a new revision,
+// pending, so that the bucket follows, though for its host nothing has changed.
+// reseal may be called more than once for the same ciphertext. Its error is
+// returned, and nothing is stored. A webhook that was deleted meanwhile has
+// nothing to reseal.
+func (s *Store) Reseal(ctx context.Context, projectID, id string, reseal Resealer) (bool, error) {
 	_, err := s.revise(ctx, projectID, id, func(w *Webhook) error {
 		changed := false
-		for i, secret := range w.Secrets {
-			fresh, err := reseal(secret.Ciphertext)
-			if err != nil {
+		anew := func(ciphertext *[]byte, sealedFor string) error {
+			fresh, err := reseal(*ciphertext, sealedFor)
+			if err == nil && fresh != nil {
+				*ciphertext, changed = fresh, true
+			}
+			return err
+		}
+		for i := range w.Secrets {
+			if err := anew(&w.Secrets[i].Ciphertext, w.ID); err != nil {
 				return fmt.Errorf("reseal secret: %w", err)
 			}
-			if fresh != nil {
-				w.Secrets[i].Ciphertext, changed = fresh, true
+		}
+		for i := range w.Headers {
+			header := &w.Headers[i]
+			if err := anew(&header.Ciphertext, secret.ForHeader(w.ID, header.Name)); err != nil {
+				return fmt.Errorf("reseal header: %w", err)
 			}
 		}
 		if !changed {

@@ -2,6 +2,7 @@ package store_test
 
 import (
 	"errors"
+	"strings"
 	"testing"
 	"time"
 
@@ -82,13 +83,16 @@ func TestResealIsNoChangeForTheHost(t *testing.T) {
 	w := create(t, s, "p1")
 	_, err := s.Change(t.Context(), "p1", w.ID, func(w *store.Webhook) error {
 		w.RotateSecret([]byte("new"), time.Now(), time.Hour)
+		w.SetHeader("x-api-key", []byte("key"))
 		return nil
 	})
 	require.NoError(t, err)
 	before, err := s.Get(t.Context(), "p1", w.ID)
 	require.NoError(t, err)
 	require.NoError(t, s.Settle(t.Context(), w.ID, before.Revision))
-	anew := func(ciphertext []byte) ([]byte, error) { return append([]byte("anew "), ciphertext...), nil }
+	anew := func(ciphertext []byte, sealedFor string) ([]byte, error) {
+		return []byte("anew " + string(ciphertext) + strings.TrimPrefix(sealedFor, w.ID)), nil
+	}
 
 	stored, err := s.Reseal(t.Context(), "p1", w.ID, anew)
 	require.NoError(t, err)
@@ -96,6 +100,7 @@ func TestResealIsNoChangeForTheHost(t *testing.T) {
 	got, err := s.Get(t.Context(), "p1", w.ID)
 	require.NoError(t, err)
 	assert.Equal(t, []string{"anew new", "anew sealed"}, ciphertexts(got))
+	assert.Equal(t, []store.Header{{Name: "x-api-key", Ciphertext: []byte("anew key/header/x-api-key")}}, got.Headers)
 	assert.Equal(t, before.Secrets[1].ValidUntil, got.Secrets[1].ValidUntil)
 	assert.Equal(t, before.UpdatedAt, got.UpdatedAt)
 	assert.Equal(t, before.Revision+1, got.Revision)
@@ -105,9 +110,9 @@ func TestResealIsNoChangeForTheHost(t *testing.T) {
 func TestResealStoresNothingWithoutNeed(t *testing.T) {
 	s := open(t)
 	w := create(t, s, "p1")
-	for name, reseal := range map[string]func([]byte) ([]byte, error){
-		"it can stay": func([]byte) ([]byte, error) { return nil, nil },
-		"it cannot be read": func([]byte) ([]byte, error) {
+	for name, reseal := range map[string]store.Resealer{
+		"it can stay": func([]byte, string) ([]byte, error) { return nil, nil },
+		"it cannot be read": func([]byte, string) ([]byte, error) {
 			return nil, errors.New("unreadable")
 		},
 	} {
@@ -120,7 +125,7 @@ func TestResealStoresNothingWithoutNeed(t *testing.T) {
 	assert.EqualValues(t, 1, got.Revision)
 
 	require.NoError(t, s.Delete(t.Context(), "p1", w.ID))
-	stored, err := s.Reseal(t.Context(), "p1", w.ID, func([]byte) ([]byte, error) { return []byte("x"), nil })
+	stored, err := s.Reseal(t.Context(), "p1", w.ID, func([]byte, string) ([]byte, error) { return []byte("x"), nil })
 	require.NoError(t, err, "a tombstone has no secret")
 	assert.False(t, stored)
 }

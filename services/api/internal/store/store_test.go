@@ -40,6 +40,7 @@ func fresh(projectID string) store.Webhook {
 		ID: registration.NewID(), ProjectID: projectID, Name: "CRM", URL: "https://example.org/hook",
 		Events: []string{"report.generated"}, Status: registration.Published,
 		Secrets:   []store.Secret{{Ciphertext: []byte("sealed")}},
+		Headers:   []store.Header{{Name: "X-Api-Key", Ciphertext: []byte("sealed, too")}},
 		CreatedAt: time.Now().UTC().Truncate(time.Millisecond),
 	}
 }
@@ -215,6 +216,7 @@ func TestDeleteLeavesABareTombstone(t *testing.T) {
 	assert.True(t, tombstone.Deleted())
 	assert.Empty(t, tombstone.URL)
 	assert.Empty(t, tombstone.Secrets)
+	assert.Empty(t, tombstone.Headers)
 	assert.True(t, tombstone.Registration().GetDeleted())
 	assert.EqualValues(t, 2, tombstone.Registration().GetRevision())
 

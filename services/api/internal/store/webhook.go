@@ -20,6 +20,8 @@ type Webhook struct {
 	Status      registration.Status `bson:"status"`
 	// Secrets are those that sign, newest first, encrypted.
 	Secrets []Secret `bson:"secrets"`
+	// Headers are sent besides ours, in the order of their names, values encrypted.
+	Headers []Header `bson:"headers,omitempty"`
 	// Format is the shape of its bodies; empty for JSON, as in what earlier versions
 	// made.
 	Format string `bson:"format,omitempty"`
@@ -59,6 +61,12 @@ type Webhook struct {
 type Secret struct {
 	Ciphertext []byte     `bson:"ciphertext"`
 	ValidUntil *time.Time `bson:"valid_until"`
+}
+
+// Header is one request header with its encrypted value.
+type Header struct {
+	Name       string `bson:"name"`
+	Ciphertext []byte `bson:"ciphertext"`
 }
 
 // DisabledReason is why the system disabled a webhook: a closed set.
@@ -105,6 +113,9 @@ func (w Webhook) Registration() *webhooksv1.Registration {
 			sealed.ValidUntil = timestamppb.New(*secret.ValidUntil)
 		}
 		r.Secrets = append(r.Secrets, sealed)
+	}
+	for _, header := range w.Headers {
+		r.Headers = append(r.Headers, &webhooksv1.SealedHeader{Name: header.Name, Ciphertext: header.Ciphertext})
 	}
 	return r
 }

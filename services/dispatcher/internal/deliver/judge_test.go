@@ -16,6 +16,7 @@ import (
 
 	"github.com/dembrane/webhooks/pkg/egress"
 	"github.com/dembrane/webhooks/proto/webhooksv1"
+	"github.com/dembrane/webhooks/services/dispatcher/internal/registry"
 )
 
 var (
@@ -304,7 +305,7 @@ func TestRecordIsTextWhateverTheReceiverSent(t *testing.T) {
 	answer := egress.Result{StatusCode: 302, Header: http.Header{"Location": {bad}, "X-\xff": {bad, "\x80"}}, Body: []byte("\xff")}
 	v := judge(answer, to(1), defaults, noon, 0)
 	record := newRecord(&Delivery{ID: "dlv_1", Attempt: 1}, v, noon)
-	record.Response = response(answer)
+	record.Response = response(answer, &registry.Webhook{})
 
 	assert.True(t, utf8.ValidString(record.GetDetail()), "%q", record.GetDetail())
 	for _, header := range record.GetResponse().GetHeaders() {
@@ -318,7 +319,7 @@ func TestRecordKeepsABoundedPartOfTheHeaders(t *testing.T) {
 	for i := range 100 {
 		header.Set("X-"+strconv.Itoa(1000+i), strings.Repeat("é", 1000))
 	}
-	kept := response(egress.Result{StatusCode: 200, Header: header}).GetHeaders()
+	kept := response(egress.Result{StatusCode: 200, Header: header}, &registry.Webhook{}).GetHeaders()
 
 	require.Len(t, kept, maxRecordedHeaders)
 	for i, line := range kept {
@@ -326,5 +327,5 @@ func TestRecordKeepsABoundedPartOfTheHeaders(t *testing.T) {
 		assert.LessOrEqual(t, len(line.GetValue()), maxRecordedValue)
 		assert.True(t, utf8.ValidString(line.GetValue()))
 	}
-	assert.Nil(t, response(egress.Result{}), "nothing came back")
+	assert.Nil(t, response(egress.Result{}, &registry.Webhook{}), "nothing came back")
 }

@@ -65,11 +65,14 @@ func describeExchange(record *webhooksv1.Attempt, w *registry.Webhook, x exchang
 	var keys [2]signature.Key
 	record.Request = &webhooksv1.Request{
 		Url: strings.ToValidUTF8(w.URLText, "?"), BodyBytes: int64(x.bodyBytes),
-		Signed: len(w.Keys(keys[:0], record.GetStartedAt().AsTime())) > 0,
+		Signed:      len(w.Keys(keys[:0], record.GetStartedAt().AsTime())) > 0,
+		HeaderNames: w.HeaderNames(),
 	}
 	record.DurationUs = x.took.Microseconds()
 	record.StatusCode = uint32(x.answer.StatusCode) //nolint:gosec // a status has three digits
-	record.Response = response(x.answer)
+	// Some receivers repeat what they were sent.
+	record.Detail = w.Hide(record.GetDetail(), false)
+	record.Response = response(x.answer, w)
 	record.Timing = timing(x.answer.Timing)
 	if !x.occurredAt.IsZero() {
 		record.OccurredAt = timestamppb.New(x.occurredAt)
@@ -86,12 +89,15 @@ func timing(t egress.Timing) *webhooksv1.Timing {
 }
 
 // response keeps a bounded part of what came back, headers in the order of their
-// names. Bytes that are no text in a header are replaced: the record is text.
-func response(answer egress.Result) *webhooksv1.Response {
+// names, and nothing of what the webhook's own headers hold. Bytes that are no text in a header are replaced: the record is text.
+func response(answer egress.Result, w *registry.Webhook) *webhooksv1.Response {
 	if answer.StatusCode == 0 {
 		return nil
 	}
 	r := &webhooksv1.Response{Body: answer.Body, Truncated: answer.Truncated}
+	if w.HasHeaders() {
+		r.Body = []byte(w.Hide(string(answer.Body), answer.Truncated))
+	}
 	r.Headers = make([]*webhooksv1.Header, 0, min(len(answer.Header), maxRecordedHeaders))
 	var room [maxRecordedHeaders]string
 	names := slices.AppendSeq(room[:0], maps.Keys(answer.Header))
@@ -101,6 +107,7 @@ func response(answer egress.Result) *webhooksv1.Response {
 			if len(r.Headers) == maxRecordedHeaders {
 				break
 			}
+			value = w.Hide(value, false)
 			r.Headers = append(r.Headers, &webhooksv1.Header{
 				Name:  strings.ToValidUTF8(name, "?"),
 				Value: strings.ToValidUTF8(value[:min(len(value), maxRecordedValue)], "?"),

@@ -114,10 +114,11 @@ func (d *Deliverer) post(ctx context.Context, x *Delivery, w *registry.Webhook, 
 	if w.Fault != nil {
 		return egress.Result{
 			Reason: webhooksv1.Reason_REASON_REGISTRATION,
-			Detail: "The webhook's URL, format or secret cannot be used. Set them again.",
+			Detail: "The webhook's URL, format, secret or headers cannot be used. Set them again.",
 		}
 	}
 	header := make(http.Header, 12)
+	w.SetHeaders(header)
 	webhook.Attempt{EventType: x.EventType, DeliveryID: x.ID, Number: x.Attempt}.SetHeaders(header)
 	var keys [2]signature.Key
 	signature.Headers(header, w.Keys(keys[:0], now), x.EventID, now, body)

@@ -37,13 +37,14 @@ type Webhook struct {
 	MaxPerSecond float64
 	// Fault says why nothing can be sent (a secret that cannot be decrypted, a
 	// URL that cannot be parsed). A webhook with a fault is never sent to
-	// unsigned; its deliveries fail and are retried.
+	// unsigned or without its headers; its deliveries fail and are retried.
 	Fault error
 
-	events []string
-	from   map[string]time.Time // by event; nil for almost every webhook
-	keys   []expiringKey
-	gone   atomic.Bool
+	events  []string
+	from    map[string]time.Time // by event; nil for almost every webhook
+	keys    []expiringKey
+	headers headers
+	gone    atomic.Bool
 }
 
 type expiringKey struct {
@@ -134,6 +135,9 @@ func New(r *webhooksv1.Registration, box *secret.Box) *Webhook {
 			key.until = sealed.GetValidUntil().AsTime()
 		}
 		w.keys = append(w.keys, key)
+	}
+	if w.headers, err = openHeaders(r, box); err != nil {
+		w.Fault = err
 	}
 	return w
 }
