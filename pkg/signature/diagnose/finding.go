@@ -34,7 +34,7 @@ const (
 	SecretHex     Code = "hex_secret"
 	SecretEscaped Code = "escaped_secret"
 	OlderSecret   Code = "older_secret"
-	SecretURLSafe Code = "secret_in_url_alphabet"
+	SecretURLSafe Code = "secret_for_urls"
 	// The headers.
 	PrefixMissing  Code = "signature_prefix_missing"
 	PrefixTooMuch  Code = "signature_prefix_unexpected"
