@@ -28,6 +28,7 @@ import (
 	"github.com/dembrane/webhooks/services/api/internal/access/static"
 	"github.com/dembrane/webhooks/services/api/internal/config"
 	"github.com/dembrane/webhooks/services/api/internal/deliverylog"
+	"github.com/dembrane/webhooks/services/api/internal/eventlog"
 	"github.com/dembrane/webhooks/services/api/internal/health"
 	"github.com/dembrane/webhooks/services/api/internal/httpapi"
 	"github.com/dembrane/webhooks/services/api/internal/ledger"
@@ -247,6 +248,7 @@ func (a *App) run(ctx context.Context) (err error) {
 		Project:       projector.Project,
 		Events:        topology.NewEventReader(js),
 		Replays:       replays,
+		Follower:      eventlog.New(js),
 		Ledger:        ledger.New(ledger.Deps{Store: webhooks, JS: js}),
 		SendTest:      testdelivery.New(nc, a.config.TestTimeout).Send,
 		Log:           a.log,

@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strconv"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -59,6 +60,8 @@ type Event struct {
 	Stored time.Time
 	// Part is the part of intake that takes it in; empty when it has none.
 	Part string
+	// Bytes is the size of its body; 0 when the broker does not say.
+	Bytes int64
 }
 
 // Each calls visit with each event of the query, in the order in which they are
@@ -183,6 +186,9 @@ func identify(ctx context.Context, stream jetstream.Stream, msg jetstream.Msg, m
 	found := Event{
 		Sequence: meta.Sequence.Stream, Type: eventType, Stored: meta.Timestamp, Part: topology.Part(msg.Subject()),
 		ID: msg.Headers().Get(nats.MsgIdHdr), About: msg.Headers().Get(topology.HeaderAbout),
+	}
+	if size, err := strconv.ParseInt(msg.Headers().Get(nats.MsgSize), 10, 64); err == nil {
+		found.Bytes = size
 	}
 	if found.ID != "" && event.IsOwn(eventType) == (found.About != "") {
 		return found, nil

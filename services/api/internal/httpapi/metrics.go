@@ -12,6 +12,8 @@ import (
 type Metrics struct {
 	total   *prometheus.CounterVec
 	seconds *prometheus.HistogramVec
+	// listeners are requests that go on until somebody ends them.
+	listeners prometheus.Gauge
 }
 
 // NewMetrics registers the metrics of the API.
@@ -26,8 +28,12 @@ func NewMetrics(r prometheus.Registerer) *Metrics {
 			Help:    "Time to answer a request to the management API. Slow for all routes: look at MongoDB.",
 			Buckets: []float64{.0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 15, 30},
 		}, []string{"route", "method"}),
+		listeners: prometheus.NewGauge(prometheus.GaugeOpts{
+			Name: "webhooks_listeners",
+			Help: "Programs that listen to the events of a project at this api.",
+		}),
 	}
-	r.MustRegister(m.total, m.seconds)
+	r.MustRegister(m.total, m.seconds, m.listeners)
 	return m
 }
 
@@ -38,5 +44,7 @@ func (m *Metrics) observe(route, method string, status int, took time.Duration) 
 		method = "other" // callers can make up methods
 	}
 	m.total.WithLabelValues(route, method, strconv.Itoa(status/100)+"xx").Inc()
-	m.seconds.WithLabelValues(route, method).Observe(took.Seconds())
+	if route != routeListen { // it lasts as long as somebody listens
+		m.seconds.WithLabelValues(route, method).Observe(took.Seconds())
+	}
 }

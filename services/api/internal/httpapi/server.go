@@ -6,6 +6,7 @@ import (
 	"context"
 	"net/http"
 	"net/netip"
+	"sync"
 	"time"
 
 	"github.com/labstack/echo/v4"
@@ -61,6 +62,8 @@ type Deps struct {
 	Events events
 	// Replays sends again what is asked for again.
 	Replays *replay.Service
+	// Follower hands out events to those who listen.
+	Follower follower
 	// Ledger accounts for what a webhook was owed.
 	Ledger  *ledger.Ledger
 	Log     *zap.Logger
@@ -78,6 +81,8 @@ type Deps struct {
 	TrustedProxies []netip.Prefix
 	// TestTimeout is the longest that SendTest takes.
 	TestTimeout time.Duration
+	// Listening changes what listeners usually get.
+	Listening Listening
 }
 
 type server struct {
@@ -87,7 +92,8 @@ type server struct {
 	routes  map[string]bool
 	callers *buckets
 	// bodies is the memory for bodies that are shown.
-	bodies *semaphore.Weighted
+	bodies    *semaphore.Weighted
+	listeners *listeners
 }
 
 // New makes the HTTP server of the API. It has no address: serve a listener with
@@ -95,8 +101,9 @@ type server struct {
 func New(deps Deps) (*http.Server, error) {
 	s := &server{
 		Deps: deps, origins: http.NewCrossOriginProtection(), routes: map[string]bool{}, callers: newBuckets(deps.Rate),
-		bodies: semaphore.NewWeighted(bodyMemory),
+		bodies: semaphore.NewWeighted(bodyMemory), listeners: newListeners(),
 	}
+	s.Listening = s.Listening.orUsual()
 	for _, origin := range deps.CORSOrigins {
 		if err := s.origins.AddTrustedOrigin(origin); err != nil {
 			return nil, err //nolint:wrapcheck // it names the origin
@@ -120,7 +127,7 @@ func New(deps Deps) (*http.Server, error) {
 	}
 	e.Pre(s.paced)
 	s.route(e)
-	return &http.Server{
+	server := &http.Server{
 		Handler:           router{e},
 		ReadHeaderTimeout: 5 * time.Second,
 		ReadTimeout:       20 * time.Second,
@@ -128,7 +135,9 @@ func New(deps Deps) (*http.Server, error) {
 		IdleTimeout:       2 * time.Minute,
 		MaxHeaderBytes:    maxHeaderBytes,
 		ErrorLog:          zap.NewStdLog(deps.Log.WithOptions(zap.IncreaseLevel(zap.ErrorLevel))),
-	}, nil
+	}
+	server.RegisterOnShutdown(sync.OnceFunc(func() { close(s.listeners.drained) }))
+	return server, nil
 }
 
 // route is the API, from the outside.
@@ -142,6 +151,7 @@ func (s *server) route(e *echo.Echo) {
 	webhooks.GET("", s.guard(access.Read, s.list))
 	webhooks.POST("", s.guard(access.Change, s.create))
 	webhooks.GET("/copyable", s.guard(access.Read, s.listElsewhere))
+	e.GET(routeListen, s.guard(access.Change, s.listen))
 	webhooks.GET("/:id", s.guard(access.Read, s.get))
 	webhooks.PATCH("/:id", s.change)
 	webhooks.DELETE("/:id", s.guard(access.Withdraw, s.remove))
