@@ -119,7 +119,8 @@ func (b *bench) prepare(t run.T) {
 	if b.wants(largeScenario) {
 		b.calibrate(t, b.largeEvents, b.large)
 	}
-	if b.wants(throughputScenario, latencyScenario, hangingScenario, burstScenario, floodScenario, fanoutScenario, largeScenario) {
+	if b.wants(throughputScenario, latencyScenario, hangingScenario, burstScenario, floodScenario, fanoutScenario, largeScenario,
+		replayScenario) {
 		run.Together(t, b.seed)
 	}
 }

@@ -38,6 +38,8 @@ type endpoints struct {
 	slow          []target
 	slowNeighbour []target
 	others        []target
+	// replayed is not registered before the scenario replay does that.
+	replayed []target
 	// bursting each belong to a project.
 	bursting []target
 	// fanout are all webhooks of one project, for the same events.
@@ -61,7 +63,7 @@ func (o plan) hangingHosts() int {
 
 // receiverHosts is how many hosts answer.
 func (o plan) receiverHosts() int {
-	return 1 + o.manyHosts() + 4 + burstEndpoints + otherProjects + fanoutWebhooks
+	return 1 + o.manyHosts() + 5 + burstEndpoints + otherProjects + fanoutWebhooks
 }
 
 // supply makes targets of the receiver's hosts, one after the other.
@@ -107,6 +109,7 @@ func newEndpoints(o plan, at introduction) (endpoints, error) {
 	for _, project := range otherNames() {
 		e.others = append(e.others, from.next(project, eventType))
 	}
+	e.replayed = append(e.replayed, from.next("replayed", eventType))
 	for i := range burstEndpoints {
 		e.bursting = append(e.bursting, from.next(fmt.Sprintf("burst-%02d", i), eventType))
 	}
@@ -138,7 +141,10 @@ func (e endpoints) registered(o plan) []target {
 		all = append(all, e.hanging...)
 	}
 	if o.wants(floodScenario) {
-		all = slices.Concat(all, e.flooded, e.neighbour, e.slow, e.slowNeighbour, e.others)
+		all = slices.Concat(all, e.flooded, e.neighbour, e.slow, e.slowNeighbour)
+	}
+	if o.wants(floodScenario, replayScenario) {
+		all = append(all, e.others...)
 	}
 	if o.wants(burstScenario) {
 		all = append(all, e.bursting...)

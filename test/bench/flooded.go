@@ -193,21 +193,7 @@ func byTarget(sent, arrived []int64, targets int) [][]float64 {
 func (b *bench) noteFlood(t run.T, f *flooding, m measurement, used process.Usage) {
 	section := fmt.Sprintf("%s, %d/s to others meanwhile", f.title, watchRate)
 	note := func(key, label string, value float64) { b.figures.add(section, f.key+"."+key, label, value) }
-	for _, g := range f.groups {
-		calm, beside := slices.Concat(g.calm...), slices.Concat(g.beside...)
-		for _, p := range percentiles() {
-			during, before := percentile(beside, p.share), percentile(calm, p.share)
-			note(g.key+"."+p.name+".ratio", g.title+", publish to receive, "+p.name+", during / before", during/before)
-			note(g.key+"."+p.name, "the same during, ms", during)
-			note(g.key+"."+p.name+".calm", "the same before, ms", before)
-			t.Logf("%s, %s: %.2f ms during the flood, %.2f ms before", g.title, p.name, during, before)
-		}
-		if len(g.targets) > 1 {
-			least, most := extremes(g.beside)
-			note(g.key+".median.least", "the least disturbed of them, p50 during, ms", least)
-			note(g.key+".median.most", "the most disturbed of them, p50 during, ms", most)
-		}
-	}
+	b.noteWatched(t, section, f.key, f.groups)
 	t.Logf("flooded endpoint: %.0f/s; %d lost, %d twice, %d on DELIVERIES", m.rate, m.lost, m.Duplicates, m.scheduled)
 	note("rate", "the flooded endpoint, deliveries/s", m.rate)
 	note("published.rate", "publishes acknowledged/s", float64(b.floodEvents)/m.published.Seconds())
@@ -215,6 +201,26 @@ func (b *bench) noteFlood(t run.T, f *flooding, m measurement, used process.Usag
 	note("parked", "parked, of all deliveries", float64(m.parked)/float64(b.floodEvents))
 	note("scheduled", "messages on DELIVERIES and RANGES (parked, retried)", float64(m.scheduled))
 	note("memory.system", "peak memory, MB: standalone", float64(used.Peak)/megabyte)
+}
+
+// noteWatched notes how long events were under way to those that were watched.
+func (b *bench) noteWatched(t run.T, section, scenario string, groups []*group) {
+	note := func(key, label string, value float64) { b.figures.add(section, scenario+"."+key, label, value) }
+	for _, g := range groups {
+		calm, beside := slices.Concat(g.calm...), slices.Concat(g.beside...)
+		for _, p := range percentiles() {
+			during, before := percentile(beside, p.share), percentile(calm, p.share)
+			note(g.key+"."+p.name+".ratio", g.title+", publish to receive, "+p.name+", during / before", during/before)
+			note(g.key+"."+p.name, "the same during, ms", during)
+			note(g.key+"."+p.name+".calm", "the same before, ms", before)
+			t.Logf("%s, %s: %.2f ms during, %.2f ms before", g.title, p.name, during, before)
+		}
+		if len(g.targets) > 1 {
+			least, most := extremes(g.beside)
+			note(g.key+".median.least", "the least disturbed of them, p50 during, ms", least)
+			note(g.key+".median.most", "the most disturbed of them, p50 during, ms", most)
+		}
+	}
 }
 
 // extremes is the least and the greatest median of several lists; an empty one has

@@ -67,6 +67,9 @@ func goals() []goal {
 		{"log.page.p99", "50 older ones, p99, ms", atMost(1000)},
 		{"log.filter.p99", "a filter that finds little, p99, ms", atMost(1000)},
 		{"log.one.p99", "one attempt, p99, ms", atMost(100)},
+		{"replay.same.p99.ratio", "p99 of live events to the endpoint of a replay, over before", atMost(2)},
+		{"replay.other.p99.ratio", "p99 of other projects during a replay, over before", atMost(2)},
+		{"replay.duplicates", "received twice of a replay", atMost(0)},
 		{"large.megabytes.ratio", "MB/s with 1 MB bodies, over the raw POST loop", atLeast(0.5)},
 	}
 }

@@ -24,6 +24,8 @@
 //	fanout.go         one event to 50 webhooks: beside one to one
 //	large.go          bodies of 1 MB: beside the raw loop
 //	registrations.go  a dispatcher with 100,000 webhooks: beside one with 100
+//	log.go            a delivery log of 100,000 attempts: what its host waits for
+//	replay.go         100,000 events replayed: live events beside their calm
 //
 // docs/benchmarks.md explains the figures.
 package main

@@ -198,6 +198,9 @@ type expectation struct {
 	events   int  // at most
 	webhooks int  // that each event goes to
 	beside   bool // whether the phases before go on
+	// again is a phase that was forgotten and whose events are still to come; "" for a
+	// new one.
+	again string
 }
 
 // begin starts a phase of its own for a number of events, each for one webhook.
@@ -209,8 +212,11 @@ func (r *receivers) begin(t run.T, events int) string {
 // open starts a phase.
 func (r *receivers) open(t run.T, e expectation) string {
 	t.Helper()
-	r.phases++
-	name := phaseName(r.phases)
+	name := e.again
+	if name == "" {
+		r.phases++
+		name = phaseName(r.phases)
+	}
 	r.ask(t, "/begin", url.Values{
 		"phase": {name}, "events": {strconv.Itoa(e.events)}, "webhooks": {strconv.Itoa(e.webhooks)},
 		"beside": {strconv.FormatBool(e.beside)},

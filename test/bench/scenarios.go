@@ -21,6 +21,7 @@ const (
 	registryScenario   = "registry"
 	syncScenario       = "sync"
 	logScenario        = "log"
+	replayScenario     = "replay"
 )
 
 // scenario is something that is measured once a round.
@@ -43,6 +44,7 @@ func scenarios() []scenario {
 		{registryScenario, (*bench).registry},
 		{syncScenario, (*bench).syncs},
 		{logScenario, (*bench).deliveryLog},
+		{replayScenario, (*bench).replay},
 	}
 }
 
