@@ -20,7 +20,7 @@ ROUNDS     ?= 6
 
 .DEFAULT_GOAL := help
 .PHONY: help run demo test e2e lint fmt generate verify-generated tidy verify-tidy contract-baseline \
-	bench chaos powerloss fuzz vuln deploy-check schemathesis clients build ci clean
+	bench chaos powerloss fuzz vuln deploy-check schemathesis clients axe screenshots build ci clean
 
 help: ## Show this.
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z0-9-]+:.*## / {printf "  %-18s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -41,8 +41,22 @@ build: ## The three programs, static, into bin/.
 	  CGO_ENABLED=0 $(GO) build -trimpath -ldflags '-s -w -X main.version=$(VERSION)' -o $(BIN)/$$service ./services/$$service || exit 1; \
 	done
 
-test: ## All tests with the race detector, against real embedded servers.
+test: axe ## All tests with the race detector, against real embedded servers.
 	$(GO) test $(TEST_FLAGS) $(TESTED)
+
+AXE := axe-core@4.14.1
+
+# The tests of the pages find it there.
+axe: ## axe-core for the tests of the pages; skipped where there is no npm.
+	@if [ ! -e $(BIN)/axe/axe.min.js ]; then \
+	  if command -v npm >/dev/null; then \
+	    mkdir -p $(BIN)/axe && cd $(BIN)/axe && npm pack --silent $(AXE) >/dev/null && \
+	    tar xzf axe-core-*.tgz --strip-components=1 package/axe.min.js && rm axe-core-*.tgz; \
+	  else echo "skipped: without npm there is no axe-core, and pages are not checked for accessibility"; fi; \
+	fi
+
+screenshots: axe ## Pictures of every page, in light and dark, into screenshots/ (needs Chromium).
+	$(GO) test -count=1 -timeout 10m -run TestScreenshots ./test/browser -args -screenshots=$(CURDIR)/screenshots
 
 e2e: ## Only the end-to-end stories.
 	$(GO) test $(TEST_FLAGS) -count=1 ./test/e2e

@@ -4,6 +4,8 @@ go 1.26.0
 
 require (
 	github.com/FerretDB/FerretDB v1.24.2
+	github.com/chromedp/cdproto v0.159.0
+	github.com/chromedp/chromedp v0.23.0
 	github.com/dembrane/webhooks/pkg v0.0.0
 	github.com/dembrane/webhooks/proto v0.0.0
 	github.com/dembrane/webhooks/services/api v0.0.0

@@ -109,6 +109,7 @@ func serve(settings config.Config, then show, stdout, stderr io.Writer) error {
 			}
 			return then(ctx, demo.Place{
 				API: running.API, NATS: running.NATS, Token: running.Token, LoopbackAssumed: settings.LoopbackAssumed,
+				Pages: running.SignInURL,
 			}, stderr)
 		case <-ctx.Done():
 			return nil

@@ -32,6 +32,7 @@ import (
 	"github.com/dembrane/webhooks/services/api/internal/health"
 	"github.com/dembrane/webhooks/services/api/internal/httpapi"
 	"github.com/dembrane/webhooks/services/api/internal/ledger"
+	"github.com/dembrane/webhooks/services/api/internal/portal"
 	"github.com/dembrane/webhooks/services/api/internal/projection"
 	"github.com/dembrane/webhooks/services/api/internal/registration"
 	"github.com/dembrane/webhooks/services/api/internal/replay"
@@ -109,6 +110,7 @@ type App struct {
 	log      *zap.Logger
 	box      *secret.Box
 	identity identity
+	pages    *portal.Portal
 	health   *observe.Health
 	metrics  *prometheus.Registry
 	ops      *observe.Ops
@@ -137,6 +139,12 @@ func New(c Config, log *zap.Logger, options ...Option) (*App, error) {
 	if err != nil {
 		return nil, err
 	}
+	pages, err := portal.New(portal.Deps{
+		SessionCookie: c.SessionCookie, SignIn: c.IdentityDriver == config.IdentityStatic, DashboardURL: c.AdminBaseURL, Log: log,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("make pages: %w", err)
+	}
 	checks, metrics := observe.NewHealth(), observe.NewRegistry()
 	ops, err := observe.ListenOps(c.OpsAddr, checks, metrics)
 	if err != nil {
@@ -147,7 +155,7 @@ func New(c Config, log *zap.Logger, options ...Option) (*App, error) {
 		return nil, errors.Join(fmt.Errorf("listen on HTTP_ADDR: %w", err), ops.Close())
 	}
 	a := &App{
-		config: c, log: log, box: box, identity: who, health: checks, metrics: metrics,
+		config: c, log: log, box: box, identity: who, pages: pages, health: checks, metrics: metrics,
 		ops: ops, listener: listener, ready: make(chan struct{}),
 	}
 	for _, option := range options {
@@ -173,6 +181,12 @@ func (a *App) URL() string {
 		host = "127.0.0.1"
 	}
 	return "http://" + net.JoinHostPort(host, port)
+}
+
+// SignInURL is where a browser is signed in with the token, once and soon, and shown
+// the project's webhooks. The token itself is not in it.
+func (a *App) SignInURL(token, projectID string) string {
+	return a.URL() + a.pages.SignInPath(token, projectID)
 }
 
 // OpsAddr is where /livez, /readyz and /metrics are; empty when nowhere.
@@ -260,6 +274,7 @@ func (a *App) run(ctx context.Context) (err error) {
 
 		Rate:           httpapi.Rate{PerSecond: a.config.RatePerSecond, Burst: a.config.RateBurst},
 		TrustedProxies: a.config.TrustedProxies,
+		Pages:          a.pages,
 	})
 	if err != nil {
 		return errors.Join(err, a.listener.Close())

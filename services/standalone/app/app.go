@@ -41,6 +41,9 @@ type Running struct {
 	Ops string
 	// Token manages every project; empty when the tokens file was given.
 	Token string
+	// SignInURL is where a browser is signed in with the token, once and within
+	// minutes, and shown the project's webhooks.
+	SignInURL func(projectID string) string
 }
 
 // App is one standalone.
@@ -123,6 +126,7 @@ func (a *App) Run(ctx context.Context) error {
 			a.log.Warn("look-ups in the database stay slow", zap.Error(err))
 		}
 		running := Running{API: managing.URL(), NATS: nats.URL(), MongoDB: mongo.URI(), Token: a.token}
+		running.SignInURL = func(projectID string) string { return managing.SignInURL(a.token, projectID) }
 		if addr := dispatching.OpsAddr(); addr != "" {
 			running.Ops = "http://" + addr
 		}

@@ -27,7 +27,11 @@ const (
 // be theirs to repeat.
 func (s *server) identify(next echo.HandlerFunc) echo.HandlerFunc {
 	return func(c echo.Context) error {
-		c.Response().Header().Set(echo.HeaderXRequestID, ulid.Make().String())
+		id := ulid.Make().String()
+		if i := innerOf(c.Request()); i != nil {
+			id = i.requestID
+		}
+		c.Response().Header().Set(echo.HeaderXRequestID, id)
 		return next(c)
 	}
 }
@@ -43,6 +47,9 @@ func (s *server) observe(next echo.HandlerFunc) echo.HandlerFunc {
 		}
 		took := time.Since(began)
 		status := c.Response().Status
+		if innerOf(c.Request()) != nil && status < http.StatusInternalServerError {
+			return nil
+		}
 		route := c.Path()
 		if !s.routes[route] {
 			route = "none"
@@ -145,6 +152,9 @@ func (s *server) authorize(c echo.Context, action access.Action) (access.Grant, 
 		if grant, err = s.Access.Authorize(c.Request().Context(), token, c.Param("pid"), action); err == nil {
 			c.Set(keyCaller, grant.Caller)
 			c.Set(keyToken, token)
+			if i := innerOf(c.Request()); i != nil {
+				i.learn(grant.Caller, token)
+			}
 			return grant, nil
 		}
 		if !errors.Is(err, access.ErrSession) {

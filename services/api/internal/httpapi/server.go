@@ -83,6 +83,8 @@ type Deps struct {
 	TestTimeout time.Duration
 	// Listening changes what listeners usually get.
 	Listening Listening
+	// Pages are served beside the API; nil for none.
+	Pages Pages
 }
 
 type server struct {
@@ -91,6 +93,8 @@ type server struct {
 	origins *http.CrossOriginProtection
 	routes  map[string]bool
 	callers *buckets
+	// handler serves the API and the pages.
+	handler http.Handler
 	// bodies is the memory for bodies that are shown.
 	bodies    *semaphore.Weighted
 	listeners *listeners
@@ -126,9 +130,10 @@ func New(deps Deps) (*http.Server, error) {
 		}))
 	}
 	e.Pre(s.paced)
+	s.handler = router{e}
 	s.route(e)
 	server := &http.Server{
-		Handler:           router{e},
+		Handler:           s.handler,
 		ReadHeaderTimeout: 5 * time.Second,
 		ReadTimeout:       20 * time.Second,
 		WriteTimeout:      deps.TestTimeout + 15*time.Second,
@@ -152,6 +157,7 @@ func (s *server) route(e *echo.Echo) {
 	webhooks.POST("", s.guard(access.Change, s.create))
 	webhooks.GET("/copyable", s.guard(access.Read, s.listElsewhere))
 	e.GET(routeListen, s.guard(access.Change, s.listen))
+	webhooks.GET("/project", s.guard(access.Read, s.project))
 	webhooks.GET("/:id", s.guard(access.Read, s.get))
 	webhooks.PATCH("/:id", s.change)
 	webhooks.DELETE("/:id", s.guard(access.Withdraw, s.remove))
@@ -167,6 +173,9 @@ func (s *server) route(e *echo.Echo) {
 	webhooks.GET("/:id/replays", s.guard(access.Read, s.listReplays))
 	webhooks.GET("/:id/replays/:replay", s.guard(access.Read, s.getReplay))
 	webhooks.DELETE("/:id/replays/:replay", s.guard(access.Withdraw, s.cancelReplay))
+	if s.Pages != nil {
+		s.Pages.Route(e, s.call)
+	}
 	for _, route := range e.Routes() {
 		s.routes[route.Path] = true
 	}

@@ -40,6 +40,8 @@ type Place struct {
 	// LoopbackAssumed says that loopback may be delivered to only because nobody
 	// decided otherwise.
 	LoopbackAssumed bool
+	// Pages is where a browser is signed in and shown the project's webhooks.
+	Pages func(projectID string) string
 }
 
 // Run tells its story on out and keeps the receiver up until ctx is done.

@@ -32,11 +32,13 @@ func (s *story) say(format string, args ...any) {
 
 func (s *story) begin(webhookID, receiverAddr, secret string) {
 	s.say(`
+  Pages     %s
+            (signs your browser in, once; open it within 15 minutes)
   API       %s   (Authorization: Bearer %s)
   NATS      %s
   Webhook   %s in the project "%s", signed with the secret %s
   Receiver  http://%s/, which checks X-Dembrane-Signature
-`, s.place.API, s.place.Token, s.place.NATS, webhookID, projectID, secret, receiverAddr)
+`, s.place.Pages(projectID), s.place.API, s.place.Token, s.place.NATS, webhookID, projectID, secret, receiverAddr)
 	if s.place.LoopbackAssumed {
 		s.say("            (deliveries to this machine are allowed because ALLOW_CIDRS is not set)\n")
 	}

@@ -1,0 +1,53 @@
+package portal
+
+import (
+	"crypto/sha256"
+	"embed"
+	"encoding/hex"
+	"fmt"
+	"mime"
+	"net/http"
+	"path"
+
+	"github.com/labstack/echo/v4"
+)
+
+//go:embed assets
+var assetFiles embed.FS
+
+// assets are the style sheet and the script, by name. Their addresses change with
+// their content, so a browser may keep them for ever.
+type assets map[string]asset
+
+type asset struct {
+	content       []byte
+	version, kind string
+}
+
+func loadAssets() (assets, error) {
+	all := assets{}
+	entries, err := assetFiles.ReadDir("assets")
+	if err != nil {
+		return nil, fmt.Errorf("list: %w", err)
+	}
+	for _, entry := range entries {
+		content, err := assetFiles.ReadFile("assets/" + entry.Name())
+		if err != nil {
+			return nil, fmt.Errorf("open: %w", err)
+		}
+		sum := sha256.Sum256(content)
+		all[entry.Name()] = asset{content: content, version: hex.EncodeToString(sum[:6]), kind: mime.TypeByExtension(path.Ext(entry.Name()))}
+	}
+	return all, nil
+}
+
+func (a assets) path(name string) string { return pathAssets + a[name].version + "/" + name }
+
+func (p *Portal) asset(c echo.Context) error {
+	found, ok := p.assets[c.Param("name")]
+	if !ok || found.version != c.Param("version") {
+		return p.begin(c, notFound)
+	}
+	c.Response().Header().Set(echo.HeaderCacheControl, "public, max-age=31536000, immutable")
+	return c.Blob(http.StatusOK, found.kind, found.content) //nolint:wrapcheck // the caller is gone
+}

@@ -1,0 +1,109 @@
+// What makes the pages nicer. Everything works without it.
+(() => {
+  "use strict";
+  const refreshEvery = 10_000;
+  const suggestAfter = 250;
+  const said = document.getElementById("said");
+  const say = (text) => { said.textContent = ""; requestAnimationFrame(() => { said.textContent = text; }); };
+
+  // The server writes times in the zone that this cookie names.
+  const zone = Intl.DateTimeFormat().resolvedOptions().timeZone;
+  let zoneIsNew = false;
+  if (zone && zone !== document.body.dataset.zone) {
+    const secure = location.protocol === "https:" ? ";Secure" : "";
+    document.cookie = "webhooks_zone=" + encodeURIComponent(zone) + ";Path=/;Max-Age=31536000;SameSite=Lax" + secure;
+    zoneIsNew = document.cookie.includes("webhooks_zone=");
+  }
+
+  // exchange puts what the page at an address shows in place of what this one does.
+  let asked = 0;
+  const exchange = async (address, all) => {
+    const mine = ++asked;
+    const response = await fetch(address, { headers: { Accept: "text/html" }, redirect: "error" });
+    if (!response.ok || mine !== asked) return;
+    const fresh = new DOMParser().parseFromString(await response.text(), "text/html");
+    for (const old of document.querySelectorAll(all ? "[data-live], .foot" : "[data-live]")) {
+      const next = old.id ? fresh.getElementById(old.id) : fresh.querySelector("." + old.className);
+      if (!next || next.innerHTML === old.innerHTML) continue;
+      if (!all && old.contains(document.activeElement)) continue; // nobody loses their place
+      const open = [...old.querySelectorAll("details[open][id]")].map((d) => d.id);
+      old.replaceChildren(...next.childNodes);
+      for (const id of open) document.getElementById(id)?.setAttribute("open", "");
+      reveal(old);
+    }
+  };
+  const refresh = (all) => exchange(location.href, all).catch(() => {}); // the next time will do
+  const isLive = () => document.querySelector("[data-live]");
+
+  const reveal = (within) => {
+    for (const button of within.querySelectorAll("[data-copy]")) button.hidden = !navigator.clipboard;
+  };
+  reveal(document);
+
+  document.addEventListener("click", async (event) => {
+    const button = event.target.closest("[data-copy]");
+    if (!button) return;
+    const source = document.getElementById(button.dataset.copy);
+    try {
+      await navigator.clipboard.writeText("value" in source ? source.value : source.textContent);
+      const label = button.querySelector("span");
+      const before = label.textContent;
+      label.textContent = button.dataset.done;
+      say(button.dataset.done);
+      setTimeout(() => { label.textContent = before; }, 2000);
+    } catch {
+      getSelection().selectAllChildren(source);
+    }
+  });
+
+  // A form is sent once, however often its button is pressed.
+  document.addEventListener("submit", (event) => {
+    if (event.target.dataset.sent) { event.preventDefault(); return; }
+    if (event.target.method !== "post") return;
+    event.target.dataset.sent = "yes";
+    event.submitter?.setAttribute("aria-busy", "true");
+  });
+  addEventListener("pageshow", () => {
+    for (const form of document.querySelectorAll("[data-sent]")) {
+      delete form.dataset.sent;
+      form.querySelector("[aria-busy]")?.removeAttribute("aria-busy");
+    }
+  });
+
+  const filter = document.querySelector("form[data-filter]");
+  if (filter) {
+    const apply = () => {
+      const query = new URLSearchParams([...new FormData(filter)].filter(([, value]) => value !== ""));
+      const address = filter.action.split("?")[0] + (query.size ? "?" + query : "");
+      exchange(address, true).then(() => history.replaceState(null, "", address), () => filter.submit());
+    };
+    filter.addEventListener("change", apply);
+    filter.addEventListener("submit", (event) => { event.preventDefault(); apply(); });
+  }
+
+  const url = document.querySelector("[data-suggest]");
+  if (url) {
+    const form = url.form, hint = document.getElementById("hint"), format = form.elements.format;
+    let chosen = format.value !== "" && !form.elements.form, timer = 0, latest = 0;
+    format.addEventListener("change", () => { chosen = true; });
+    const suggest = async () => {
+      const mine = ++latest;
+      const response = await fetch(url.dataset.suggest, {
+        method: "POST", body: new URLSearchParams({ _token: form.elements._token.value, url: url.value }), redirect: "error",
+      });
+      if (!response.ok || mine !== latest) return;
+      const fresh = new DOMParser().parseFromString(await response.text(), "text/html");
+      hint.replaceChildren(...fresh.body.childNodes);
+      const fits = response.headers.get("Suggested-Format");
+      if (!chosen && fits) format.value = fits;
+    };
+    url.addEventListener("input", () => {
+      clearTimeout(timer);
+      timer = setTimeout(() => suggest().catch(() => {}), suggestAfter);
+    });
+  }
+
+  document.getElementById("faults")?.focus();
+  if (zoneIsNew) refresh(true);
+  setInterval(() => { if (document.visibilityState === "visible" && isLive()) refresh(false); }, refreshEvery);
+})();

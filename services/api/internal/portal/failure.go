@@ -1,0 +1,72 @@
+package portal
+
+import (
+	"errors"
+	"net/http"
+	"net/url"
+
+	"go.uber.org/zap"
+)
+
+// failure is the body of the page that says why there is nothing else.
+type failure struct {
+	Heading, Detail, Help string
+	// RequestID helps whoever is asked about it; only where the fault is ours.
+	RequestID string
+	// Link leads on.
+	Link, LinkText string
+	// Retry has the browser try again.
+	Retry bool
+}
+
+// notFound is for addresses that nothing is at.
+func notFound(v *visit) error {
+	return &problem{Status: http.StatusNotFound, Detail: v.t("error.notfound.detail")}
+}
+
+// fail shows what went wrong. Whoever has no session is sent to where they get one.
+func (v *visit) fail(err error) error {
+	refusal := &problem{Status: http.StatusInternalServerError, RequestID: v.requestID()}
+	if !errors.As(err, &refusal) {
+		v.p.Log.Error("page failed", zap.String("request_id", v.requestID()), zap.Error(err))
+	}
+	if refusal.Status == http.StatusUnauthorized && v.p.SignIn {
+		return v.redirect(pathSignIn + "?next=" + url.QueryEscape(v.back()))
+	}
+	f := failure{Detail: refusal.Detail}
+	title := ""
+	switch refusal.Status {
+	case http.StatusUnauthorized:
+		title, f.Detail, f.Help = v.t("error.session.title"), v.t("error.session.detail"), v.t("error.session.help")
+		f.Link, f.LinkText = v.p.DashboardURL, v.t("error.session.link")
+	case http.StatusForbidden:
+		title, f.Help = v.t("error.forbidden.title"), v.t("error.forbidden.help")
+	case http.StatusNotFound:
+		title, f.Help = v.t("error.notfound.title"), v.t("error.notfound.help")
+	case http.StatusTooManyRequests:
+		title, f.Help, f.Retry = v.t("error.busy.title"), v.t("error.busy.help"), true
+	case http.StatusServiceUnavailable:
+		title, f.Help, f.Retry = v.t("error.away.title"), v.t("error.away.help"), true
+	case http.StatusInternalServerError:
+		title, f.Detail, f.Help = v.t("error.fault.title"), v.t("error.fault.detail"), v.t("error.fault.help")
+		f.RequestID, f.Retry = refusal.RequestID, true
+	default:
+		title, f.Help = v.t("error.refused.title"), v.t("error.refused.help")
+	}
+	f.Heading = title
+	if v.project.ID != "" && f.Link == "" {
+		f.Link, f.LinkText = v.base(), v.t("error.back")
+	}
+	v.webhook = nil
+	return v.render(refusal.Status, "failure", title, f)
+}
+
+func (v *visit) requestID() string { return v.c.Response().Header().Get("X-Request-Id") }
+
+// back is the page to return to: this one, or for a form the overview.
+func (v *visit) back() string {
+	if v.c.Request().Method == http.MethodGet {
+		return v.c.Request().URL.RequestURI()
+	}
+	return v.base()
+}

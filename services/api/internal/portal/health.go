@@ -1,0 +1,52 @@
+package portal
+
+import (
+	"errors"
+	"net/http"
+
+	"github.com/dembrane/webhooks/pkg/words"
+)
+
+// health is how a webhook does, in words. Tone is good, bad, off or idle; the icon
+// and the word say the same, for whoever does not see the colour.
+type health struct {
+	Tone, Icon, Word string
+	// Lead and When are the sentence: "Failing since" and a moment.
+	Lead string
+	When *moment
+	// Detail says why, and Advice what to do; either may be empty.
+	Detail, Advice string
+}
+
+func (v *visit) health(w apiWebhook, newest []apiAttempt) health {
+	switch h := w.Health; {
+	case h.State == "disabled" && h.DisabledReason != nil:
+		return health{Tone: "bad", Icon: "stop", Word: v.t("health.stopped"), Lead: v.t("health.stopped.lead"), Detail: v.translated(*h.DisabledReason)}
+	case h.State == "disabled":
+		return health{Tone: "off", Icon: "pause", Word: v.t("health.off"), Lead: v.t("health.off.lead")}
+	case h.State == "failing":
+		failing := health{Tone: "bad", Icon: "alert", Word: v.t("health.failing"), Lead: v.t("health.failing.lead")}
+		if h.FailingSince != nil {
+			since := v.moment(*h.FailingSince)
+			failing.When = &since
+		}
+		if len(newest) > 0 && newest[0].Status != "delivered" {
+			failing.Detail, failing.Advice = newest[0].Message, newest[0].Advice
+		}
+		return failing
+	case h.LastSuccessAt != nil:
+		last := v.ago(*h.LastSuccessAt)
+		return health{Tone: "good", Icon: "check", Word: v.t("health.working"), Lead: v.t("health.working.lead"), When: &last}
+	default:
+		return health{Tone: "idle", Icon: "clock", Word: v.t("health.idle"), Lead: v.t("health.idle.lead")}
+	}
+}
+
+// translated is a sentence of the API in the reader's language.
+func (v *visit) translated(sentence string) string { return words.Problem(sentence, v.in) }
+
+// isGone reports whether what was asked for is not there any more.
+func isGone(err error) bool {
+	refusal, ok := errors.AsType[*problem](err)
+	return ok && refusal.Status == http.StatusNotFound
+}

@@ -1,0 +1,122 @@
+package portal
+
+import (
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/labstack/echo/v4"
+
+	"github.com/dembrane/webhooks/pkg/words"
+)
+
+// The cookies beside the session's. None of them says who somebody is.
+const (
+	cookieLanguage = "webhooks_language"
+	// cookieZone is set by the script: the browser's time zone.
+	cookieZone = "webhooks_zone"
+)
+
+// policy lets the browser load what is ours, send forms to us, and nothing else.
+const policy = "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self'; connect-src 'self'; " +
+	"form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+
+// visit is one request of a browser.
+type visit struct {
+	c   echo.Context
+	p   *Portal
+	api client
+	in  words.Language
+	// zone is the reader's; UTC until the browser has told.
+	zone *time.Location
+	now  time.Time
+	// form is what was sent, once it was checked.
+	form url.Values
+	// project and webhook are what the address names, where it does.
+	project apiProject
+	webhook *apiWebhook
+}
+
+func (p *Portal) visit(c echo.Context, now time.Time) *visit {
+	header := c.Response().Header()
+	header.Set("Content-Security-Policy", policy)
+	header.Set("X-Frame-Options", "DENY")
+	header.Set("Cross-Origin-Opener-Policy", "same-origin")
+	v := &visit{c: c, p: p, in: languageOf(c.Request()), zone: zoneOf(c.Request()), now: now}
+	v.api = client{c: c, call: p.call, in: v.in, base: "/api/projects/" + url.PathEscape(c.Param("pid")) + "/webhooks"}
+	return v
+}
+
+// languageOf is the one that the reader chose, or that the browser asks for.
+func languageOf(r *http.Request) words.Language {
+	if cookie, err := r.Cookie(cookieLanguage); err == nil {
+		for _, in := range words.Languages() {
+			if in.Tag() == cookie.Value {
+				return in
+			}
+		}
+	}
+	return words.Choose(r.Header.Get("Accept-Language"))
+}
+
+func zoneOf(r *http.Request) *time.Location {
+	if cookie, err := r.Cookie(cookieZone); err == nil && cookie.Value != "Local" {
+		if name, err := url.QueryUnescape(cookie.Value); err == nil && len(name) < 64 {
+			if zone, err := time.LoadLocation(name); err == nil {
+				return zone
+			}
+		}
+	}
+	return time.UTC
+}
+
+// t is a text in the reader's language.
+func (v *visit) t(key string, values ...any) string { return v.p.texts.text(v.in, key, values...) }
+
+// n is a text with a number, in the reader's language.
+func (v *visit) n(key string, n uint64) string { return v.p.texts.plural(v.in, key, n) }
+
+// base is the address of the project's overview.
+func (v *visit) base() string { return "/projects/" + url.PathEscape(v.c.Param("pid")) + "/webhooks" }
+
+// one is the address of the visit's webhook.
+func (v *visit) one() string { return v.base() + "/" + url.PathEscape(v.webhook.ID) }
+
+// done ends a form: it goes on to a page, which says what was done, see done.* in the
+// texts.
+func (v *visit) done(path, what string) error {
+	if what != "" {
+		path += "?done=" + url.QueryEscape(what)
+	}
+	return v.redirect(path)
+}
+
+func (v *visit) redirect(path string) error {
+	return v.c.Redirect(http.StatusSeeOther, path) //nolint:wrapcheck // the caller is gone
+}
+
+// isSecure reports whether the browser came by https.
+func (v *visit) isSecure() bool { return v.c.Scheme() == "https" }
+
+// setCookie sets a cookie that scripts cannot read. It ends with the browser when
+// maxAge is 0, and at once when it is negative.
+func (v *visit) setCookie(name, value string, maxAge int) {
+	v.c.SetCookie(&http.Cookie{ //nolint:gosec // over plain http, a secure cookie would not come back
+		Name: name, Value: value, Path: "/", MaxAge: maxAge,
+		HttpOnly: true, Secure: v.isSecure(), SameSite: http.SameSiteLaxMode,
+	})
+}
+
+// local is an address of ours that somebody asked to be sent to; fallback for all
+// others.
+func local(path, fallback string) string {
+	u, err := url.Parse(path)
+	if err != nil || u.IsAbs() || u.Host != "" || u.Opaque != "" || strings.ContainsAny(path, "\\\r\n\t") || strings.HasPrefix(path, "//") {
+		return fallback
+	}
+	if strings.HasPrefix(u.Path, "/projects/") || strings.HasPrefix(u.Path, prefix+"/") {
+		return path
+	}
+	return fallback
+}

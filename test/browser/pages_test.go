@@ -1,0 +1,121 @@
+package browser_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/dembrane/webhooks/pkg/event"
+	"github.com/dembrane/webhooks/pkg/payload"
+	"github.com/dembrane/webhooks/proto/webhooksv1"
+	"github.com/dembrane/webhooks/test/internal/apiclient"
+	"github.com/dembrane/webhooks/test/internal/receiver"
+	"github.com/dembrane/webhooks/test/internal/run"
+)
+
+// shown is one page in one state.
+type shown struct {
+	Name string
+	// Path is below the project's webhooks, or a whole one.
+	Path string
+	// Project is the gallery's unless another is named.
+	Project string
+	// Do brings the page into the state; nil when it is there at once.
+	Do func(b *tab)
+	// SignedOut shows it to somebody without a session.
+	SignedOut bool
+}
+
+// gallery is a project with a webhook in every state.
+type gallery struct {
+	project string
+	// by name of the state
+	webhooks map[string]apiclient.Webhook
+}
+
+func newGallery(t *testing.T, project string) gallery {
+	t.Helper()
+	need(t, shared.missing)
+	g := gallery{project: project, webhooks: map[string]apiclient.Webhook{}}
+	answers := map[string]receiver.Answer{
+		"working": receiver.Status(http.StatusNoContent), "failing": receiver.Status(http.StatusNotFound),
+		"gone": receiver.Status(http.StatusGone), "off": receiver.Status(http.StatusOK),
+	}
+	names := map[string]string{
+		"working": "Interviews to the research archive", "failing": "Zapier: new row in Sheets",
+		"gone": "Old CRM", "off": "Slack #interviews",
+	}
+	for _, state := range []string{"off", "gone", "failing", "working"} {
+		url := shared.receiver.Add(receiver.Hook{Path: "/" + project + "-" + state, Answer: answers[state], Unnoted: true})
+		w, err := host().Create(t.Context(), project, apiclient.Fields{
+			"name": names[state], "url": url, "events": event.Types(), "secret": "a-secret-of-the-gallery",
+			"description": "Made for the pictures.\nAsk Sanne before you change it.",
+		})
+		require.NoError(t, err)
+		g.webhooks[state] = w
+	}
+	off := g.webhooks["off"]
+	_, err := host().Call(t.Context(), http.MethodPatch, off.Path(), apiclient.Fields{"enabled": false}, http.StatusOK)
+	require.NoError(t, err)
+	publish(t, project, 3)
+	g.await(t, "gone", "disabled")
+	g.await(t, "failing", "failing")
+	return g
+}
+
+// await waits until a webhook is in a state of health.
+func (g gallery) await(t *testing.T, name, state string) {
+	t.Helper()
+	run.Until(t, patience, name+" is "+state, func(ctx context.Context) error {
+		w, err := host().Get(ctx, g.webhooks[name])
+		if err == nil && w.Health.State != state {
+			err = errors.New("it is " + w.Health.State)
+		}
+		return err
+	})
+}
+
+// publish publishes events of the project, as the pipeline does.
+func publish(t *testing.T, project string, count int) {
+	t.Helper()
+	for i := range count {
+		about := &webhooksv1.Project{Id: project, WorkspaceId: new("w1"), Name: new("Town talks"), Language: new("nl")}
+		e := payload.Sample(event.Types()[i%len(event.Types())], about, fmt.Sprintf("evt_%s_%d_%d", project, time.Now().UnixNano(), i), time.Now())
+		require.NoError(t, shared.system.Publisher.Publish(t.Context(), e))
+	}
+}
+
+// pages are all pages in all of their states. A new page belongs here.
+func (g gallery) pages() []shown {
+	one := func(name string) string { return "/" + g.webhooks[name].ID }
+	return []shown{
+		{Name: "overview", Path: ""},
+		{Name: "overview-empty", Path: "", Project: "empty"},
+		{Name: "new", Path: "/new"},
+		{Name: "new-suggestion", Path: "/new", Do: func(b *tab) {
+			b.fill("url", "https://hooks.slack.com/services/T000/B000/XXXX")
+			b.sees("This looks like Slack")
+		}},
+		{Name: "new-faults", Path: "/new", Do: func(b *tab) {
+			b.fill("url", "http://localhost/hook")
+			b.press("Add webhook")
+		}},
+		{Name: "created", Path: "/new", Project: "created", Do: func(b *tab) {
+			b.fill("url", "https://hooks.zapier.com/hooks/catch/1/abc")
+			b.press("Add webhook")
+		}},
+		{Name: "clone", Path: "/clone"},
+		{Name: "clone-chosen", Path: "/new?clone=" + g.webhooks["failing"].ID, Project: "empty"},
+		{Name: "summary-working", Path: one("working")},
+		{Name: "summary-failing", Path: one("failing")},
+		{Name: "summary-stopped", Path: one("gone")},
+		{Name: "edit", Path: one("working") + "/edit"},
+		{Name: "not-found", Path: "/01ARZ3NDEKTSV4RRFFQ69G5FAV"},
+		{Name: "sign-in", Path: "/webhooks/sign-in", SignedOut: true},
+	}
+}

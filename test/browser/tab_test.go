@@ -1,0 +1,238 @@
+package browser_test
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/chromedp/cdproto/cdp"
+	"github.com/chromedp/cdproto/emulation"
+	"github.com/chromedp/cdproto/log"
+	"github.com/chromedp/cdproto/network"
+	"github.com/chromedp/cdproto/runtime"
+	"github.com/chromedp/chromedp"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/dembrane/webhooks/test/internal/apiclient"
+)
+
+// look is how a tab shows pages.
+type look struct {
+	Width, Height int64
+	Dark, Dutch   bool
+	// NoScript has the browser run no script.
+	NoScript bool
+	// SignedOut has no session.
+	SignedOut bool
+}
+
+var (
+	desktop = look{Width: 1280, Height: 900}
+	phone   = look{Width: 360, Height: 740}
+)
+
+// tab is a tab of the browser, with a profile of its own.
+type tab struct {
+	t       *testing.T
+	ctx     context.Context
+	project string
+	// said is what the browser complained about: scripts that fail, policies that are
+	// broken, resources that are missing.
+	said chan string
+}
+
+// open opens a tab for a host of the project.
+func open(t *testing.T, project string, as look) *tab {
+	t.Helper()
+	need(t, shared.missing)
+	ctx, end := chromedp.NewContext(shared.browser, chromedp.WithNewBrowserContext())
+	t.Cleanup(end)
+	b := &tab{t: t, ctx: ctx, project: project, said: make(chan string, 100)}
+	require.NoError(t, chromedp.Do(ctx)) // the first must have no deadline
+	require.NoError(t, chromedp.Listen(ctx, b.listen))
+	scheme, locale, accepted := "light", "en_GB", "en-GB,en"
+	if as.Dark {
+		scheme = "dark"
+	}
+	if as.Dutch {
+		locale, accepted = "nl_NL", "nl-NL,nl"
+	}
+	b.do(
+		command(runtime.Enable, cdp.Empty{}), command(log.Enable, cdp.Empty{}),
+		chromedp.EmulateViewport(as.Width, as.Height),
+		command(emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{
+			Features: []*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: scheme}},
+		}),
+		command(emulation.SetTimezoneOverride, emulation.SetTimezoneOverrideParams{TimezoneID: "Europe/Amsterdam"}),
+		command(emulation.SetLocaleOverride, emulation.SetLocaleOverrideParams{Locale: locale}),
+		command(network.SetExtraHTTPHeaders, network.SetExtraHTTPHeadersParams{Headers: network.Headers{"Accept-Language": accepted}}),
+		command(emulation.SetScriptExecutionDisabled, emulation.SetScriptExecutionDisabledParams{Value: as.NoScript}),
+	)
+	if !as.SignedOut {
+		b.do(command(network.SetCookie, network.SetCookieParams{
+			Name: "directus_session_token", Value: shared.at.Token, URL: shared.at.API, HTTPOnly: new(true),
+		}))
+	}
+	return b
+}
+
+func (b *tab) listen(event any) {
+	say := func(text string) {
+		select {
+		case b.said <- text:
+		default:
+		}
+	}
+	switch e := event.(type) {
+	case *runtime.EventExceptionThrown:
+		say("exception: " + e.ExceptionDetails.Text)
+	case *runtime.EventConsoleAPICalled:
+		say(fmt.Sprintf("console.%s", e.Type))
+	case *log.EventEntryAdded:
+		// What a page answers to a form with faults is no fault of the page.
+		if e.Entry.Level == log.EntryLevelError && !strings.Contains(e.Entry.Text, "status of 4") {
+			say("log: " + e.Entry.Text + " " + e.Entry.URL)
+		}
+	}
+}
+
+// command makes a step of a command of the browser's protocol.
+func command[P, R any](of cdp.Command[P, R], with P) chromedp.Action[chromedp.Void] {
+	return func(ctx context.Context, t *chromedp.Target) (chromedp.Void, error) {
+		_, err := cdp.Call(ctx, t, of, with)
+		return chromedp.Void{}, err
+	}
+}
+
+// do makes steps in the tab.
+func (b *tab) do(steps ...chromedp.Action[chromedp.Void]) {
+	b.t.Helper()
+	ctx, cancel := context.WithTimeout(b.ctx, patience)
+	defer cancel()
+	require.NoError(b.t, chromedp.Do(ctx, steps...), "at %s", b.path())
+}
+
+// ask makes a step that has a result.
+func ask[T any](b *tab, step chromedp.Action[T]) T {
+	b.t.Helper()
+	ctx, cancel := context.WithTimeout(b.ctx, patience)
+	defer cancel()
+	result, err := chromedp.Run(ctx, step)
+	require.NoError(b.t, err, "at %s", b.path())
+	return result
+}
+
+// path is where the tab is.
+func (b *tab) path() string {
+	ctx, cancel := context.WithTimeout(b.ctx, time.Second)
+	defer cancel()
+	address, err := chromedp.Run(ctx, chromedp.Location())
+	if err != nil {
+		return "?"
+	}
+	u, err := url.Parse(address)
+	if err != nil {
+		return address
+	}
+	return u.RequestURI()
+}
+
+// visit goes to a page of the project, such as "/new".
+func (b *tab) visit(path string) {
+	b.t.Helper()
+	b.goTo("/projects/" + b.project + "/webhooks" + path)
+}
+
+func (b *tab) goTo(path string) {
+	b.t.Helper()
+	b.do(chromedp.Navigate(shared.at.API + path))
+}
+
+// press clicks on the button or link with this text, and waits for the page after it.
+func (b *tab) press(text string) {
+	b.t.Helper()
+	which := fmt.Sprintf(`//*[self::a or self::button or self::summary][normalize-space(.)=%q or @aria-label=%q]`, text, text)
+	ctx, cancel := context.WithTimeout(b.ctx, patience)
+	defer cancel()
+	_, err := chromedp.RunResponse(ctx, chromedp.Click(chromedp.Search(which)))
+	require.NoError(b.t, err, "press %q at %s: %s", text, b.path(), b.text("main"))
+}
+
+// fill types a value into the field with this id.
+func (b *tab) fill(id, value string) {
+	b.t.Helper()
+	field := chromedp.CSS("#" + id)
+	b.do(chromedp.Clear(field), chromedp.SendKeys(field, value))
+}
+
+// text is what an element shows.
+func (b *tab) text(selector string) string {
+	b.t.Helper()
+	return ask(b, chromedp.Text(chromedp.CSS(selector)))
+}
+
+// sees waits until the page shows a text.
+func (b *tab) sees(text string) {
+	b.t.Helper()
+	require.Eventually(b.t, func() bool {
+		return strings.Contains(strings.Join(strings.Fields(b.text("main")), " "), text)
+	}, patience, 50*time.Millisecond, "%q at %s, which shows: %s", text, b.path(), b.text("main"))
+}
+
+// evaluate evaluates a script in the page, waits for what it promises, and returns it.
+func evaluate[T any](b *tab, script string) T {
+	b.t.Helper()
+	return ask(b, chromedp.Evaluate[T](script, chromedp.EvalAwaitPromise))
+}
+
+// wantAccessible runs axe-core on the page and wants no finding.
+func (b *tab) wantAccessible() {
+	b.t.Helper()
+	if shared.axe == "" {
+		need(b.t, "there is no axe-core: make axe")
+	}
+	evaluate[int](b, shared.axe+`;0`)
+	found := evaluate[string](b, `axe.run(document, {resultTypes: ["violations"]}).then(r => JSON.stringify(r.violations.map(
+		v => v.id + ": " + v.help + "\n" + v.nodes.map(n => "   " + n.html.slice(0, 200) + " " + n.any.map(a => a.message).join("; ")).join("\n"))))`)
+	var violations []string
+	require.NoError(b.t, json.Unmarshal([]byte(found), &violations))
+	assert.Empty(b.t, violations, "axe-core at %s:\n%s", b.path(), strings.Join(violations, "\n"))
+}
+
+// wantFits wants nothing to stick out of the page sideways.
+func (b *tab) wantFits() {
+	b.t.Helper()
+	over := evaluate[int](b, `document.documentElement.scrollWidth - document.documentElement.clientWidth`)
+	assert.LessOrEqual(b.t, over, 0, "%s is wider than the window by that many pixels", b.path())
+}
+
+// wantQuiet wants no complaint of the browser.
+func (b *tab) wantQuiet() {
+	b.t.Helper()
+	for {
+		select {
+		case text := <-b.said:
+			assert.Fail(b.t, "the browser complains at "+b.path(), text)
+		default:
+			return
+		}
+	}
+}
+
+// shoot takes a picture of the whole page.
+func (b *tab) shoot(folder, name string) {
+	b.t.Helper()
+	picture := ask(b, chromedp.FullScreenshot(100))
+	require.NoError(b.t, os.MkdirAll(folder, 0o755))
+	require.NoError(b.t, os.WriteFile(filepath.Join(folder, name+".png"), picture, 0o600))
+}
+
+// host is who makes webhooks without a browser.
+func host() apiclient.Client { return apiclient.Client{URL: shared.at.API, Token: shared.at.Token} }
