@@ -20,7 +20,7 @@ ROUNDS     ?= 6
 
 .DEFAULT_GOAL := help
 .PHONY: help run demo test e2e lint fmt generate verify-generated tidy verify-tidy contract-baseline \
-	bench chaos powerloss fuzz vuln deploy-check schemathesis clients axe screenshots build ci clean
+	bench chaos powerloss fuzz vuln deploy-check schemathesis clients python axe screenshots build ci clean
 
 help: ## Show this.
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z0-9-]+:.*## / {printf "  %-18s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -164,7 +164,7 @@ vuln: $(BIN)/govulncheck ## Known vulnerabilities in what the programs call (nee
 # clean at the start, and always in CI: no step may leave anything behind.
 ci: $(BIN)/nats ## What a change must pass.
 	@before=$$(git status --porcelain); \
-	for step in verify-tidy verify-generated lint deploy-check schemathesis clients test; do \
+	for step in verify-tidy verify-generated lint deploy-check schemathesis clients python test; do \
 	  echo "== $$step"; start=$$(date +%s); \
 	  $(MAKE) --no-print-directory $$step || { echo "== $$step failed" >&2; exit 1; }; \
 	  echo "== $$step took $$(($$(date +%s) - start)) s"; \
