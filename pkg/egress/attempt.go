@@ -27,52 +27,27 @@ func (p Phase) String() string {
 	return [...]string{"none", "dns", "connect", "tls", "send", "wait"}[p]
 }
 
-// attempt is one call of Post, and the context of its requests, in which the dialer finds it to note where the time
-// goes. It is the caller's context with the attempt's deadline, at which nothing happens by itself: HTTP/1 connections
-// have it as their own, and what else waits gets a timer with [attempt.timed]. A timer for every attempt took a tenth
-// of its CPU time.
+// attempt is one call of Post.
 type attempt struct {
-	context.Context //nolint:containedctx // it is one, which saves an allocation for every request
-
-	deadline time.Time
-	call     Call
-	host     host
-	habit    habit
-	alone    bool // the request gets a connection of its own
-	resent   bool // the request is sent a second time
-	notes    []string
-	timing   Timing
-	phase    Phase
-	since    time.Time
+	call   Call
+	host   host
+	habit  habit
+	alone  bool // the request gets a connection of its own
+	resent bool // the request is sent a second time
+	notes  []string
+	timing Timing
+	phase  Phase
+	since  time.Time
 }
 
-func (c *Client) newAttempt(ctx context.Context, call Call) *attempt {
-	now, h := time.Now(), hostOf(call.URL)
-	a := &attempt{Context: ctx, deadline: now.Add(c.timeout), call: call, host: h, habit: c.habits.of(h), phase: PhaseWait, since: now}
-	if earlier, ok := ctx.Deadline(); ok && earlier.Before(a.deadline) {
-		a.deadline = earlier
-	}
-	a.alone = a.habit.unkept()
-	return a
+func (c *Client) newAttempt(call Call) *attempt {
+	h := hostOf(call.URL)
+	habit := c.habits.of(h)
+	return &attempt{call: call, host: h, habit: habit, alone: habit.unkept(), phase: PhaseWait, since: time.Now()}
 }
 
+// attemptKey is where the dialer finds the attempt in a request's context, to note where the time goes.
 type attemptKey struct{}
-
-// Value implements [context.Context].
-func (a *attempt) Value(key any) any {
-	if _, ok := key.(attemptKey); ok {
-		return a
-	}
-	return a.Context.Value(key)
-}
-
-// Deadline implements [context.Context].
-func (a *attempt) Deadline() (time.Time, bool) { return a.deadline, true }
-
-// timed is a context that ends when the attempt does.
-func (a *attempt) timed() (context.Context, context.CancelFunc) {
-	return context.WithDeadline(a.Context, a.deadline)
-}
 
 // enter ends the phase that is under way and begins another.
 func (a *attempt) enter(next Phase) {
@@ -100,7 +75,7 @@ func (a *attempt) describe(result Result) Result {
 	return result
 }
 
-// late reports whether the time of the attempt, or of its caller, is over. A connection may notice before the context.
+// late reports whether the time of a context is over, of which a dial may notice before the context does.
 func late(ctx context.Context) bool {
 	deadline, ok := ctx.Deadline()
 	return ctx.Err() != nil || (ok && !time.Now().Before(deadline))

@@ -167,10 +167,16 @@ func (c *Client) Post(ctx context.Context, call Call) Result {
 	if unfit(call.Header) {
 		return failure(webhooksv1.Reason_REASON_INTERNAL, internalDetail)
 	}
-	a := c.newAttempt(ctx, call)
-	result, err := c.exchanges(a) //nolint:contextcheck // the attempt is the context
-	if err != nil {
-		result = c.failed(a, err) //nolint:contextcheck // the same
+	a := c.newAttempt(call)
+	timed, cancel := context.WithTimeout(context.WithValue(ctx, attemptKey{}, a), c.timeout)
+	defer cancel()
+	result, err := c.exchanges(timed, a)
+	switch {
+	case err == nil:
+	case late(ctx):
+		result = Result{Canceled: true}
+	default:
+		result = c.failed(timed, a, err)
 	}
 	return a.describe(result)
 }

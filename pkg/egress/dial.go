@@ -67,7 +67,7 @@ func newDialer(o Options) *dialer {
 // begin returns the attempt that a dial is for, and a context that ends when the attempt does or the client is closed.
 func (d *dialer) begin(ctx context.Context) (a *attempt, until context.Context, end func()) {
 	a, _ = ctx.Value(attemptKey{}).(*attempt)
-	until, cancel := a.timed()
+	until, cancel := context.WithCancel(ctx)
 	forget := context.AfterFunc(d.stopped, cancel)
 	return a, until, func() {
 		forget()

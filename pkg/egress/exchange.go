@@ -1,6 +1,7 @@
 package egress
 
 import (
+	"context"
 	"errors"
 	"net/url"
 	"strconv"
@@ -12,10 +13,10 @@ import (
 )
 
 // exchanges sends the request, and once more over a connection of its own when [Client.again] says so.
-func (c *Client) exchanges(a *attempt) (Result, error) {
+func (c *Client) exchanges(ctx context.Context, a *attempt) (Result, error) {
 	for {
-		result, err := c.exchange(a)
-		if err == nil || late(a) {
+		result, err := c.exchange(ctx, a)
+		if err == nil || late(ctx) {
 			return result, err
 		}
 		why := c.again(a, err)
@@ -29,20 +30,20 @@ func (c *Client) exchanges(a *attempt) (Result, error) {
 }
 
 // exchange sends the request once.
-func (c *Client) exchange(a *attempt) (Result, error) {
+func (c *Client) exchange(ctx context.Context, a *attempt) (Result, error) {
 	if a.habit.http2 && !a.alone {
-		result, err := c.overHTTP2(a, nil)
+		result, err := c.overHTTP2(ctx, a, nil)
 		if !errors.Is(err, errNotHTTP2) {
 			return result, err
 		}
 		a.habit = c.habits.learn(a.host, speaksHTTP1)
 	}
-	request := a.request(a)
+	request := a.request(ctx)
 	request.Close = a.alone
 	response, err := c.http1.RoundTrip(request)
 	if offer, ok := errors.AsType[*http2Offer](err); ok {
 		a.habit = c.habits.learn(a.host, speaksHTTP2)
-		return c.overHTTP2(a, offer.conn)
+		return c.overHTTP2(ctx, a, offer.conn)
 	}
 	if err != nil {
 		return Result{}, err
@@ -79,10 +80,7 @@ func (c *Client) again(a *attempt, err error) (why string) {
 }
 
 // failed is the result of an attempt that was not answered.
-func (c *Client) failed(a *attempt, err error) Result {
-	if late(a.Context) {
-		return Result{Canceled: true}
-	}
+func (c *Client) failed(ctx context.Context, a *attempt, err error) Result {
 	if errors.Is(err, ErrForbidden) {
 		// It reads the same whatever is behind the address, and takes no longer.
 		a.timing, a.phase = Timing{}, PhaseNone
@@ -93,7 +91,7 @@ func (c *Client) failed(a *attempt, err error) Result {
 		phase = PhaseSend
 	}
 	result := explain(err)
-	if late(a) {
+	if late(ctx) {
 		result = failure(webhooksv1.Reason_REASON_TIMEOUT, timeoutDetail(phase, c.timeout))
 	}
 	result.Timing.Ended = phase

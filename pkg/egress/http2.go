@@ -46,14 +46,12 @@ func (d *dialer) dialHTTP1(ctx context.Context, network, address string) (net.Co
 
 // overHTTP2 makes the request on an HTTP/2 connection: on made, or, when that is nil, on one that is kept, or else on a
 // new one.
-func (c *Client) overHTTP2(a *attempt, made *tls.Conn) (Result, error) {
-	conn, err := c.http2Conn(a, made)
+func (c *Client) overHTTP2(ctx context.Context, a *attempt, made *tls.Conn) (Result, error) {
+	conn, err := c.http2Conn(ctx, a, made)
 	if err != nil {
 		return Result{}, err
 	}
 	defer c.http2.release(conn)
-	ctx, cancel := a.timed()
-	defer cancel()
 	var sent, answered atomic.Bool
 	kept := conn.kept.Load()
 	response, err := conn.RoundTrip(a.request(httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
@@ -81,13 +79,13 @@ func ending(ended *tls.Conn, err error) error {
 }
 
 // http2Conn is the connection for a request, which has a place reserved on it.
-func (c *Client) http2Conn(a *attempt, made *tls.Conn) (*http2Conn, error) {
+func (c *Client) http2Conn(ctx context.Context, a *attempt, made *tls.Conn) (*http2Conn, error) {
 	if made == nil {
 		if conn := c.http2.take(a.host); conn != nil {
 			return conn, nil
 		}
 		var err error
-		if made, err = c.dialer.dialTLS(a, "tcp", address(a.host), alpnHTTP2, alpnHTTP1); err != nil {
+		if made, err = c.dialer.dialTLS(ctx, "tcp", address(a.host), alpnHTTP2, alpnHTTP1); err != nil {
 			return nil, err
 		}
 		if made.ConnectionState().NegotiatedProtocol != alpnHTTP2 {
@@ -95,7 +93,7 @@ func (c *Client) http2Conn(a *attempt, made *tls.Conn) (*http2Conn, error) {
 			return nil, errNotHTTP2
 		}
 	}
-	return c.http2.add(a, made)
+	return c.http2.add(ctx, a, made)
 }
 
 // http2Error is an exchange over HTTP/2 that ended without a response.
@@ -228,8 +226,8 @@ func (p *http2Pool) take(h host) *http2Conn {
 }
 
 // add makes a connection of the pool out of one that was just made, and reserves it for a request.
-func (p *http2Pool) add(a *attempt, made *tls.Conn) (*http2Conn, error) {
-	single, err := p.transport.NewClientConn(context.WithValue(a.Context, connKey{}, made), "https", address(a.host))
+func (p *http2Pool) add(ctx context.Context, a *attempt, made *tls.Conn) (*http2Conn, error) {
+	single, err := p.transport.NewClientConn(context.WithValue(ctx, connKey{}, made), "https", address(a.host))
 	if err != nil {
 		_ = made.Close()
 		return nil, &http2Error{err: err}

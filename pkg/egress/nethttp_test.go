@@ -8,44 +8,12 @@ import (
 	"net/http"
 	"strconv"
 	"testing"
-	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"github.com/dembrane/webhooks/proto/webhooksv1"
 )
-
-// timed ends requests at the deadline of their context, for which net/http's transport needs a timer.
-type timed struct{ http.RoundTripper }
-
-func (t timed) RoundTrip(request *http.Request) (*http.Response, error) {
-	deadline, _ := request.Context().Deadline()
-	ctx, cancel := context.WithCancel(request.Context())
-	timer := time.AfterFunc(time.Until(deadline), cancel)
-	response, err := t.RoundTripper.RoundTrip(request.WithContext(ctx))
-	if err != nil {
-		timer.Stop()
-		cancel()
-		return nil, err
-	}
-	response.Body = &timedBody{response.Body, func() {
-		timer.Stop()
-		cancel()
-	}}
-	return response, nil
-}
-
-type timedBody struct {
-	io.ReadCloser
-
-	done func()
-}
-
-func (b *timedBody) Close() error {
-	defer b.done()
-	return b.ReadCloser.Close()
-}
 
 // TestNetHTTPCanTakeThePlaceOfHTTP1 puts net/http's transport in the place of package http1's, as the comment in New
 // says, and holds the two against each other: what is said of a receiver is the same.
@@ -56,10 +24,10 @@ func TestNetHTTPCanTakeThePlaceOfHTTP1(t *testing.T) {
 		t.Helper()
 		options.RootCAs = ca.pool()
 		ours, theirs := newClient(t, options), newClient(t, options)
-		theirs.http1 = timed{&http.Transport{
+		theirs.http1 = &http.Transport{
 			DisableCompression: true, DialContext: theirs.dialer.dial, DialTLSContext: theirs.dialer.dialHTTP1,
 			MaxIdleConns: 100, MaxIdleConnsPerHost: 10, MaxResponseHeaderBytes: MaxHeader,
-		}}
+		}
 		return map[string]*Client{"http1": ours, "net/http": theirs}
 	}
 	usual := both(t, Options{})

@@ -51,18 +51,15 @@ func below(c net.Conn) net.Conn {
 	}
 }
 
-// ready sets the deadline of the next exchange and reports whether there can be one. What a receiver sends while it is
+// ready reports whether there can be another exchange. What a receiver sends while it is
 // not asked for anything can only be its end, a complaint, a second copy of an answer or nonsense: the connection is
 // of no use any more. A request on it would be lost, or answered by what belongs to another. Stray says that it was
 // not the end.
-func (c *conn) ready(deadline time.Time) (ready, stray bool) {
+func (c *conn) ready() (ready, stray bool) {
 	if _, ok := c.Conn.(*tls.Conn); ok {
 		if drained, stray := c.drained(); !drained {
 			return false, stray
 		}
-	}
-	if c.SetDeadline(deadline) != nil {
-		return false, false
 	}
 	return c.quiet()
 }
@@ -74,7 +71,8 @@ func (c *conn) drained() (drained, stray bool) {
 	}
 	var one [1]byte
 	n, err := c.Read(one[:])
-	return n == 0 && errors.Is(err, os.ErrDeadlineExceeded), n > 0
+	drained = n == 0 && errors.Is(err, os.ErrDeadlineExceeded)
+	return drained && c.SetReadDeadline(time.Time{}) == nil, n > 0
 }
 
 // past is a deadline that has passed: nothing is waited for.

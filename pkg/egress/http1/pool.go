@@ -49,15 +49,14 @@ type keptMark struct {
 	element *list.Element
 }
 
-// take returns a connection to the host with the deadline set, or nil. A moment ago its receiver had neither closed it
-// nor said anything on it.
-func (p *pool) take(h host, deadline time.Time, t *Transport) *conn {
+// take returns a connection to the host, or nil. A moment ago its receiver had neither closed it nor said anything on it.
+func (p *pool) take(h host, t *Transport) *conn {
 	for {
 		c, trusted := p.candidate(h)
 		if c == nil {
 			return nil
 		}
-		ready, stray := c.ready(deadline)
+		ready, stray := c.ready()
 		if stray || (ready && !trusted) {
 			trusted = p.learn(h, ready)
 		}

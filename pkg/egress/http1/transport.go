@@ -65,9 +65,8 @@ type Transport struct {
 	exchanges sync.Pool // of *exchange
 }
 
-// RoundTrip sends the request and returns when the headers of the final response have arrived. The deadline of the
-// request's context holds for the response's body as well, and for the connection itself: it needs no timer. A request that is to be closed (http.Request.Close) gets a
-// connection of its own. The connection is free for the next request when the body has been read to its end; a body
+// RoundTrip sends the request and returns when the headers of the final response have arrived. The request's context
+// holds for the response's body as well. A request that is to be closed (http.Request.Close) gets a connection of its own. The connection is free for the next request when the body has been read to its end; a body
 // that is closed before costs the connection.
 func (t *Transport) RoundTrip(request *http.Request) (*http.Response, error) {
 	conn, err := t.connection(request)
@@ -88,16 +87,15 @@ func (t *Transport) RoundTrip(request *http.Request) (*http.Response, error) {
 // CloseIdleConnections closes the connections that are not in use. The others are closed when they would be kept.
 func (t *Transport) CloseIdleConnections() { t.idle.close() }
 
-// connection returns one that is kept, or a new one, with the deadline set.
+// connection returns one that is kept, or a new one.
 func (t *Transport) connection(request *http.Request) (*conn, error) {
 	ctx := request.Context()
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
-	deadline, _ := ctx.Deadline() // none is no deadline to a connection, too
 	h := host{request.URL.Scheme, request.URL.Host}
 	if !request.Close {
-		if c := t.idle.take(h, deadline, t); c != nil {
+		if c := t.idle.take(h, t); c != nil {
 			return c, nil
 		}
 	}
@@ -108,10 +106,6 @@ func (t *Transport) connection(request *http.Request) (*conn, error) {
 	made, err := dial(ctx, "tcp", address(request.URL, port))
 	if err != nil {
 		return nil, err
-	}
-	if err := made.SetDeadline(deadline); err != nil {
-		_ = made.Close()
-		return nil, &Error{Err: err, Broken: true}
 	}
 	return newConn(h, made), nil
 }
