@@ -7,25 +7,9 @@ import (
 	"net/http"
 	"strings"
 	"time"
+
+	"github.com/dembrane/webhooks/proto/webhooksv1"
 )
-
-// Phase is a part of an attempt's time.
-type Phase int
-
-// The phases, in their order.
-const (
-	PhaseNone    Phase = iota // over
-	PhaseDNS                  // looking the name up
-	PhaseConnect              // connecting
-	PhaseTLS                  // agreeing on TLS
-	PhaseSend                 // sending the request
-	PhaseWait                 // waiting for the response's headers
-)
-
-// String is the phase as logs and the delivery log write it.
-func (p Phase) String() string {
-	return [...]string{"none", "dns", "connect", "tls", "send", "wait"}[p]
-}
 
 // attempt is one call of Post.
 type attempt struct {
@@ -36,40 +20,40 @@ type attempt struct {
 	resent bool // the request is sent a second time
 	notes  []string
 	timing Timing
-	phase  Phase
+	phase  webhooksv1.Phase // unspecified when it is over
 	since  time.Time
 }
 
 func (c *Client) newAttempt(call Call) *attempt {
 	h := hostOf(call.URL)
 	habit := c.habits.of(h)
-	return &attempt{call: call, host: h, habit: habit, alone: habit.unkept(), phase: PhaseWait, since: time.Now()}
+	return &attempt{call: call, host: h, habit: habit, alone: habit.unkept(), phase: webhooksv1.Phase_PHASE_WAIT, since: time.Now()}
 }
 
 // attemptKey is where the dialer finds the attempt in a request's context, to note where the time goes.
 type attemptKey struct{}
 
 // enter ends the phase that is under way and begins another.
-func (a *attempt) enter(next Phase) {
+func (a *attempt) enter(next webhooksv1.Phase) {
 	now := time.Now()
 	spent := now.Sub(a.since)
 	switch a.phase {
-	case PhaseDNS:
+	case webhooksv1.Phase_PHASE_DNS:
 		a.timing.DNS += spent
-	case PhaseConnect:
+	case webhooksv1.Phase_PHASE_CONNECT:
 		a.timing.Connect += spent
-	case PhaseTLS:
+	case webhooksv1.Phase_PHASE_TLS:
 		a.timing.TLS += spent
-	case PhaseSend, PhaseWait:
+	case webhooksv1.Phase_PHASE_SEND, webhooksv1.Phase_PHASE_WAIT:
 		a.timing.Wait += spent
-	case PhaseNone:
+	case webhooksv1.Phase_PHASE_UNSPECIFIED:
 	}
 	a.phase, a.since = next, now
 }
 
 // describe adds to a result what was noted on the way.
 func (a *attempt) describe(result Result) Result {
-	a.enter(PhaseNone)
+	a.enter(webhooksv1.Phase_PHASE_UNSPECIFIED)
 	a.timing.Ended = result.Timing.Ended
 	result.Timing, result.Resent, result.Notes = a.timing, a.resent, a.notes
 	return result

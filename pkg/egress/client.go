@@ -136,7 +136,7 @@ type Timing struct {
 	// Wait is spent on sending the request and waiting for the response's headers.
 	Wait time.Duration
 	// Ended is the phase in which an attempt without a status ended.
-	Ended Phase
+	Ended webhooksv1.Phase
 }
 
 // New returns a client that keeps connections until [Client.Close].

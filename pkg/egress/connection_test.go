@@ -72,7 +72,7 @@ func TestCase14_NewConnectionEndsBeforeTheResponse(t *testing.T) {
 			})
 			result := post(t, newClient(t, Options{}), server)
 			wantReason(t, webhooksv1.Reason_REASON_CONNECTION_CLOSED, result)
-			assert.Equal(t, PhaseWait, result.Timing.Ended)
+			assert.Equal(t, webhooksv1.Phase_PHASE_WAIT, result.Timing.Ended)
 			assert.False(t, result.Resent)
 			assert.EqualValues(t, 1, requests.Load(), "the POST was repeated")
 		})

@@ -14,6 +14,8 @@ import (
 	"unicode"
 
 	"golang.org/x/net/idna"
+
+	"github.com/dembrane/webhooks/proto/webhooksv1"
 )
 
 // dialError is why there is no connection.
@@ -108,10 +110,10 @@ func (d *dialer) reach(ctx context.Context, a *attempt, network, address string)
 	if _, err := netip.ParseAddr(name); err != nil && !strings.HasSuffix(name, ".") {
 		name += "."
 	}
-	a.enter(PhaseConnect)
+	a.enter(webhooksv1.Phase_PHASE_CONNECT)
 	conn, err := d.connect(httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
-		DNSStart: func(httptrace.DNSStartInfo) { a.enter(PhaseDNS) },
-		DNSDone:  func(httptrace.DNSDoneInfo) { a.enter(PhaseConnect) },
+		DNSStart: func(httptrace.DNSStartInfo) { a.enter(webhooksv1.Phase_PHASE_DNS) },
+		DNSDone:  func(httptrace.DNSDoneInfo) { a.enter(webhooksv1.Phase_PHASE_CONNECT) },
 	}), network, net.JoinHostPort(name, port))
 	if err != nil {
 		failed := &dialError{err: err, ours: lacking(err)}
@@ -119,11 +121,11 @@ func (d *dialer) reach(ctx context.Context, a *attempt, network, address string)
 			failed.limit = d.limit
 		}
 		if _, ok := errors.AsType[*net.DNSError](err); ok {
-			a.enter(PhaseDNS)
+			a.enter(webhooksv1.Phase_PHASE_DNS)
 		}
 		return nil, failed
 	}
-	a.enter(PhaseWait)
+	a.enter(webhooksv1.Phase_PHASE_WAIT)
 	return conn, nil
 }
 
@@ -142,7 +144,7 @@ func (d *dialer) handshake(ctx context.Context, a *attempt, conn net.Conn, addre
 	}
 	ctx, cancel := context.WithTimeout(ctx, d.tlsTimeout)
 	defer cancel()
-	a.enter(PhaseTLS)
+	a.enter(webhooksv1.Phase_PHASE_TLS)
 	secured := tls.Client(conn, config)
 	if failed.err = secured.HandshakeContext(ctx); failed.err != nil {
 		failed.ours = lacking(failed.err)
@@ -151,7 +153,7 @@ func (d *dialer) handshake(ctx context.Context, a *attempt, conn net.Conn, addre
 		}
 		return nil, failed
 	}
-	a.enter(PhaseWait)
+	a.enter(webhooksv1.Phase_PHASE_WAIT)
 	return secured, nil
 }
 

@@ -25,7 +25,7 @@ func (c *Client) exchanges(ctx context.Context, a *attempt) (Result, error) {
 		}
 		a.notes = append(a.notes, why)
 		a.resent, a.alone = true, true
-		a.enter(PhaseWait)
+		a.enter(webhooksv1.Phase_PHASE_WAIT)
 	}
 }
 
@@ -83,12 +83,12 @@ func (c *Client) again(a *attempt, err error) (why string) {
 func (c *Client) failed(ctx context.Context, a *attempt, err error) Result {
 	if errors.Is(err, ErrForbidden) {
 		// It reads the same whatever is behind the address, and takes no longer.
-		a.timing, a.phase = Timing{}, PhaseNone
+		a.timing, a.phase = Timing{}, webhooksv1.Phase_PHASE_UNSPECIFIED
 		return failure(webhooksv1.Reason_REASON_ADDRESS_FORBIDDEN, "The URL leads to an address to which webhooks are not sent.")
 	}
 	phase := a.phase
 	if unfinished, ok := errors.AsType[*http1.Error](err); ok && !unfinished.Sent {
-		phase = PhaseSend
+		phase = webhooksv1.Phase_PHASE_SEND
 	}
 	result := explain(err)
 	if late(ctx) {

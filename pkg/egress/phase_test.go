@@ -49,7 +49,7 @@ func TestTimingSaysWhereTheTimeWent(t *testing.T) {
 	assert.Positive(t, first.Timing.Connect)
 	assert.GreaterOrEqual(t, first.Timing.TLS, slow)
 	assert.GreaterOrEqual(t, first.Timing.Wait, slow)
-	assert.Equal(t, PhaseNone, first.Timing.Ended)
+	assert.Equal(t, webhooksv1.Phase_PHASE_UNSPECIFIED, first.Timing.Ended)
 
 	befriend(t, client, target)
 	third := post(t, client, target)
@@ -71,21 +71,21 @@ func TestTimeoutsSayInWhichPhase(t *testing.T) {
 	for name, test := range map[string]struct {
 		target string
 		size   int
-		phase  Phase
+		phase  webhooksv1.Phase
 		detail string
 	}{
-		"dns":  {"http://receiver.example/", 2, PhaseDNS, "looked up"},
-		"tls":  {strings.Replace(rawServer(t, silent), "http:", "https:", 1), 2, PhaseTLS, "TLS handshake"},
-		"send": {rawServer(t, deaf), 32 << 20, PhaseSend, "take the whole request"},
-		"wait": {rawServer(t, silent), 2, PhaseWait, "did not answer"},
+		"dns":  {"http://receiver.example/", 2, webhooksv1.Phase_PHASE_DNS, "looked up"},
+		"tls":  {strings.Replace(rawServer(t, silent), "http:", "https:", 1), 2, webhooksv1.Phase_PHASE_TLS, "TLS handshake"},
+		"send": {rawServer(t, deaf), 32 << 20, webhooksv1.Phase_PHASE_SEND, "take the whole request"},
+		"wait": {rawServer(t, silent), 2, webhooksv1.Phase_PHASE_WAIT, "did not answer"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			client := newClient(t, Options{AttemptTimeout: short, Resolver: resolver})
 			result := client.Post(t.Context(), Call{URL: parse(t, test.target), Body: make([]byte, test.size)})
 			wantReason(t, webhooksv1.Reason_REASON_TIMEOUT, result)
-			assert.Equal(t, test.phase.String(), result.Timing.Ended.String())
-			assert.Equal(t, name, test.phase.String())
+			assert.Equal(t, test.phase, result.Timing.Ended)
+			assert.Equal(t, name, test.phase.Label())
 			assert.Contains(t, result.Detail, test.detail)
 			assert.Contains(t, result.Detail, "within "+short.String())
 		})
@@ -99,7 +99,7 @@ func TestTimeoutsSayInWhichPhase(t *testing.T) {
 		}
 		result := post(t, client, "http://127.0.0.1:9/")
 		wantReason(t, webhooksv1.Reason_REASON_TIMEOUT, result)
-		assert.Equal(t, PhaseConnect, result.Timing.Ended)
+		assert.Equal(t, webhooksv1.Phase_PHASE_CONNECT, result.Timing.Ended)
 	})
 }
 

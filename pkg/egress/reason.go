@@ -104,19 +104,18 @@ func malformed() Result {
 }
 
 // timeoutDetail says where the time of an attempt went.
-func timeoutDetail(phase Phase, limit time.Duration) string {
+func timeoutDetail(phase webhooksv1.Phase, limit time.Duration) string {
 	within := " within " + limit.String() + "."
 	switch phase {
-	case PhaseDNS:
+	case webhooksv1.Phase_PHASE_DNS:
 		return "The host name in the URL could not be looked up" + within
-	case PhaseConnect:
+	case webhooksv1.Phase_PHASE_CONNECT:
 		return "The receiver did not accept a connection" + within
-	case PhaseTLS:
+	case webhooksv1.Phase_PHASE_TLS:
 		return "The receiver did not finish the TLS handshake" + within
-	case PhaseSend:
+	case webhooksv1.Phase_PHASE_SEND:
 		return "The receiver did not take the whole request" + within
-	case PhaseWait, PhaseNone:
-		return "The receiver did not answer" + within
+	case webhooksv1.Phase_PHASE_WAIT, webhooksv1.Phase_PHASE_UNSPECIFIED:
 	}
 	return "The receiver did not answer" + within
 }

@@ -13,7 +13,7 @@ import (
 
 // read takes what is wanted of a response.
 func (c *Client) read(a *attempt, response *http.Response) Result {
-	a.enter(PhaseNone)
+	a.enter(webhooksv1.Phase_PHASE_UNSPECIFIED)
 	if response.StatusCode < http.StatusOK {
 		return failure(webhooksv1.Reason_REASON_PROTOCOL,
 			"The receiver answered "+strconv.Itoa(response.StatusCode)+", which does not answer a POST.")

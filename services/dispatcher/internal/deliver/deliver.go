@@ -26,10 +26,10 @@ var (
 	// ErrNotKnown is returned while it is not known whether there is such a webhook.
 	// Another dispatcher may know, and so may this one in a moment.
 	ErrNotKnown = errors.New("the webhooks of the project are not known at the moment")
-	// ErrScarce is returned when there are no file descriptors, ports or memory left
-	// for an attempt.
-	ErrScarce = errors.New("this process has no resources left for an attempt")
 )
+
+// errScarce says that there are no file descriptors, ports or memory left for a test.
+var errScarce = errors.New("this process has no resources left for an attempt")
 
 // Deps is what a deliverer needs.
 type Deps struct {
@@ -83,9 +83,9 @@ func (d *Deliverer) Deliver(ctx context.Context, x Delivery) error {
 	if err := d.storage.WaitOpen(ctx); err != nil {
 		return err
 	}
-	webhook, ended, err := d.wanted(ctx, &x)
+	webhook, ended := d.wanted(ctx, &x)
 	if webhook == nil {
-		return d.settle(&x, result{record: ended, err: err})
+		return d.settle(&x, ended)
 	}
 	turn := d.limiter.Wait(ctx, limiter.Request{
 		Endpoint: webhook.Endpoint, MaxPerSecond: webhook.MaxPerSecond, Behind: x.Behind, Bytes: x.Bytes, Background: x.background(),
@@ -93,30 +93,29 @@ func (d *Deliverer) Deliver(ctx context.Context, x Delivery) error {
 	if !turn.Go() {
 		return d.park(&x, turn.NotBefore, turn.Cause)
 	}
-	webhook, ended, err = d.wanted(ctx, &x) // the wait may have been long
+	webhook, ended = d.wanted(ctx, &x) // the wait may have been long
 	if webhook == nil {
 		d.limiter.Done(turn, limiter.Result{Ignore: true})
-		return d.settle(&x, result{record: ended, err: err})
+		return d.settle(&x, ended)
 	}
 	sent := d.send(ctx, &x, webhook, d.retries)
 	d.limiter.Done(turn, sent.learned)
 	return d.settle(&x, sent)
 }
 
-// wanted returns the webhook as it is now, or the record of a delivery whose
-// webhook was deleted or disabled meanwhile, or [ErrNotKnown], which proves
-// neither.
-func (d *Deliverer) wanted(ctx context.Context, x *Delivery) (_ *registry.Webhook, ended *webhooksv1.Attempt, _ error) {
-	w, presence := d.registry.Find(ctx, x.ProjectID, x.WebhookID)
+// wanted returns the webhook as it is now, or how the delivery ends: its webhook was
+// deleted or disabled meanwhile, or [ErrNotKnown], which proves neither.
+func (d *Deliverer) wanted(ctx context.Context, x *Delivery) (_ *registry.Webhook, ended result) {
+	w, deleted := d.registry.Find(ctx, x.ProjectID, x.WebhookID)
 	switch {
-	case presence == registry.Deleted:
-		return nil, concluded(x, webhooksv1.Outcome_OUTCOME_DELETED), nil
+	case deleted:
+		return nil, result{record: concluded(x, webhooksv1.Outcome_OUTCOME_DELETED)}
 	case w == nil:
-		return nil, nil, ErrNotKnown
+		return nil, result{err: ErrNotKnown}
 	case !w.Active():
-		return nil, concluded(x, webhooksv1.Outcome_OUTCOME_DISABLED), nil
+		return nil, result{record: concluded(x, webhooksv1.Outcome_OUTCOME_DISABLED)}
 	default:
-		return w, nil, nil
+		return w, result{}
 	}
 }
 
@@ -154,7 +153,7 @@ func (d *Deliverer) schedule(x *Delivery, at time.Time) error {
 // when its receiver is failing: so few attempts are made then that it would never
 // end.
 func (d *Deliverer) park(x *Delivery, notBefore time.Time, cause limiter.Cause) error {
-	if cause == limiter.Broken && time.Since(x.OwedSince) > d.retries.Patience() {
+	if cause == limiter.Broken && time.Since(x.OwedSince) > d.retries.patience() {
 		return d.settle(x, result{record: concluded(x, webhooksv1.Outcome_OUTCOME_EXHAUSTED)})
 	}
 	d.metrics.parked.WithLabelValues(cause.String()).Inc()
@@ -171,8 +170,7 @@ func (e *PausedError) Error() string {
 // Test makes one attempt that is never repeated, records it, and returns the
 // record: a host's test. It changes nothing about the webhook. No attempt is made,
 // and a [PausedError] returned, while the receiver has asked to be left alone.
-// [ErrStopping] says that the process stopped before there was a result, and
-// [ErrScarce] that it lacks what an attempt takes.
+// [ErrStopping] says that the process stopped before there was a result.
 func (d *Deliverer) Test(ctx context.Context, x Delivery, w *registry.Webhook) (*webhooksv1.Attempt, error) {
 	if err := d.storage.WaitOpen(ctx); err != nil {
 		return nil, fmt.Errorf("wait until the record can be stored: %w", err)
@@ -187,7 +185,7 @@ func (d *Deliverer) Test(ctx context.Context, x Delivery, w *registry.Webhook) (
 	case sent.record == nil && sent.cause == limiter.Stopping:
 		return nil, ErrStopping
 	case sent.record == nil:
-		return nil, ErrScarce
+		return nil, errScarce
 	case sent.record.GetOutcome() == webhooksv1.Outcome_OUTCOME_DELIVERED:
 		d.limiter.Recovered(w.Endpoint) // the host has mended it
 	}

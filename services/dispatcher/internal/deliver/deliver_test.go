@@ -152,11 +152,11 @@ func (f *fixture) ranges() []*webhooksv1.Range {
 	return all
 }
 
-func text(context.Context, chat.Format) (Body, error) {
-	return Body{Bytes: []byte("{}"), OccurredAt: noon}, nil
+func text(context.Context, chat.Format) (*eventbody.Body, error) {
+	return &eventbody.Body{Bytes: []byte("{}"), OccurredAt: noon}, nil
 }
 
-func owed(body func(context.Context, chat.Format) (Body, error), number int, attempt uint32) Delivery {
+func owed(body func(context.Context, chat.Format) (*eventbody.Body, error), number int, attempt uint32) Delivery {
 	return Delivery{
 		ID: "dlv_" + strconv.Itoa(number), EventID: "evt_" + strconv.Itoa(number), EventType: "conversation.started",
 		ProjectID: "p1", WebhookID: "w1", Sequence: uint64(number), Attempt: attempt,
@@ -170,7 +170,7 @@ func answers(status int) http.HandlerFunc {
 
 func TestCase32APanicCostsOneAttempt(t *testing.T) {
 	f := start(t, answers(200))
-	poison := func(context.Context, chat.Format) (Body, error) { panic("poison") }
+	poison := func(context.Context, chat.Format) (*eventbody.Body, error) { panic("poison") }
 
 	require.NoError(t, f.Deliver(t.Context(), owed(poison, 1, 1)))
 	require.NoError(t, f.Deliver(t.Context(), owed(poison, 2, 3)))
@@ -190,10 +190,11 @@ func TestCase32APanicCostsOneAttempt(t *testing.T) {
 
 func TestAPanicInATestIsItsResult(t *testing.T) {
 	f := start(t, answers(200))
+	w, _ := f.registry.Find(t.Context(), "p1", "w1")
 	broken := f.client
 	f.client = nil // what a mistake of ours looks like
 
-	record, err := f.Test(t.Context(), owed(text, 1, 1), f.registry.Get("w1"))
+	record, err := f.Test(t.Context(), owed(text, 1, 1), w)
 
 	f.client = broken
 	require.NoError(t, err)
@@ -204,6 +205,7 @@ func TestAPanicInATestIsItsResult(t *testing.T) {
 func TestATestThatIsCutShortHasNoResult(t *testing.T) {
 	f := start(t, func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() })
 	ctx, cut := context.WithCancel(t.Context())
+	w, _ := f.registry.Find(t.Context(), "p1", "w1")
 	go func() {
 		for f.attempts.Load() == 0 {
 			runtime.Gosched()
@@ -211,7 +213,7 @@ func TestATestThatIsCutShortHasNoResult(t *testing.T) {
 		cut()
 	}()
 
-	_, err := f.Test(ctx, owed(text, 1, 1), f.registry.Get("w1"))
+	_, err := f.Test(ctx, owed(text, 1, 1), w)
 
 	require.ErrorIs(t, err, ErrStopping)
 	f.drain()
@@ -222,7 +224,7 @@ func TestAnEventThatCannotBeLoadedIsHandedBackUncounted(t *testing.T) {
 	f := start(t, answers(200))
 	away := errors.New("jetstream is away")
 
-	err := f.Deliver(t.Context(), owed(func(context.Context, chat.Format) (Body, error) { return Body{}, away }, 1, 1))
+	err := f.Deliver(t.Context(), owed(func(context.Context, chat.Format) (*eventbody.Body, error) { return nil, away }, 1, 1))
 
 	require.ErrorIs(t, err, away)
 	f.drain()
@@ -234,7 +236,7 @@ func TestAnEventThatCannotBeLoadedIsHandedBackUncounted(t *testing.T) {
 func TestABodyWithoutMemoryWaitsUncounted(t *testing.T) {
 	f := start(t, answers(200))
 
-	err := f.Deliver(t.Context(), owed(func(context.Context, chat.Format) (Body, error) { return Body{}, eventbody.ErrNoMemory }, 1, 1))
+	err := f.Deliver(t.Context(), owed(func(context.Context, chat.Format) (*eventbody.Body, error) { return nil, eventbody.ErrNoMemory }, 1, 1))
 
 	require.NoError(t, err)
 	f.drain()

@@ -17,6 +17,7 @@ import (
 
 	"github.com/dembrane/webhooks/pkg/payload/chat"
 	"github.com/dembrane/webhooks/proto/webhooksv1"
+	"github.com/dembrane/webhooks/services/dispatcher/internal/eventbody"
 )
 
 // Delivery is one event owed to one webhook, at its next attempt.
@@ -43,14 +44,7 @@ type Delivery struct {
 	// [eventbody.ErrNoMemory]. Any other error means that there is none to be had now,
 	// or ever, and Deliver returns it. It is called when it
 	// is the delivery's turn, so what may not go now is neither decoded nor rendered.
-	Body func(ctx context.Context, format chat.Format) (Body, error)
-}
-
-// Body is what a delivery sends.
-type Body struct {
-	Bytes []byte
-	// OccurredAt is when the event happened.
-	OccurredAt time.Time
+	Body func(ctx context.Context, format chat.Format) (*eventbody.Body, error)
 }
 
 // message is the delivery as it waits on DELIVERIES for the given attempt.

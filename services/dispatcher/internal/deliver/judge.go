@@ -91,7 +91,7 @@ func judge(answer egress.Result, request sentRequest, retries Retries, now time.
 		return v
 	}
 	v.outcome = webhooksv1.Outcome_OUTCOME_RETRY
-	v.next = now.Add(max(retries.Wait(request.attempt, chance), asked))
+	v.next = now.Add(max(retries.wait(request.attempt, chance), asked))
 	return v
 }
 

@@ -87,7 +87,7 @@ func TestJudgeEveryStatusInEveryFormat(t *testing.T) {
 				require.Equal(t, status == 413, v.blameless, at)
 				require.True(t, v.pauseUntil.IsZero(), "nothing was asked for")
 				if outcome == webhooksv1.Outcome_OUTCOME_RETRY {
-					require.Equal(t, noon.Add(defaults.Wait(attempt, 0)), v.next, at)
+					require.Equal(t, noon.Add(defaults.wait(attempt, 0)), v.next, at)
 				} else {
 					require.True(t, v.next.IsZero(), at)
 				}
@@ -286,7 +286,7 @@ func TestJudgeIsBounded(t *testing.T) {
 		require.Equal(t, v.outcome == webhooksv1.Outcome_OUTCOME_RETRY, !v.next.IsZero())
 		if !v.next.IsZero() {
 			require.Less(t, attempt, uint32(retries.Attempts))
-			require.False(t, v.next.Before(noon.Add(retries.Wait(attempt, 0))), "earlier than the schedule")
+			require.False(t, v.next.Before(noon.Add(retries.wait(attempt, 0))), "earlier than the schedule")
 			require.False(t, v.next.Before(v.pauseUntil), "earlier than asked")
 			require.False(t, v.next.After(noon.Add(max(24*time.Hour, maxWait+maxWait/5))))
 		}

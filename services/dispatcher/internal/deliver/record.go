@@ -15,6 +15,7 @@ import (
 	"github.com/dembrane/webhooks/pkg/observe"
 	"github.com/dembrane/webhooks/pkg/signature"
 	"github.com/dembrane/webhooks/proto/webhooksv1"
+	"github.com/dembrane/webhooks/services/dispatcher/internal/eventbody"
 	"github.com/dembrane/webhooks/services/dispatcher/internal/registry"
 )
 
@@ -51,40 +52,28 @@ func newRecord(x *Delivery, v verdict, started time.Time) *webhooksv1.Attempt {
 	return record
 }
 
-// exchange is one request and what came back.
-type exchange struct {
-	answer     egress.Result
-	occurredAt time.Time
-	bodyBytes  int
-	took       time.Duration
-}
-
 // describeExchange adds what was sent and what came back.
-func describeExchange(record *webhooksv1.Attempt, w *registry.Webhook, x exchange) {
+func describeExchange(record *webhooksv1.Attempt, w *registry.Webhook, body *eventbody.Body, answer egress.Result) {
 	record.WebhookRevision = w.Revision
 	var keys [2]signature.Key
 	record.Request = &webhooksv1.Request{
-		Url: strings.ToValidUTF8(w.URLText, "?"), BodyBytes: int64(x.bodyBytes),
+		Url: strings.ToValidUTF8(w.URLText, "?"), BodyBytes: int64(len(body.Bytes)),
 		Signed:      len(w.Keys(keys[:0], record.GetStartedAt().AsTime())) > 0,
 		HeaderNames: w.HeaderNames(),
 	}
-	record.DurationUs = x.took.Microseconds()
-	record.StatusCode = uint32(x.answer.StatusCode) //nolint:gosec // a status has three digits
+	record.StatusCode = uint32(answer.StatusCode) //nolint:gosec // a status has three digits
 	// Some receivers repeat what they were sent.
 	record.Detail = w.Hide(record.GetDetail(), false)
-	record.Response = response(x.answer, w)
-	record.Timing = timing(x.answer.Timing)
-	if !x.occurredAt.IsZero() {
-		record.OccurredAt = timestamppb.New(x.occurredAt)
-	}
+	record.Response = response(answer, w)
+	record.Timing = timing(answer.Timing)
+	record.OccurredAt = timestamppb.New(body.OccurredAt)
 }
 
-// timing is where the time of an attempt went. The two enums of phases have the
-// same values, which a test holds.
+// timing is where the time of an attempt went.
 func timing(t egress.Timing) *webhooksv1.Timing {
 	return &webhooksv1.Timing{
 		DnsUs: t.DNS.Microseconds(), ConnectUs: t.Connect.Microseconds(), TlsUs: t.TLS.Microseconds(),
-		WaitUs: t.Wait.Microseconds(), EndedIn: webhooksv1.Phase(t.Ended), //nolint:gosec // one of six
+		WaitUs: t.Wait.Microseconds(), EndedIn: t.Ended,
 	}
 }
 

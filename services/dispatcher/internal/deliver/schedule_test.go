@@ -15,7 +15,7 @@ func TestRetriesByDefaultTakeAboutThreeDays(t *testing.T) {
 	for _, chance := range []float64{0, 0.5, 0.999} {
 		var sum time.Duration
 		for attempt := uint32(1); attempt < 10; attempt++ {
-			sum += defaults.Wait(attempt, chance)
+			sum += defaults.wait(attempt, chance)
 		}
 		assert.Greater(t, sum, 5*day/2, "with chance %g", chance)
 		assert.Less(t, sum, 7*day/2, "with chance %g", chance)
@@ -23,9 +23,9 @@ func TestRetriesByDefaultTakeAboutThreeDays(t *testing.T) {
 }
 
 func TestRetriesBeginWithTheFirstWait(t *testing.T) {
-	assert.Equal(t, 5*time.Second, defaults.Wait(1, 0))
-	assert.Equal(t, 18500*time.Millisecond, defaults.Wait(2, 0))
-	assert.InDelta(t, float64(6*time.Second), float64(defaults.Wait(1, 0.999999)), float64(time.Millisecond))
+	assert.Equal(t, 5*time.Second, defaults.wait(1, 0))
+	assert.Equal(t, 18500*time.Millisecond, defaults.wait(2, 0))
+	assert.InDelta(t, float64(6*time.Second), float64(defaults.wait(1, 0.999999)), float64(time.Millisecond))
 }
 
 func TestRetriesGrowAndSpreadUpwardsOnly(t *testing.T) {
@@ -38,7 +38,7 @@ func TestRetriesGrowAndSpreadUpwardsOnly(t *testing.T) {
 		chance := rapid.Float64Range(0, 0.999999).Draw(t, "chance")
 		previous := r.First
 		for attempt := uint32(1); attempt <= 40; attempt++ {
-			place, wait := r.Wait(attempt, 0), r.Wait(attempt, chance)
+			place, wait := r.wait(attempt, 0), r.wait(attempt, chance)
 			require.GreaterOrEqual(t, place, previous, "attempt %d", attempt)
 			require.LessOrEqual(t, place, maxWait, "attempt %d", attempt)
 			require.GreaterOrEqual(t, wait, place, "attempt %d: never shorter", attempt)

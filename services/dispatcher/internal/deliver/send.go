@@ -79,7 +79,8 @@ func (d *Deliverer) send(ctx context.Context, x *Delivery, w *registry.Webhook, 
 		w.MarkGone()
 	}
 	r = result{record: newRecord(x, v, started), next: v.next, learned: learned(v, took)}
-	describeExchange(r.record, w, exchange{answer: answer, occurredAt: body.OccurredAt, bodyBytes: len(body.Bytes), took: took})
+	describeExchange(r.record, w, body, answer)
+	r.record.DurationUs = took.Microseconds()
 	return r
 }
 

@@ -15,6 +15,7 @@ import (
 	"github.com/dembrane/webhooks/pkg/egress"
 	"github.com/dembrane/webhooks/pkg/topology"
 	"github.com/dembrane/webhooks/proto/webhooksv1"
+	"github.com/dembrane/webhooks/services/dispatcher/internal/eventbody"
 	"github.com/dembrane/webhooks/services/dispatcher/internal/registry"
 )
 
@@ -43,9 +44,9 @@ func TestBatchesStayFarBelowTheLargestMessage(t *testing.T) {
 func TestARecordOfAnythingCanBeEncoded(t *testing.T) {
 	const noText = "\xff\x00\xed\xa0\x80"
 	record := newRecord(&Delivery{ID: "dlv_1"}, verdict{detail: noText}, time.Now())
-	describeExchange(record, &registry.Webhook{URLText: "https://example.org/" + noText}, exchange{answer: egress.Result{
+	describeExchange(record, &registry.Webhook{URLText: "https://example.org/" + noText}, &eventbody.Body{}, egress.Result{
 		StatusCode: 200, Header: http.Header{noText: {noText}}, Body: []byte(noText),
-	}})
+	})
 	_, err := proto.Marshal(&webhooksv1.AttemptBatch{Attempts: []*webhooksv1.Attempt{record}})
 	require.NoError(t, err)
 }
@@ -82,15 +83,6 @@ func TestWhatIsParkedTogetherIsOneRange(t *testing.T) {
 	require.Len(t, seen, 1000)
 	assert.Equal(t, "report.generated", seen[1])
 	assert.Equal(t, "conversation.started", seen[2])
-}
-
-func TestPhasesHaveTheSameNamesEverywhere(t *testing.T) {
-	for phase := range webhooksv1.Phase_name {
-		if phase > 0 {
-			assert.Equal(t, egress.Phase(phase).String(), webhooksv1.Phase(phase).Label())
-		}
-	}
-	assert.Len(t, webhooksv1.Phase_name, int(egress.PhaseWait)+1)
 }
 
 // A schedule is fired by the server's clock, which may be minutes away from ours: it

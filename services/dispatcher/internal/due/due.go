@@ -99,13 +99,13 @@ func (d *Due) Handle(ctx context.Context, msg jetstream.Msg) error {
 		Trigger:   owed.GetTrigger(),
 		OwedSince: since,
 		ReplayID:  owed.GetReplayId(),
-		Body: func(ctx context.Context, format chat.Format) (deliver.Body, error) {
+		Body: func(ctx context.Context, format chat.Format) (*eventbody.Body, error) {
 			body, put, err := d.bodies.get(ctx, owed.GetProjectId(), bodyKey{owed.GetEventSequence(), owed.GetEventId(), format})
 			if err != nil {
-				return deliver.Body{}, err
+				return nil, err
 			}
 			give = put
-			return ofEvent(body, owed.GetEventId())
+			return body, ofEvent(body, owed.GetEventId())
 		},
 	}
 	return d.settled(ctx, &x, d.Deliver(ctx, x))

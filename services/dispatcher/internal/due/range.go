@@ -87,14 +87,14 @@ func (d *Due) HandleRange(ctx context.Context, msg jetstream.Msg) error {
 func (d *Due) fromRange(ctx context.Context, x deliver.Delivery, p *page, turn func()) error {
 	release := func() {}
 	defer func() { release() }()
-	x.Body = func(ctx context.Context, format chat.Format) (deliver.Body, error) {
+	x.Body = func(ctx context.Context, format chat.Format) (*eventbody.Body, error) {
 		turn()
 		body, err := p.body(ctx, x.Sequence, format)
 		if err != nil {
-			return deliver.Body{}, err
+			return nil, err
 		}
 		release = body.Release
-		return ofEvent(body, x.EventID)
+		return body, ofEvent(body, x.EventID)
 	}
 	return d.settled(ctx, &x, d.Deliver(ctx, x))
 }
@@ -227,13 +227,13 @@ func deliveries(r *webhooksv1.Range) []deliver.Delivery {
 	return list
 }
 
-// ofEvent returns a body if it is this event's. The stream may have been
-// made again since the sequence was written down; then the event is gone.
-func ofEvent(body *eventbody.Body, eventID string) (deliver.Body, error) {
+// ofEvent checks that a body is this event's. The stream may have been made again
+// since the sequence was written down; then the event is gone.
+func ofEvent(body *eventbody.Body, eventID string) error {
 	if body.EventID != eventID {
-		return deliver.Body{}, fmt.Errorf("found event %s instead of %s: %w", body.EventID, eventID, topology.ErrEventGone)
+		return fmt.Errorf("found event %s instead of %s: %w", body.EventID, eventID, topology.ErrEventGone)
 	}
-	return deliver.Body{Bytes: body.Bytes, OccurredAt: body.OccurredAt}, nil
+	return nil
 }
 
 // backlog is the ranges of one webhook that are worked on.

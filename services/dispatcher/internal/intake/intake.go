@@ -170,18 +170,18 @@ func (e *taken) identify() error {
 
 // body renders the event in a format when the first of its deliveries of that format
 // may go.
-func (e *taken) body(_ context.Context, format chat.Format) (deliver.Body, error) {
+func (e *taken) body(_ context.Context, format chat.Format) (*eventbody.Body, error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	body := e.rendered[format]
 	if body == nil {
 		var err error
 		if body, err = e.renderer.Render(e.message, format); err != nil {
-			return deliver.Body{}, err //nolint:wrapcheck // its kind is what counts
+			return nil, err //nolint:wrapcheck // its kind is what counts
 		}
 		e.rendered[format] = body
 	}
-	return deliver.Body{Bytes: body.Bytes, OccurredAt: body.OccurredAt}, nil
+	return body, nil
 }
 
 func (e *taken) release() {

@@ -1,9 +1,6 @@
 package registry
 
-import (
-	"context"
-	"time"
-)
+import "time"
 
 // currentFor is how old a change may be that is not in memory yet. It is what the
 // contract promises: a change is in force for events that are published a second
@@ -18,23 +15,6 @@ func (r *Registry) Current() bool {
 	return r.live != nil && r.current()
 }
 
-// WaitCurrent returns nil once [Registry.Current] holds, or the error of ctx.
-func (r *Registry) WaitCurrent(ctx context.Context) error {
-	for {
-		r.mu.RLock()
-		current, renewed := r.live != nil && r.current(), r.renewed
-		r.mu.RUnlock()
-		if current {
-			return nil
-		}
-		select {
-		case <-renewed:
-		case <-ctx.Done():
-			return context.Cause(ctx)
-		}
-	}
-}
-
 // current is for whoever holds the lock.
 func (r *Registry) current() bool { return time.Since(r.asOf) < currentFor }
 
@@ -42,10 +22,7 @@ func (r *Registry) current() bool { return time.Since(r.asOf) < currentFor }
 func (r *Registry) renew(asOf time.Time) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if asOf.Before(r.asOf) {
-		return
+	if asOf.After(r.asOf) {
+		r.asOf = asOf
 	}
-	r.asOf = asOf
-	close(r.renewed)
-	r.renewed = make(chan struct{})
 }

@@ -16,7 +16,6 @@ import (
 	"github.com/dembrane/webhooks/pkg/natstest"
 	"github.com/dembrane/webhooks/pkg/topology"
 	"github.com/dembrane/webhooks/proto/webhooksv1"
-	"github.com/dembrane/webhooks/services/dispatcher/internal/registry"
 )
 
 // current waits until the registry knows what is in the bucket.
@@ -111,23 +110,25 @@ func TestWhatIsCurrentHasEveryChangeOfASecondAgo(t *testing.T) {
 	}
 }
 
+func (f *fixture) wantFound(id string, known, deleted bool) {
+	f.t.Helper()
+	w, gone := f.Find(f.t.Context(), "p1", id)
+	assert.Equal(f.t, known, w != nil && w.ID == id, id)
+	assert.Equal(f.t, deleted, gone, id)
+}
+
 func TestFindTellsUnknownFromDeleted(t *testing.T) {
 	f := start(t)
-	_, presence := f.Find(t.Context(), "p1", "w1")
-	assert.Equal(t, registry.Unknown, presence, "nothing is loaded")
+	f.wantFound("w1", false, false)
 	f.put(registration("w1", 1))
 	f.put(registration("w2", 1))
 	f.put(&webhooksv1.Registration{Id: "w2", ProjectId: "p1", Revision: 2, Deleted: true})
 	f.projected()
 	f.current()
 
-	w, presence := f.Find(t.Context(), "p1", "w1")
-	assert.Equal(t, registry.Known, presence)
-	assert.Equal(t, "w1", w.ID)
-	_, presence = f.Find(t.Context(), "p1", "w2")
-	assert.Equal(t, registry.Deleted, presence)
-	_, presence = f.Find(t.Context(), "p1", "w3")
-	assert.Equal(t, registry.Unknown, presence)
+	f.wantFound("w1", true, false)
+	f.wantFound("w2", false, true)
+	f.wantFound("w3", false, false)
 }
 
 // Row A13: the backup has the marker, and lacks a webhook that was made since.
@@ -148,8 +149,7 @@ func TestWhatIsMissingInAnOldBackupIsNotForgotten(t *testing.T) {
 
 	f.eventually(func() bool { return f.logs.FilterMessage("registrations loaded").Len() == 2 }, "loaded again")
 	assert.ElementsMatch(t, []string{"w1", "w3"}, f.matches())
-	_, presence := f.Find(t.Context(), "p1", "w2")
-	assert.Equal(t, registry.Deleted, presence)
+	f.wantFound("w2", false, true)
 }
 
 // Events of before the webhook was in force everywhere are its writer's affair.

@@ -37,15 +37,17 @@ func TestFindAsksTheBucketWhileTheWatchIsBehind(t *testing.T) {
 	r.js = js
 	r.replace(newTable(), time.Now()) // loaded, and nothing seen since
 
-	w, presence := r.Find(t.Context(), "p1", "w1")
-	require.Equal(t, Known, presence)
+	w, _ := r.Find(t.Context(), "p1", "w1")
+	require.NotNil(t, w)
 	assert.Equal(t, "https://example.org", w.URL.String())
-	for id, want := range map[string]Presence{"w2": Deleted, "w3": Unknown, "w4": Unknown} {
-		_, presence = r.Find(t.Context(), "p1", id)
-		assert.Equal(t, want, presence, id)
+	for id, want := range map[string]bool{"w2": true, "w3": false, "w4": false} {
+		w, deleted := r.Find(t.Context(), "p1", id)
+		assert.Nil(t, w, id)
+		assert.Equal(t, want, deleted, id)
 	}
 
 	server.Shutdown()
-	_, presence = r.Find(t.Context(), "p1", "w5")
-	assert.Equal(t, Unknown, presence, "nobody can be asked")
+	w, deleted := r.Find(t.Context(), "p1", "w5")
+	assert.Nil(t, w)
+	assert.False(t, deleted, "nobody can be asked")
 }

@@ -26,18 +26,6 @@ import (
 	"github.com/dembrane/webhooks/proto/webhooksv1"
 )
 
-// Presence is what is known of a webhook.
-type Presence int
-
-const (
-	// Unknown proves nothing: neither a registration nor a tombstone was seen.
-	Unknown Presence = iota
-	// Known says that it is registered.
-	Known
-	// Deleted says that its tombstone was seen.
-	Deleted
-)
-
 // Registry answers which webhooks want an event. It is safe for concurrent use.
 type Registry struct {
 	box *secret.Box
@@ -45,17 +33,16 @@ type Registry struct {
 
 	ready chan struct{}
 
-	mu      sync.RWMutex
-	js      jetstream.JetStream // nil until [Registry.Run]
-	live    *table              // nil until the first complete load
-	marked  time.Time           // the newest time at which a bucket was marked as complete
-	asOf    time.Time           // every change that was in the bucket then is in live
-	renewed chan struct{}       // closed, and made anew, when asOf is
+	mu     sync.RWMutex
+	js     jetstream.JetStream // nil until [Registry.Run]
+	live   *table              // nil until the first complete load
+	marked time.Time           // the newest time at which a bucket was marked as complete
+	asOf   time.Time           // every change that was in the bucket then is in live
 }
 
 // Open returns an empty registry; [Registry.Run] fills it.
 func Open(box *secret.Box, log *zap.Logger) *Registry {
-	return &Registry{box: box, log: log, ready: make(chan struct{}), renewed: make(chan struct{})}
+	return &Registry{box: box, log: log, ready: make(chan struct{})}
 }
 
 // Ready is closed once every registration has been loaded for the first time.
@@ -64,7 +51,7 @@ func (r *Registry) Ready() <-chan struct{} { return r.ready }
 // Match appends to dst the webhooks of the project that want events of this type
 // that were published then. known reports that these are all of them, as far as
 // changes a second ago or earlier are concerned. Without it, whoever asks decides
-// nothing: see [Registry.WaitCurrent].
+// nothing: see [Registry.Current].
 func (r *Registry) Match(dst []*Webhook, projectID, eventType string, published time.Time) (_ []*Webhook, known bool) {
 	r.mu.RLock()
 	defer r.mu.RUnlock()
@@ -79,50 +66,26 @@ func (r *Registry) Match(dst []*Webhook, projectID, eventType string, published 
 	return dst, r.current()
 }
 
-// Get returns a webhook as it is registered now, or nil when it is not known,
-// which proves nothing: see [Registry.Find].
-func (r *Registry) Get(id string) *Webhook {
-	r.mu.RLock()
-	defer r.mu.RUnlock()
-	return r.live.get(id)
-}
-
-// Find returns a webhook, or whether its tombstone was seen. A webhook that is not
-// in memory is looked up in the bucket, unless what is in memory is current; an
-// answer that cannot be had within a second or two is [Unknown].
-func (r *Registry) Find(ctx context.Context, projectID, id string) (*Webhook, Presence) {
-	w, presence, current := r.held(id)
-	if presence != Unknown || current {
-		return w, presence
+// Find returns a webhook as it is registered now, or whether its tombstone was seen;
+// neither proves nothing. A webhook that is not in memory is looked up in the bucket,
+// for a second or two, unless what is in memory is current.
+func (r *Registry) Find(ctx context.Context, projectID, id string) (w *Webhook, deleted bool) {
+	w, deleted, current := r.held(id)
+	if w == nil && !deleted && !current {
+		r.fetch(ctx, projectID, id)
+		w, deleted, _ = r.held(id)
 	}
-	r.fetch(ctx, projectID, id)
-	w, presence, _ = r.held(id)
-	return w, presence
+	return w, deleted
 }
 
-func (r *Registry) held(id string) (_ *Webhook, _ Presence, current bool) {
+func (r *Registry) held(id string) (w *Webhook, deleted, current bool) {
 	r.mu.RLock()
 	defer r.mu.RUnlock()
 	if r.live == nil {
-		return nil, Unknown, false
+		return nil, false, false
 	}
-	if w := r.live.webhooks[id]; w != nil {
-		return w, Known, r.current()
-	}
-	if _, deleted := r.live.deleted[id]; deleted {
-		return nil, Deleted, r.current()
-	}
-	return nil, Unknown, r.current()
-}
-
-// Len is the number of registrations that are known.
-func (r *Registry) Len() int {
-	r.mu.RLock()
-	defer r.mu.RUnlock()
-	if r.live == nil {
-		return 0
-	}
-	return len(r.live.webhooks)
+	_, deleted = r.live.deleted[id]
+	return r.live.webhooks[id], deleted, r.current()
 }
 
 // replace makes a completely loaded table the live one. marked is when the bucket

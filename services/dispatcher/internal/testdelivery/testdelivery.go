@@ -25,6 +25,7 @@ import (
 	"github.com/dembrane/webhooks/pkg/webhook"
 	"github.com/dembrane/webhooks/proto/webhooksv1"
 	"github.com/dembrane/webhooks/services/dispatcher/internal/deliver"
+	"github.com/dembrane/webhooks/services/dispatcher/internal/eventbody"
 	"github.com/dembrane/webhooks/services/dispatcher/internal/registry"
 )
 
@@ -157,8 +158,8 @@ func (s *Service) answer(ctx context.Context, request *webhooksv1.TestRequest, r
 		WebhookID: w.ID,
 		Attempt:   1,
 		Trigger:   webhooksv1.Trigger_TRIGGER_TEST,
-		Body: func(_ context.Context, format chat.Format) (deliver.Body, error) {
-			return deliver.Body{Bytes: format.Append(nil, s.renderer, e), OccurredAt: e.GetOccurredAt().AsTime()}, nil
+		Body: func(_ context.Context, format chat.Format) (*eventbody.Body, error) {
+			return &eventbody.Body{Bytes: format.Append(nil, s.renderer, e), OccurredAt: e.GetOccurredAt().AsTime()}, nil
 		},
 	}, w)
 	paused, isPaused := errors.AsType[*deliver.PausedError](err)
