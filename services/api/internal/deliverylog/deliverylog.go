@@ -28,7 +28,8 @@ import (
 
 const (
 	// ackWait is how long one replica may take over what it has pulled without
-	// giving a sign; it gives one with every try.
+	// giving a sign; it gives one with every try. One that begins does not wait for it,
+	// see reclaim.
 	ackWait = time.Minute
 	// maxAckPending bounds what all replicas hold together.
 	maxAckPending = 256
@@ -119,6 +120,7 @@ func (r *Recorder) Run(ctx context.Context) error {
 	messages := make(chan jetstream.Msg)
 	recording.Go(func() { r.record(ctx, messages) })
 	defer recording.Wait()
+	r.reclaim(ctx)
 	err := topology.Consume(ctx, r.js, topology.Consuming{
 		Stream:   topology.StreamAttempts,
 		Consumer: topology.Record(topology.Consumption{AckWait: ackWait, MaxAckPending: maxAckPending}),
