@@ -81,6 +81,7 @@ func scenes() []scene {
 			{key: "broker", title: "nats-server killed and restarted on its disk", dispatchers: 1, crash: true, strike: killBroker},
 			{key: "database", title: "database gone for a while", dispatchers: 1, strike: killDatabase},
 			{key: "api", title: "api killed while a registration is written", dispatchers: 1, crash: true, strike: killAPI},
+			{key: "replay", title: "dispatcher and api killed during a replay", dispatchers: 1, crash: true, strike: killReplaying},
 			{key: "bucket", title: "bucket of registrations wiped", dispatchers: 1, crash: true, strike: wipeBucket},
 		}},
 		{name: "cluster", servers: 3, retries: quick, ackWait: calmAckWait, faults: []fault{
