@@ -77,6 +77,9 @@ func afterwards() map[webhooksv1.Outcome]line {
 		webhooksv1.Outcome_OUTCOME_EXHAUSTED: say(
 			"That was the last attempt.", "Send it again when the receiver works.",
 			"Dat was de laatste poging.", "Verstuur het bericht opnieuw zodra de ontvanger werkt."),
+		webhooksv1.Outcome_OUTCOME_GONE: say(
+			"The webhook was disabled.", "Enable the webhook again when it works.",
+			"De webhook is uitgeschakeld.", "Schakel de webhook weer in zodra het werkt."),
 	}
 }
 
@@ -121,10 +124,10 @@ func statuses() map[int]line {
 			"De ontvanger antwoordde {status}: die kreeg het verzoek niet op tijd.",
 			"Controleer hoe lang een verzoek bij de ontvanger mag duren."),
 		http.StatusGone: say(
-			"The receiver answered 410 Gone: it wants no more deliveries, so the webhook was disabled.",
-			"If that was a mistake, mend the receiver and enable the webhook again.",
-			"De ontvanger antwoordde 410 Gone: die wil geen bezorgingen meer, daarom is de webhook uitgeschakeld.",
-			"Was dat een vergissing, herstel dan de ontvanger en schakel de webhook weer in."),
+			"The receiver answered 410 Gone: it wants no more deliveries.",
+			"If that is a mistake, mend the receiver.",
+			"De ontvanger antwoordde 410 Gone: die wil geen bezorgingen meer.",
+			"Is dat een vergissing, herstel dan de ontvanger."),
 		http.StatusRequestEntityTooLarge: say(
 			"The receiver answered {status}: the body of this delivery is {size}.",
 			"Let the receiver accept larger bodies.",

@@ -61,6 +61,9 @@ type Fact struct {
 	Took       time.Duration
 	// BodyBytes is how large the body of the request was.
 	BodyBytes int64
+	// Test says that it was a host's test: it is made once, and changes nothing about
+	// the webhook.
+	Test bool
 	// Location is where a redirect led, without its query; empty when not known.
 	Location string
 }
@@ -76,7 +79,7 @@ type Sentence struct {
 func Say(f Fact, in Language) Sentence {
 	line := find(f)
 	said := Sentence{Message: f.fill(line.message[in], in), Advice: line.advice[in]}
-	if more, ok := all.afterwards[f.Outcome]; ok && f.made() {
+	if more, ok := all.afterwards[f.Outcome]; ok && f.made() && !f.Test {
 		said.Message += " " + more.message[in]
 		if more.advice[in] != "" {
 			said.Advice = strings.TrimSpace(said.Advice + " " + more.advice[in])

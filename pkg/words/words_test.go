@@ -111,7 +111,12 @@ func TestSay(t *testing.T) {
 		{Fact{Outcome: exhausted, Reason: status, StatusCode: 418}, English, []string{"418 I'm a teapot", "last attempt", "Send it again"}},
 		{Fact{Outcome: retry, Reason: status, StatusCode: 500}, English, []string{"something went wrong there"}},
 		{Fact{Outcome: retry, Reason: status, StatusCode: 413, BodyBytes: 8 << 20}, English, []string{"8.0 MiB (8388608 bytes)"}},
-		{Fact{Outcome: webhooksv1.Outcome_OUTCOME_GONE, Reason: status, StatusCode: 410}, English, []string{"410 Gone", "disabled", "enable the webhook again"}},
+		{Fact{Outcome: webhooksv1.Outcome_OUTCOME_GONE, Reason: status, StatusCode: 410}, English, []string{"410 Gone", "The webhook was disabled.", "Enable the webhook again"}},
+		{
+			Fact{Outcome: webhooksv1.Outcome_OUTCOME_GONE, Reason: status, StatusCode: 410, Cause: webhooksv1.Cause_CAUSE_CHAT_CHANNEL},
+			Dutch,
+			[]string{"410 Gone: het kanaal", "De webhook is uitgeschakeld.", "ander kanaal. Schakel de webhook weer in"},
+		},
 		{
 			Fact{Outcome: retry, Reason: webhooksv1.Reason_REASON_REDIRECT, StatusCode: 301, Location: "https://new.example/hook"},
 			English,
@@ -159,4 +164,30 @@ func TestEveryBodyStateHasItsNote(t *testing.T) {
 		assert.NotEmpty(t, state.Label())
 	}
 	assert.Empty(t, BodyShown.Note(English))
+}
+
+// A test is not tried again, and a 410 to it disables nothing.
+func TestASentenceAboutATestPromisesNothing(t *testing.T) {
+	promises := regexp.MustCompile(`tried again|last attempt|was disabled|opnieuw geprobeerd|laatste poging|is uitgeschakeld`)
+	every(func(name string, f Fact, in Language, _ Sentence) {
+		f.Test = true
+		if said := Say(f, in); f.made() && promises.MatchString(said.Message) && f.Reason != webhooksv1.Reason_REASON_UNSPECIFIED {
+			t.Errorf("%s: %s", name, said.Message)
+		}
+	})
+}
+
+func TestOff(t *testing.T) {
+	for _, reason := range []string{"", "gone", "failing"} {
+		for in, intro := range map[Language]string{English: "The webhook is off: ", Dutch: "De webhook staat uit: "} {
+			why, off := Disabled(reason, in), Off(reason, in)
+			assert.True(t, strings.HasPrefix(off.Message, intro), off.Message)
+			assert.True(t, strings.EqualFold(intro+why.Message, off.Message))
+			assert.NotEmpty(t, off.Advice)
+		}
+		assert.NotEqual(t, Disabled(reason, English), Disabled(reason, Dutch))
+	}
+	assert.Contains(t, Disabled("gone", English).Message, "410")
+	assert.Contains(t, Disabled("failing", Dutch).Message, "Vijf dagen")
+	assert.Equal(t, Disabled("", English), Disabled("of a newer version", English))
 }

@@ -1,6 +1,7 @@
 package httpapi_test
 
 import (
+	"fmt"
 	"net/http"
 	"strings"
 	"testing"
@@ -21,21 +22,32 @@ func TestATestOfAWebhookThatIsOffSaysSo(t *testing.T) {
 	a := newAPI(t)
 	id := a.create("p1", minimal).id()
 	a.reply = &webhooksv1.Attempt{Outcome: webhooksv1.Outcome_OUTCOME_DELIVERED, StatusCode: 200, StartedAt: timestamppb.Now()}
-	message := func() any { return a.send("POST", base+"/"+id+"/test", "").body["message"] }
-	assert.Equal(t, "Delivered: the receiver answered 200 in 0 ms.", message())
+	said := func(language string) string {
+		r := a.send("POST", base+"/"+id+"/test", "", "Accept-Language", language)
+		assert.Equal(t, language, r.header.Get("Content-Language"))
+		return fmt.Sprint(r.body["message"], "|", r.body["advice"])
+	}
+	assert.Equal(t, "Delivered: the receiver answered 200 OK in 0 ms.|", said("en"))
 
 	gone, err := a.store.Disable(t.Context(), "p1", id, 1, store.DisabledGone)
 	require.NoError(t, err)
 	require.True(t, gone)
-	assert.Equal(t, "Delivered: the receiver answered 200 in 0 ms. The webhook is off: the receiver is gone: it answered 410, "+
-		"which asks for no more deliveries. Enable the webhook to try again.", message())
+	assert.Equal(t, "Delivered: the receiver answered 200 OK in 0 ms. The webhook is off: the receiver is gone: it answered 410, "+
+		"which asks for no more deliveries.|Enable the webhook to try again.", said("en"))
+	assert.Equal(t, "Bezorgd: de ontvanger antwoordde 200 OK in 0 ms. De webhook staat uit: de ontvanger is er niet meer: "+
+		"die antwoordde 410 en wil geen bezorgingen meer.|Schakel de webhook in om het opnieuw te proberen.", said("nl"))
+	shown := a.send("GET", base+"/"+id, "", "Accept-Language", "nl")
+	assert.Contains(t, shown.raw, "De ontvanger is er niet meer: die antwoordde 410")
+	assert.Equal(t, "nl", shown.header.Get("Content-Language"))
 
 	a.send("PATCH", base+"/"+id, `{"enabled":true}`)
 	a.send("PATCH", base+"/"+id, `{"enabled":false}`)
-	assert.Equal(t, "Delivered: the receiver answered 200 in 0 ms. The webhook is off: no events are sent to it. "+
-		"Enable the webhook to have them sent.", message())
-	a.reply = &webhooksv1.Attempt{Outcome: webhooksv1.Outcome_OUTCOME_EXHAUSTED, StatusCode: 500, StartedAt: timestamppb.Now()}
-	assert.Equal(t, "Not delivered: the receiver answered 500 in 0 ms.", message())
+	assert.Equal(t, "Delivered: the receiver answered 200 OK in 0 ms. The webhook is off: no events are sent to it.|"+
+		"Enable the webhook to have them sent.", said("en"))
+	a.reply = failure(webhooksv1.Reason_REASON_STATUS, 500, webhooksv1.Outcome_OUTCOME_EXHAUSTED)
+	a.reply.StartedAt = timestamppb.Now()
+	assert.Equal(t, "The receiver answered 500 Internal Server Error: something went wrong there.|"+
+		"Look at the receiver's own log at that time.", said("en"))
 }
 
 // B13 to B15: what is shown is what is called.

@@ -183,7 +183,8 @@ func TestTestDelivery(t *testing.T) {
 	r := a.send("POST", path, "")
 	require.Equal(t, 200, r.status, r.raw)
 	assert.JSONEq(t, fmt.Sprintf(`{
-		"success": true, "status_code": 202, "message": "Delivered: the receiver answered 202 in 12 ms. The webhook is off: no events are sent to it. Enable the webhook to have them sent.",
+		"success": true, "status_code": 202, "message": "Delivered: the receiver answered 202 Accepted in 12 ms. The webhook is off: no events are sent to it.",
+		"advice": "Enable the webhook to have them sent.",
 		"outcome": "delivered", "reason": "none", "duration_ms": 12, "response_body": "ok \ufffd", "response_truncated": false,
 		"webhook_id": %q, "event_id": "evt", "delivery_id": "dlv", "attempt_id": "att", "started_at": "2026-01-20T12:00:00.000Z"
 	}`, made.id()), r.raw)
@@ -199,9 +200,12 @@ func TestTestDelivery(t *testing.T) {
 		message string
 		code    any
 	}{
-		{&webhooksv1.Attempt{StatusCode: 500, Detail: "The receiver answered 500."}, "The receiver answered 500.", 500.0},
-		{&webhooksv1.Attempt{StatusCode: 404}, "Not delivered: the receiver answered 404 in 0 ms.", 404.0},
-		{&webhooksv1.Attempt{Reason: webhooksv1.Reason_REASON_ADDRESS_FORBIDDEN}, "Not delivered: address forbidden.", nil},
+		{failure(webhooksv1.Reason_REASON_STATUS, 404, 0), "The receiver answered 404 Not Found: nothing is listening at this URL.", 404.0},
+		{failure(webhooksv1.Reason_REASON_ADDRESS_FORBIDDEN, 0, 0), "The URL leads to an address where deliveries are not allowed to go.", nil},
+		{ // what a product says in its own way
+			&webhooksv1.Attempt{Reason: webhooksv1.Reason_REASON_STATUS, StatusCode: 404, Cause: webhooksv1.Cause_CAUSE_CHAT_GONE},
+			"The receiver answered 404 Not Found: the chat's webhook no longer exists or was switched off.", 404.0,
+		},
 	} {
 		row.attempt.Outcome = webhooksv1.Outcome_OUTCOME_EXHAUSTED
 		a.reply = row.attempt

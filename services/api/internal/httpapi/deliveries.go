@@ -123,11 +123,7 @@ func language(c echo.Context) words.Language {
 
 // showEntry takes the words from the table: a list keeps none.
 func showEntry(e *webhooksv1.LogEntry, in words.Language) attempted {
-	said := words.Say(words.Fact{
-		Outcome: e.GetOutcome(), Reason: e.GetReason(), Cause: e.GetCause(), Phase: e.GetEndedIn(),
-		StatusCode: int(e.GetStatusCode()), Took: time.Duration(e.GetDurationUs()) * time.Microsecond,
-		BodyBytes: e.GetBodyBytes(), Location: e.GetLocation(),
-	}, in)
+	said := sayEntry(e, in)
 	a := attempted{
 		ID:         activity.ID(e),
 		DeliveryID: e.GetDeliveryId(),
@@ -155,6 +151,15 @@ func showEntry(e *webhooksv1.LogEntry, in words.Language) attempted {
 		a.NextAttemptAt = moment(time.UnixMilli(ms))
 	}
 	return a
+}
+
+// sayEntry says what became of an attempt.
+func sayEntry(e *webhooksv1.LogEntry, in words.Language) words.Sentence {
+	return words.Say(words.Fact{
+		Outcome: e.GetOutcome(), Reason: e.GetReason(), Cause: e.GetCause(), Phase: e.GetEndedIn(),
+		StatusCode: int(e.GetStatusCode()), Took: time.Duration(e.GetDurationUs()) * time.Microsecond,
+		BodyBytes: e.GetBodyBytes(), Location: e.GetLocation(), Test: e.GetTrigger() == webhooksv1.Trigger_TRIGGER_TEST,
+	}, in)
 }
 
 // orNull is null when there is none.

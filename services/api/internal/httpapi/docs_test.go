@@ -83,7 +83,10 @@ func TestTheDocsNameTestsThatExist(t *testing.T) {
 	page, err := os.ReadFile("../../../../docs/api.md")
 	require.NoError(t, err)
 	var sources strings.Builder
-	for _, pattern := range []string{"*_test.go", "../../app/*_test.go", "../registration/*_test.go", "../../../../pkg/secret/*_test.go"} {
+	for _, pattern := range []string{
+		"*_test.go", "../../app/*_test.go", "../registration/*_test.go", "../../../../pkg/secret/*_test.go",
+		"../../../dispatcher/app/*_test.go", "../../../dispatcher/internal/registry/*_test.go",
+	} {
 		files, err := filepath.Glob(pattern)
 		require.NoError(t, err)
 		require.NotEmpty(t, files, pattern)

@@ -10,6 +10,7 @@ import (
 	"github.com/oklog/ulid/v2"
 
 	"github.com/dembrane/webhooks/pkg/topology"
+	"github.com/dembrane/webhooks/pkg/words"
 	"github.com/dembrane/webhooks/proto/webhooksv1"
 	"github.com/dembrane/webhooks/services/api/internal/access"
 	"github.com/dembrane/webhooks/services/api/internal/registration"
@@ -101,7 +102,8 @@ func resendProblem(w store.Webhook, err error) error {
 }
 
 func disabledProblem(w store.Webhook) error {
-	return answer(http.StatusConflict, "The webhook is off: "+offSentence(w)+" Then try again.")
+	off := words.Off(string(w.DisabledReason), words.English)
+	return answer(http.StatusConflict, off.Message+" "+off.Advice+" Then try again.")
 }
 
 // queueProblem is for an error of whoever holds events and deliveries.

@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"github.com/dembrane/webhooks/pkg/payload/chat"
+	"github.com/dembrane/webhooks/pkg/words"
 	"github.com/dembrane/webhooks/services/api/internal/store"
 )
 
@@ -51,7 +52,7 @@ func (t timestamp) MarshalText() ([]byte, error) {
 	return time.Time(t).UTC().AppendFormat(nil, "2006-01-02T15:04:05.000Z"), nil
 }
 
-func show(w store.Webhook) shown {
+func show(w store.Webhook, in words.Language) shown {
 	s := shown{
 		ID:          w.ID,
 		ProjectID:   w.ProjectID,
@@ -64,7 +65,7 @@ func show(w store.Webhook) shown {
 		HasSecret:   len(w.Secrets) > 0,
 		Format:      string(formatOf(w)),
 		HeaderNames: w.HeaderNames(),
-		Health:      showHealth(w),
+		Health:      showHealth(w, in),
 		InForce:     !w.Pending,
 		DateCreated: timestamp(w.CreatedAt),
 		DateUpdated: timestamp(w.UpdatedAt),
@@ -86,15 +87,15 @@ func formatOf(w store.Webhook) chat.Format {
 	return chat.Format(w.Format)
 }
 
-func showAll(list []store.Webhook) []shown {
+func showAll(list []store.Webhook, in words.Language) []shown {
 	all := make([]shown, len(list))
 	for i, w := range list {
-		all[i] = show(w)
+		all[i] = show(w, in)
 	}
 	return all
 }
 
-func showHealth(w store.Webhook) shownHealth {
+func showHealth(w store.Webhook, in words.Language) shownHealth {
 	h := shownHealth{
 		State:         "ok",
 		FailingSince:  optional(w.Health.FailingSince),
@@ -111,22 +112,11 @@ func showHealth(w store.Webhook) shownHealth {
 		h.State = "failing"
 	}
 	if w.DisabledReason != "" {
-		sentence := disabledSentence(w.DisabledReason)
+		why := words.Disabled(string(w.DisabledReason), in)
+		sentence := why.Message + " " + why.Advice
 		h.DisabledReason = &sentence
 	}
 	return h
-}
-
-// disabledSentence says in a host's words why deliveries stopped.
-func disabledSentence(reason store.DisabledReason) string {
-	switch reason {
-	case store.DisabledGone:
-		return "The receiver is gone: it answered 410, which asks for no more deliveries. Enable the webhook to try again."
-	case store.DisabledFailing:
-		return "Nothing could be delivered for five days, so we stopped trying. Check the URL, send a test, and enable the webhook again."
-	default:
-		return string(reason)
-	}
 }
 
 func optional(t *time.Time) *timestamp {

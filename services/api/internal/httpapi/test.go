@@ -6,9 +6,12 @@ import (
 	"strings"
 
 	"github.com/labstack/echo/v4"
+	"github.com/oklog/ulid/v2"
 
+	"github.com/dembrane/webhooks/pkg/words"
 	"github.com/dembrane/webhooks/proto/webhooksv1"
 	"github.com/dembrane/webhooks/services/api/internal/access"
+	"github.com/dembrane/webhooks/services/api/internal/activity"
 	"github.com/dembrane/webhooks/services/api/internal/store"
 )
 
@@ -20,6 +23,7 @@ type tested struct {
 	Success           bool      `json:"success"`
 	StatusCode        *uint32   `json:"status_code"`
 	Message           string    `json:"message"`
+	Advice            string    `json:"advice"`
 	Outcome           string    `json:"outcome"`
 	Reason            string    `json:"reason"`
 	DurationMS        int64     `json:"duration_ms"`
@@ -48,12 +52,17 @@ func (s *server) test(c echo.Context, grant access.Grant) error {
 	if err != nil {
 		return fmt.Errorf("test webhook: %w", err)
 	}
-	return c.JSON(http.StatusOK, showTest(attempt, w))
+	return c.JSON(http.StatusOK, showTest(attempt, w, language(c)))
 }
 
-func showTest(a *webhooksv1.Attempt, w store.Webhook) tested {
+func showTest(a *webhooksv1.Attempt, w store.Webhook, in words.Language) tested {
+	entry := activity.Entry(a, ulid.ULID{})
+	entry.Trigger = webhooksv1.Trigger_TRIGGER_TEST
+	said := sayEntry(entry, in)
 	t := tested{
 		Success:    a.GetOutcome() == webhooksv1.Outcome_OUTCOME_DELIVERED,
+		Message:    said.Message,
+		Advice:     said.Advice,
 		Outcome:    a.GetOutcome().Label(),
 		Reason:     a.GetReason().Label(),
 		DurationMS: a.GetDurationUs() / 1000,
@@ -69,33 +78,10 @@ func showTest(a *webhooksv1.Attempt, w store.Webhook) tested {
 	body := a.GetResponse().GetBody()
 	t.ResponseTruncated = a.GetResponse().GetTruncated() || len(body) > shownBodyBytes
 	t.ResponseBody = strings.ToValidUTF8(string(body[:min(len(body), shownBodyBytes)]), "\ufffd")
-	t.Message = testMessage(a)
 	if t.Success && !w.Status.Enabled() {
-		t.Message += " The webhook is off: " + offSentence(w)
+		off := words.Off(string(w.DisabledReason), in)
+		t.Message += " " + off.Message
+		t.Advice = strings.TrimSpace(t.Advice + " " + off.Advice)
 	}
 	return t
 }
-
-func testMessage(a *webhooksv1.Attempt) string {
-	milliseconds := a.GetDurationUs() / 1000
-	switch {
-	case a.GetOutcome() == webhooksv1.Outcome_OUTCOME_DELIVERED:
-		return fmt.Sprintf("Delivered: the receiver answered %d in %d ms.", a.GetStatusCode(), milliseconds)
-	case a.GetDetail() != "":
-		return a.GetDetail()
-	case a.GetStatusCode() != 0:
-		return fmt.Sprintf("Not delivered: the receiver answered %d in %d ms.", a.GetStatusCode(), milliseconds)
-	default:
-		return "Not delivered: " + strings.ReplaceAll(a.GetReason().Label(), "_", " ") + "."
-	}
-}
-
-// offSentence says why a webhook gets nothing but tests, and how to change that.
-func offSentence(w store.Webhook) string {
-	if w.DisabledReason != "" {
-		return lowerFirst(disabledSentence(w.DisabledReason))
-	}
-	return "no events are sent to it. Enable the webhook to have them sent."
-}
-
-func lowerFirst(sentence string) string { return strings.ToLower(sentence[:1]) + sentence[1:] }

@@ -10,6 +10,7 @@ import (
 
 	"github.com/dembrane/webhooks/pkg/event"
 	"github.com/dembrane/webhooks/pkg/secret"
+	"github.com/dembrane/webhooks/pkg/words"
 	"github.com/dembrane/webhooks/services/api/internal/access"
 	"github.com/dembrane/webhooks/services/api/internal/registration"
 	"github.com/dembrane/webhooks/services/api/internal/store"
@@ -20,7 +21,7 @@ func (s *server) list(c echo.Context, grant access.Grant) error {
 	if err != nil {
 		return fmt.Errorf("list webhooks: %w", err)
 	}
-	return c.JSON(http.StatusOK, showAll(found))
+	return c.JSON(http.StatusOK, showAll(found, language(c)))
 }
 
 func (s *server) get(c echo.Context, grant access.Grant) error {
@@ -28,7 +29,7 @@ func (s *server) get(c echo.Context, grant access.Grant) error {
 	if err != nil {
 		return err
 	}
-	return c.JSON(http.StatusOK, show(w))
+	return c.JSON(http.StatusOK, show(w, language(c)))
 }
 
 // find loads the webhook of the address, if it is one of the project's.
@@ -80,7 +81,7 @@ func (s *server) create(c echo.Context, grant access.Grant) error {
 		return fmt.Errorf("create webhook: %w", err)
 	}
 	w.Pending = !s.Project(c.Request().Context(), w.ProjectID, w.ID)
-	return s.end(c, request, show(w))
+	return s.end(c, request, show(w, words.English)) // a new one has no sentence
 }
 
 // fresh makes a webhook of what was given, or reports everything that is wrong.
@@ -143,7 +144,7 @@ func (s *server) change(c echo.Context) error {
 			return err
 		}
 	}
-	return c.JSON(http.StatusOK, show(w))
+	return c.JSON(http.StatusOK, show(w, language(c)))
 }
 
 func (s *server) apply(ctx context.Context, w store.Webhook, given webhookInput) (store.Webhook, error) {

@@ -63,7 +63,7 @@ func describeExchange(record *webhooksv1.Attempt, w *registry.Webhook, body *eve
 	}
 	record.StatusCode = uint32(answer.StatusCode) //nolint:gosec // a status has three digits
 	// Some receivers repeat what they were sent.
-	record.Detail = w.Hide(record.GetDetail(), false)
+	record.Detail = w.Hide(record.GetDetail())
 	record.Response = response(answer, w)
 	record.Timing = timing(answer.Timing)
 	record.OccurredAt = timestamppb.New(body.OccurredAt)
@@ -84,8 +84,12 @@ func response(answer egress.Result, w *registry.Webhook) *webhooksv1.Response {
 		return nil
 	}
 	r := &webhooksv1.Response{Body: answer.Body, Truncated: answer.Truncated}
-	if w.HasHeaders() {
-		r.Body = []byte(w.Hide(string(answer.Body), answer.Truncated))
+	switch {
+	case !w.HasHeaders():
+	case answer.Truncated:
+		r.Body = []byte(w.HideInCut(string(answer.Body)))
+	default:
+		r.Body = []byte(w.Hide(string(answer.Body)))
 	}
 	r.Headers = make([]*webhooksv1.Header, 0, min(len(answer.Header), maxRecordedHeaders))
 	var room [maxRecordedHeaders]string
@@ -96,7 +100,7 @@ func response(answer egress.Result, w *registry.Webhook) *webhooksv1.Response {
 			if len(r.Headers) == maxRecordedHeaders {
 				break
 			}
-			value = w.Hide(value, false)
+			value = w.Hide(value)
 			r.Headers = append(r.Headers, &webhooksv1.Header{
 				Name:  strings.ToValidUTF8(name, "?"),
 				Value: strings.ToValidUTF8(value[:min(len(value), maxRecordedValue)], "?"),

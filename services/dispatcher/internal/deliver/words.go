@@ -10,13 +10,6 @@ import (
 	"github.com/dembrane/webhooks/proto/webhooksv1"
 )
 
-// Formats whose products answer in a way of their own.
-const (
-	formatSlack   = "slack"
-	formatTeams   = "teams"
-	formatDiscord = "discord"
-)
-
 // describe says in a host's words what was answered; nothing when that is no news.
 func describe(answer egress.Result, request sentRequest, reason webhooksv1.Reason) string {
 	status := answer.StatusCode
@@ -26,14 +19,14 @@ func describe(answer egress.Result, request sentRequest, reason webhooksv1.Reaso
 		return delivered(answer, request)
 	case status >= 200 && status <= 299:
 		return "Teams took the message and then reported that it could not be posted."
+	case chatSentence(request.format, answer.Body) != "" && reason == webhooksv1.Reason_REASON_STATUS:
+		return answered + ": " + chatSentence(request.format, answer.Body) + "."
 	case status == http.StatusGone:
 		return "The receiver answered 410 Gone: it wants no more deliveries, so the webhook was disabled."
 	case reason == webhooksv1.Reason_REASON_REDIRECT:
 		return answered + redirectHint(answer, request)
 	case reason == webhooksv1.Reason_REASON_PROTOCOL:
 		return "The receiver answered with the status " + strconv.Itoa(status) + ", which ends no HTTP request."
-	case request.format == formatSlack && slackWord(answer.Body) != "":
-		return answered + ": " + slackWord(answer.Body) + "."
 	case status == http.StatusUnauthorized || status == http.StatusForbidden:
 		return answered + ": it refuses the delivery. Check that the URL is complete and the secret is the same on both sides."
 	case status == http.StatusNotFound:
@@ -64,37 +57,11 @@ func causeOf(answer egress.Result, request sentRequest, reason webhooksv1.Reason
 		return webhooksv1.Cause_CAUSE_ACCEPTED
 	case reason == webhooksv1.Reason_REASON_REDIRECT && wantsLogin(answer, request):
 		return webhooksv1.Cause_CAUSE_SCRIPT_LOGIN
-	case request.format == formatSlack && !isSuccess:
-		return slackCause(answer.Body)
+	case reason == webhooksv1.Reason_REASON_STATUS:
+		return chatCause(request.format, answer.Body)
 	default:
 		return webhooksv1.Cause_CAUSE_UNSPECIFIED
 	}
-}
-
-// slackCause is what the word means with which Slack refuses a message.
-func slackCause(body []byte) webhooksv1.Cause {
-	switch strings.TrimSpace(string(body)) {
-	case "no_service", "no_active_hooks", "no_team", "team_disabled", "invalid_token":
-		return webhooksv1.Cause_CAUSE_CHAT_GONE
-	case "channel_not_found", "channel_is_archived":
-		return webhooksv1.Cause_CAUSE_CHAT_CHANNEL
-	case "action_prohibited", "posting_to_general_channel_denied":
-		return webhooksv1.Cause_CAUSE_CHAT_PROHIBITED
-	case "invalid_payload", "invalid_blocks", "no_text":
-		return webhooksv1.Cause_CAUSE_CHAT_FORM
-	default:
-		return webhooksv1.Cause_CAUSE_UNSPECIFIED
-	}
-}
-
-// slackWord says it in a sentence.
-func slackWord(body []byte) string {
-	return map[webhooksv1.Cause]string{
-		webhooksv1.Cause_CAUSE_CHAT_GONE:       "the Slack webhook no longer exists or was switched off. Make a new one in Slack and register its URL",
-		webhooksv1.Cause_CAUSE_CHAT_CHANNEL:    "the Slack channel no longer exists or is archived. Choose another channel in Slack",
-		webhooksv1.Cause_CAUSE_CHAT_PROHIBITED: "Slack's settings do not allow messages to this channel",
-		webhooksv1.Cause_CAUSE_CHAT_FORM:       "Slack does not take this message. Check that the format of the webhook is the one that this URL takes",
-	}[slackCause(body)]
 }
 
 // size is a number of bytes as people read it.

@@ -58,6 +58,47 @@ func TestChatsThatAnswerInTheirOwnWay(t *testing.T) {
 		"slack, without a word": {
 			"slack", egress.Result{StatusCode: 403}, webhooksv1.Reason_REASON_STATUS, "Check that the URL is complete", 0, 5 * time.Second,
 		},
+		"slack, archived, as documented": {
+			"slack", egress.Result{StatusCode: 410, Body: []byte("channel_is_archived")}, webhooksv1.Reason_REASON_STATUS, "channel", 0, 0,
+		},
+		"discord, deleted": {
+			"discord",
+			egress.Result{StatusCode: 404, Body: []byte(`{"message": "Unknown Webhook", "code": 10015}`)},
+			webhooksv1.Reason_REASON_STATUS, "the Discord webhook no longer exists", 0, 5 * time.Second,
+		},
+		"discord, a forum": {
+			"discord",
+			egress.Result{StatusCode: 400, Body: []byte(`{"message":"Webhooks posted to forum channels must have a thread_name or thread_id","code":220001}`)},
+			webhooksv1.Reason_REASON_STATUS, "do not allow messages", 0, 5 * time.Second,
+		},
+		"mattermost, deleted": {
+			"mattermost",
+			egress.Result{StatusCode: 400, Body: []byte(`{"id":"web.incoming_webhook.invalid.app_error","message":"Invalid webhook.","status_code":400}`)},
+			webhooksv1.Reason_REASON_STATUS, "the Mattermost webhook", 0, 5 * time.Second,
+		},
+		"google chat, removed": {
+			"google_chat",
+			egress.Result{StatusCode: 404, Body: []byte(`{"error":{"code":404,"message":"Not found.","status":"NOT_FOUND"}}`)},
+			webhooksv1.Reason_REASON_STATUS, "the Google Chat webhook", 0, 5 * time.Second,
+		},
+		"google chat, not of this form": {
+			"google_chat",
+			egress.Result{StatusCode: 400, Body: []byte(`{"error":{"code":400,"status":"INVALID_ARGUMENT"}}`)},
+			webhooksv1.Reason_REASON_STATUS, "Google Chat does not take this message", 0, 5 * time.Second,
+		},
+		"google chat, too fast": {
+			"google_chat",
+			egress.Result{StatusCode: 429, Body: []byte(`{"error":{"code":429,"status":"RESOURCE_EXHAUSTED"}}`)},
+			webhooksv1.Reason_REASON_THROTTLED, "429", 0, 5 * time.Second,
+		},
+		"teams, switched off": {
+			"teams",
+			egress.Result{StatusCode: 404, Body: []byte(`{"error":{"code":"WorkflowNotFound","message":"gone"}}`)},
+			webhooksv1.Reason_REASON_STATUS, "the Teams webhook", 0, 5 * time.Second,
+		},
+		"a status without words": {
+			"google_chat", egress.Result{StatusCode: 403, Body: []byte("<html>")}, webhooksv1.Reason_REASON_STATUS, "Check that the URL is complete", 0, 5 * time.Second,
+		},
 		"discord, in the body": {
 			"discord",
 			egress.Result{StatusCode: 429, Body: []byte(`{"message":"slow down","retry_after":64.57,"global":false}`)},
@@ -81,7 +122,9 @@ func TestChatsThatAnswerInTheirOwnWay(t *testing.T) {
 	}
 	causes := map[string]string{
 		"teams, accepted": "accepted", "teams, too fast": "not_posted", "teams, failed": "not_posted",
-		"slack, switched off": "chat_gone", "slack, archived": "chat_channel",
+		"slack, switched off": "chat_gone", "slack, archived": "chat_channel", "slack, archived, as documented": "chat_channel",
+		"discord, deleted": "chat_gone", "discord, a forum": "chat_prohibited", "mattermost, deleted": "chat_gone",
+		"google chat, removed": "chat_gone", "google chat, not of this form": "chat_form", "teams, switched off": "chat_gone",
 	}
 	for name, test := range tests {
 		v := judge(test.answer, sentRequest{format: test.format, attempt: 1}, defaults, noon, 0)

@@ -71,20 +71,25 @@ func (w *Webhook) SetHeaders(on http.Header) {
 }
 
 // Hide takes out of a text what the webhook's own headers hold, for texts that come
-// from its receiver: some repeat what they were sent. cut says that the text may end
-// in the middle of something.
-func (w *Webhook) Hide(text string, cut bool) string {
+// from its receiver: some repeat what they were sent.
+func (w *Webhook) Hide(text string) string {
 	if !w.HasHeaders() {
 		return text
 	}
-	forms := w.headers.forms()
-	for _, form := range forms {
+	for _, form := range w.headers.forms() {
 		text = strings.ReplaceAll(text, form, hidden)
 	}
-	if !cut {
+	return text
+}
+
+// HideInCut is [Webhook.Hide] for a text that may have been cut off in the middle of
+// something.
+func (w *Webhook) HideInCut(text string) string {
+	text = w.Hide(text)
+	if !w.HasHeaders() {
 		return text
 	}
-	for _, form := range forms {
+	for _, form := range w.headers.forms() {
 		for n := min(len(form), len(text)); n >= shortestHidden; n-- {
 			if strings.HasSuffix(text, form[:n]) {
 				return text[:len(text)-n] + hidden

@@ -37,12 +37,12 @@ func TestHeadersAreSet(t *testing.T) {
 	}, header)
 	assert.Equal(t, []string{"Authorization", "x-api-key"}, w.HeaderNames())
 	for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q"} {
-		_ = w.Hide("so that its forms were made", false)
+		_ = w.Hide("so that its forms were made")
 		assert.NotContains(t, fmt.Sprintf(verb, w), "hunter", verb)
 	}
 	none := withHeaders(t)
 	assert.False(t, none.HasHeaders())
-	assert.Equal(t, "hunter2", none.Hide("hunter2", true))
+	assert.Equal(t, "hunter2", none.HideInCut("hunter2"))
 }
 
 // A ciphertext opens as what it was sealed for only: whoever can write to a store
@@ -81,7 +81,7 @@ func TestHide(t *testing.T) {
 		"?t=a%2Fb%2Bc%3D%22%3Cq%3E%22+%D0%BA%D0%BB%D1%8E%D1%87": "?t=***",
 		"<b>a/b+c=&#34;&lt;q&gt;&#34; ключ</b>":                 "<b>***</b>",
 	} {
-		assert.Equal(t, want, w.Hide(given, false), given)
+		assert.Equal(t, want, w.Hide(given), given)
 	}
 }
 
@@ -94,10 +94,10 @@ func TestHideTheBeginningOfAValueAtTheEnd(t *testing.T) {
 		if n >= 4 {
 			want = "echo ***"
 		}
-		assert.Equal(t, want, w.Hide(text, true))
-		assert.Equal(t, text, w.Hide(text, false), "it was not cut")
+		assert.Equal(t, want, w.HideInCut(text))
+		assert.Equal(t, text, w.Hide(text), "it was not cut")
 	}
-	assert.Equal(t, "***", w.Hide("0123456789", true))
-	assert.Equal(t, "***", w.Hide("01234", true))
-	assert.Empty(t, w.Hide("", true))
+	assert.Equal(t, "***", w.HideInCut("0123456789"))
+	assert.Equal(t, "***", w.HideInCut("01234"))
+	assert.Empty(t, w.HideInCut(""))
 }

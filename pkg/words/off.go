@@ -1,0 +1,32 @@
+package words
+
+import "strings"
+
+// Disabled says why the system switched a webhook off, and what to do about it. Of a
+// reason that is not known, and of a webhook that a host switched off, it says what
+// that means.
+func Disabled(reason string, in Language) Sentence {
+	row, ok := map[string]line{
+		"gone": say(
+			"The receiver is gone: it answered 410, which asks for no more deliveries.", "Enable the webhook to try again.",
+			"De ontvanger is er niet meer: die antwoordde 410 en wil geen bezorgingen meer.", "Schakel de webhook in om het opnieuw te proberen."),
+		"failing": say(
+			"Nothing could be delivered for five days, so we stopped trying.",
+			"Check the URL, send a test, and enable the webhook again.",
+			"Vijf dagen lang kon niets worden bezorgd, daarom is het niet meer geprobeerd.",
+			"Controleer de URL, verstuur een test en schakel de webhook weer in."),
+	}[reason]
+	if !ok {
+		row = say("No events are sent to it.", "Enable the webhook to have them sent.",
+			"Er worden geen gebeurtenissen naartoe gestuurd.", "Schakel de webhook in om ze te laten versturen.")
+	}
+	return Sentence{Message: row.message[in], Advice: row.advice[in]}
+}
+
+// Off says of a webhook that is off that it is, and why: see [Disabled].
+func Off(reason string, in Language) Sentence {
+	said := Disabled(reason, in)
+	intro := map[Language]string{English: "The webhook is off: ", Dutch: "De webhook staat uit: "}[in]
+	said.Message = intro + strings.ToLower(said.Message[:1]) + said.Message[1:]
+	return said
+}
