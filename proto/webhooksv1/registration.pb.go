@@ -352,7 +352,9 @@ type TestRequest struct {
 	// Shown in the body and chooses the locale; may be empty.
 	ProjectLanguage string `protobuf:"bytes,3,opt,name=project_language,json=projectLanguage,proto3" json:"project_language,omitempty"`
 	// For the dashboard link; may be empty.
-	WorkspaceId   string `protobuf:"bytes,4,opt,name=workspace_id,json=workspaceId,proto3" json:"workspace_id,omitempty"`
+	WorkspaceId string `protobuf:"bytes,4,opt,name=workspace_id,json=workspaceId,proto3" json:"workspace_id,omitempty"`
+	// The event to send a sample of; empty is webhook.test.
+	EventType     string `protobuf:"bytes,5,opt,name=event_type,json=eventType,proto3" json:"event_type,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -411,6 +413,13 @@ func (x *TestRequest) GetProjectLanguage() string {
 func (x *TestRequest) GetWorkspaceId() string {
 	if x != nil {
 		return x.WorkspaceId
+	}
+	return ""
+}
+
+func (x *TestRequest) GetEventType() string {
+	if x != nil {
+		return x.EventType
 	}
 	return ""
 }
@@ -569,12 +578,14 @@ const file_dembrane_webhooks_v1_registration_proto_rawDesc = "" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x1e\n" +
 	"\n" +
 	"ciphertext\x18\x02 \x01(\fR\n" +
-	"ciphertext\"\xc6\x01\n" +
+	"ciphertext\"\xe5\x01\n" +
 	"\vTestRequest\x12F\n" +
 	"\fregistration\x18\x01 \x01(\v2\".dembrane.webhooks.v1.RegistrationR\fregistration\x12!\n" +
 	"\fproject_name\x18\x02 \x01(\tR\vprojectName\x12)\n" +
 	"\x10project_language\x18\x03 \x01(\tR\x0fprojectLanguage\x12!\n" +
-	"\fworkspace_id\x18\x04 \x01(\tR\vworkspaceId\"D\n" +
+	"\fworkspace_id\x18\x04 \x01(\tR\vworkspaceId\x12\x1d\n" +
+	"\n" +
+	"event_type\x18\x05 \x01(\tR\teventType\"D\n" +
 	"\tTestReply\x127\n" +
 	"\aattempt\x18\x01 \x01(\v2\x1d.dembrane.webhooks.v1.AttemptR\aattempt\"\xa1\x01\n" +
 	"\tRejection\x12%\n" +

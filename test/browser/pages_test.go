@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/chromedp/chromedp"
 	"github.com/stretchr/testify/require"
 
 	"github.com/dembrane/webhooks/pkg/event"
@@ -54,6 +55,7 @@ func newGallery(t *testing.T, project string) gallery {
 		url := shared.receiver.Add(receiver.Hook{Path: "/" + project + "-" + state, Answer: answers[state], Unnoted: true})
 		w, err := host().Create(t.Context(), project, apiclient.Fields{
 			"name": names[state], "url": url, "events": event.Types(), "secret": "a-secret-of-the-gallery",
+			"headers":     map[string]string{"X-Api-Key": "a-key-of-the-gallery"},
 			"description": "Made for the pictures.\nAsk Sanne before you change it.",
 		})
 		require.NoError(t, err)
@@ -114,7 +116,13 @@ func (g gallery) pages() []shown {
 		{Name: "summary-working", Path: one("working")},
 		{Name: "summary-failing", Path: one("failing")},
 		{Name: "summary-stopped", Path: one("gone")},
-		{Name: "edit", Path: one("working") + "/edit"},
+		{Name: "edit", Path: one("working") + "/edit", Do: func(b *tab) { b.do(chromedp.Click(chromedp.CSS("summary"))) }},
+		{Name: "test", Path: one("working") + "/test"},
+		{Name: "test-delivered", Path: one("working") + "/test", Do: func(b *tab) { b.press("Send test") }},
+		{Name: "test-failed", Path: one("failing") + "/test", Do: func(b *tab) { b.press("Send test") }},
+		{Name: "secret", Path: one("failing") + "/secret"},
+		{Name: "secret-rotated", Path: one("gone") + "/secret", Do: func(b *tab) { b.press("Use the new secret") }},
+		{Name: "delete", Path: one("working") + "/delete"},
 		{Name: "not-found", Path: "/01ARZ3NDEKTSV4RRFFQ69G5FAV"},
 		{Name: "sign-in", Path: "/webhooks/sign-in", SignedOut: true},
 	}

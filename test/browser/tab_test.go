@@ -57,30 +57,39 @@ func open(t *testing.T, project string, as look) *tab {
 	b := &tab{t: t, ctx: ctx, project: project, said: make(chan string, 100)}
 	require.NoError(t, chromedp.Do(ctx)) // the first must have no deadline
 	require.NoError(t, chromedp.Listen(ctx, b.listen))
-	scheme, locale, accepted := "light", "en_GB", "en-GB,en"
-	if as.Dark {
-		scheme = "dark"
-	}
+	locale, accepted := "en_GB", "en-GB,en"
 	if as.Dutch {
 		locale, accepted = "nl_NL", "nl-NL,nl"
 	}
 	b.do(
 		command(runtime.Enable, cdp.Empty{}), command(log.Enable, cdp.Empty{}),
-		chromedp.EmulateViewport(as.Width, as.Height),
-		command(emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{
-			Features: []*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: scheme}},
-		}),
 		command(emulation.SetTimezoneOverride, emulation.SetTimezoneOverrideParams{TimezoneID: "Europe/Amsterdam"}),
 		command(emulation.SetLocaleOverride, emulation.SetLocaleOverrideParams{Locale: locale}),
 		command(network.SetExtraHTTPHeaders, network.SetExtraHTTPHeadersParams{Headers: network.Headers{"Accept-Language": accepted}}),
 		command(emulation.SetScriptExecutionDisabled, emulation.SetScriptExecutionDisabledParams{Value: as.NoScript}),
 	)
+	b.become(as)
 	if !as.SignedOut {
 		b.do(command(network.SetCookie, network.SetCookieParams{
 			Name: "directus_session_token", Value: shared.at.Token, URL: shared.at.API, HTTPOnly: new(true),
 		}))
 	}
 	return b
+}
+
+// become changes the size and the colours of what the tab shows.
+func (b *tab) become(as look) {
+	b.t.Helper()
+	scheme := "light"
+	if as.Dark {
+		scheme = "dark"
+	}
+	b.do(
+		chromedp.EmulateViewport(as.Width, as.Height),
+		command(emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{
+			Features: []*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: scheme}},
+		}),
+	)
 }
 
 func (b *tab) listen(event any) {

@@ -184,7 +184,7 @@ func TestTestDelivery(t *testing.T) {
 	require.Equal(t, 200, r.status, r.raw)
 	assert.JSONEq(t, fmt.Sprintf(`{
 		"success": true, "status_code": 202, "message": "Delivered: the receiver answered 202 Accepted in 12 ms. The webhook is off: no events are sent to it.",
-		"advice": "Enable the webhook to have them sent.",
+		"advice": "Enable the webhook to have them sent.", "timing": null,
 		"outcome": "delivered", "reason": "none", "duration_ms": 12, "response_body": "ok \ufffd", "response_truncated": false,
 		"webhook_id": %q, "event_id": "evt", "delivery_id": "dlv", "attempt_id": "att", "started_at": "2026-01-20T12:00:00.000Z"
 	}`, made.id()), r.raw)
@@ -238,4 +238,29 @@ func (a *api) lastID() string {
 	list, err := a.store.List(a.t.Context(), "p1")
 	require.NoError(a.t, err)
 	return list[0].ID
+}
+
+// A test can be of any event and in any format, whatever the webhook has.
+func TestATestSendsTheSampleThatIsAskedFor(t *testing.T) {
+	a := newAPI(t)
+	id := a.create("p1", minimal).id()
+	path := "/api/projects/p1/webhooks/" + id + "/test"
+	a.reply = &webhooksv1.Attempt{
+		Outcome: webhooksv1.Outcome_OUTCOME_RETRY, Reason: webhooksv1.Reason_REASON_STATUS, StatusCode: 404, DurationUs: 12_000,
+		StartedAt: timestamppb.Now(), Timing: &webhooksv1.Timing{DnsUs: 1500, WaitUs: 9000},
+	}
+	r := a.send("POST", path, `{"event":"report.generated","format":"slack"}`)
+	require.Equal(t, 200, r.status, r.raw)
+	assert.Equal(t, "report.generated", a.tried.GetEventType())
+	assert.Equal(t, "slack", a.tried.GetRegistration().GetFormat())
+	assert.Equal(t, map[string]any{"dns_ms": 1.5, "connect_ms": 0.0, "tls_ms": 0.0, "wait_ms": 9.0}, r.body["timing"])
+
+	r = a.send("POST", path, "")
+	require.Equal(t, 200, r.status, r.raw)
+	assert.Equal(t, "webhook.test", a.tried.GetEventType())
+	assert.Empty(t, a.tried.GetRegistration().GetFormat())
+
+	a.wantProblem(a.send("POST", path, `{"event":"no.such"}`), 400, "does not exist")
+	a.wantProblem(a.send("POST", path, `{"format":"fax"}`), 422, "no such format")
+	a.wantProblem(a.send("POST", path, `[]`), 422, "JSON object")
 }

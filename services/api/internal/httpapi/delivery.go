@@ -107,9 +107,7 @@ func (s *server) delivery(c echo.Context, grant access.Grant) error {
 	if a.GetTiming() == nil && a.GetDetail() != "" && in == words.English {
 		shown.Message = a.GetDetail() // of an earlier version, which knew more than it wrote down apart
 	}
-	if t := a.GetTiming(); t != nil {
-		shown.Timing = &shownTiming{DNS: inMS(t.GetDnsUs()), Connect: inMS(t.GetConnectUs()), TLS: inMS(t.GetTlsUs()), Wait: inMS(t.GetWaitUs())}
-	}
+	shown.Timing = showTiming(a)
 	if a.GetRequest().GetUrl() != "" {
 		body, state, release := s.sentBody(c.Request().Context(), a, formatOf(w))
 		defer release()
@@ -119,6 +117,14 @@ func (s *server) delivery(c echo.Context, grant access.Grant) error {
 		}
 	}
 	return c.JSON(http.StatusOK, shown)
+}
+
+func showTiming(a *webhooksv1.Attempt) *shownTiming {
+	t := a.GetTiming()
+	if t == nil {
+		return nil
+	}
+	return &shownTiming{DNS: inMS(t.GetDnsUs()), Connect: inMS(t.GetConnectUs()), TLS: inMS(t.GetTlsUs()), Wait: inMS(t.GetWaitUs())}
 }
 
 func inMS(us int64) float64 { return float64(us) / 1000 }

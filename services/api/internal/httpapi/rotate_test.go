@@ -68,7 +68,9 @@ func TestRotateSecret(t *testing.T) {
 	wantTime(t, *until[1], shown)
 	assert.Equal(t, []string{"p1." + id, "p1." + id}, a.projected)
 	assert.Equal(t, access.Change, a.actions[len(a.actions)-1])
-	assert.NotContains(t, a.send("GET", base+"/"+id, "").raw, generated)
+	seen := a.send("GET", base+"/"+id, "")
+	assert.NotContains(t, seen.raw, generated)
+	assert.Equal(t, shown, seen.body["previous_secret_valid_until"], "whoever looks later sees until when both sign")
 
 	again, shown := a.rotate(id, `{"secret":null,"overlap_seconds":604800,"later":true}`)
 	wantTime(t, time.Now().Add(7*24*time.Hour), shown)
@@ -80,6 +82,7 @@ func TestRotateSecret(t *testing.T) {
 	assert.Nil(t, shown)
 	secrets, _ = a.opened(id)
 	assert.Equal(t, []string{chosen}, secrets)
+	assert.Nil(t, a.send("GET", base+"/"+id, "").body["previous_secret_valid_until"])
 
 	// A change of the secret replaces at once, also during an overlap.
 	a.rotate(id, `{}`)

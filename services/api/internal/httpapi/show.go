@@ -20,7 +20,9 @@ type shown struct {
 	Enabled     bool     `json:"enabled"`
 	Status      string   `json:"status"`
 	HasSecret   bool     `json:"has_secret"`
-	Format      string   `json:"format"`
+	// PreviousSecretValidUntil is null unless a secret from before a rotation signs, too.
+	PreviousSecretValidUntil *timestamp `json:"previous_secret_valid_until"`
+	Format                   string     `json:"format"`
 	// HeaderNames are those of the webhook's own headers; their values are secrets.
 	HeaderNames []string `json:"header_names"`
 	// MaxPerSecond is null when none was set: then the product of the format says how
@@ -72,6 +74,12 @@ func show(w store.Webhook, in words.Language) shown {
 	}
 	if w.CreatedBy != "" {
 		s.CreatedBy = &w.CreatedBy
+	}
+	for _, secret := range w.Secrets {
+		if secret.ValidUntil != nil && secret.ValidUntil.After(time.Now()) {
+			s.PreviousSecretValidUntil = optional(secret.ValidUntil)
+			break // the newest of them ends last
+		}
 	}
 	if w.MaxPerSecond != 0 {
 		s.MaxPerSecond = &w.MaxPerSecond

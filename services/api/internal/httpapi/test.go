@@ -1,6 +1,7 @@
 package httpapi
 
 import (
+	"bytes"
 	"fmt"
 	"net/http"
 	"strings"
@@ -8,10 +9,12 @@ import (
 	"github.com/labstack/echo/v4"
 	"github.com/oklog/ulid/v2"
 
+	"github.com/dembrane/webhooks/pkg/event"
 	"github.com/dembrane/webhooks/pkg/words"
 	"github.com/dembrane/webhooks/proto/webhooksv1"
 	"github.com/dembrane/webhooks/services/api/internal/access"
 	"github.com/dembrane/webhooks/services/api/internal/activity"
+	"github.com/dembrane/webhooks/services/api/internal/registration"
 	"github.com/dembrane/webhooks/services/api/internal/store"
 )
 
@@ -20,20 +23,22 @@ const shownBodyBytes = 4 << 10
 
 // tested is what became of a test delivery.
 type tested struct {
-	Success           bool      `json:"success"`
-	StatusCode        *uint32   `json:"status_code"`
-	Message           string    `json:"message"`
-	Advice            string    `json:"advice"`
-	Outcome           string    `json:"outcome"`
-	Reason            string    `json:"reason"`
-	DurationMS        int64     `json:"duration_ms"`
-	ResponseBody      string    `json:"response_body"`
-	ResponseTruncated bool      `json:"response_truncated"`
-	WebhookID         string    `json:"webhook_id"`
-	EventID           string    `json:"event_id"`
-	DeliveryID        string    `json:"delivery_id"`
-	AttemptID         string    `json:"attempt_id"`
-	StartedAt         timestamp `json:"started_at"`
+	Success    bool    `json:"success"`
+	StatusCode *uint32 `json:"status_code"`
+	Message    string  `json:"message"`
+	Advice     string  `json:"advice"`
+	Outcome    string  `json:"outcome"`
+	Reason     string  `json:"reason"`
+	DurationMS int64   `json:"duration_ms"`
+	// Timing is null when no request was made.
+	Timing            *shownTiming `json:"timing"`
+	ResponseBody      string       `json:"response_body"`
+	ResponseTruncated bool         `json:"response_truncated"`
+	WebhookID         string       `json:"webhook_id"`
+	EventID           string       `json:"event_id"`
+	DeliveryID        string       `json:"delivery_id"`
+	AttemptID         string       `json:"attempt_id"`
+	StartedAt         timestamp    `json:"started_at"`
 }
 
 // test sends one delivery now and waits for it. The webhook need not be enabled:
@@ -43,16 +48,64 @@ func (s *server) test(c echo.Context, grant access.Grant) error {
 	if err != nil {
 		return err
 	}
+	given, err := readTest(c)
+	if err != nil {
+		return err
+	}
+	if given.Format != nil {
+		w.Format = *given.Format
+	}
 	attempt, err := s.SendTest(c.Request().Context(), &webhooksv1.TestRequest{
 		Registration:    w.Registration(),
 		ProjectName:     grant.Project.Name,
 		ProjectLanguage: grant.Project.Language,
 		WorkspaceId:     grant.Project.WorkspaceID,
+		EventType:       given.event(),
 	})
 	if err != nil {
 		return fmt.Errorf("test webhook: %w", err)
 	}
 	return c.JSON(http.StatusOK, showTest(attempt, w, language(c)))
+}
+
+// testInput is what a request says about a test. Nothing is needed.
+type testInput struct {
+	// Event is the one to send a sample of; nil is the test's own.
+	Event *string
+	// Format is the one to send it in; nil is the webhook's.
+	Format *string
+}
+
+func (t testInput) event() string {
+	if t.Event == nil {
+		return event.Test
+	}
+	return *t.Event
+}
+
+func readTest(c echo.Context) (testInput, error) {
+	raw, err := readBody(c)
+	if err != nil || len(bytes.TrimSpace(bytes.TrimPrefix(raw, []byte("\ufeff")))) == 0 {
+		return testInput{}, err
+	}
+	fields, err := parseObject(raw)
+	if err != nil {
+		return testInput{}, err
+	}
+	var t testInput
+	var faults registration.Faults
+	faults.Add(field(fields, "event", "text", &t.Event))
+	faults.Add(field(fields, "format", "text", &t.Format))
+	if t.Event != nil && *t.Event != event.Test {
+		faults.Add(registration.Event(*t.Event))
+	}
+	if t.Format != nil {
+		var stored string
+		stored, err = registration.Format(*t.Format)
+		faults.Add(err)
+		t.Format = &stored
+	}
+	return t, faults.Err()
 }
 
 func showTest(a *webhooksv1.Attempt, w store.Webhook, in words.Language) tested {
@@ -66,6 +119,7 @@ func showTest(a *webhooksv1.Attempt, w store.Webhook, in words.Language) tested 
 		Outcome:    a.GetOutcome().Label(),
 		Reason:     a.GetReason().Label(),
 		DurationMS: a.GetDurationUs() / 1000,
+		Timing:     showTiming(a),
 		WebhookID:  a.GetWebhookId(),
 		EventID:    a.GetEventId(),
 		DeliveryID: a.GetDeliveryId(),

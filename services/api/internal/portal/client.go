@@ -59,19 +59,21 @@ func (p apiProject) Called() string {
 }
 
 type apiWebhook struct {
-	ID           string    `json:"id"`
-	Name         string    `json:"name"`
-	Description  string    `json:"description"`
-	URL          string    `json:"url"`
-	Events       []string  `json:"events"`
-	Enabled      bool      `json:"enabled"`
-	HasSecret    bool      `json:"has_secret"`
-	Format       string    `json:"format"`
-	MaxPerSecond *float64  `json:"max_per_second"`
-	HeaderNames  []string  `json:"header_names"`
-	InForce      bool      `json:"in_force"`
-	Health       apiHealth `json:"health"`
-	DateCreated  time.Time `json:"date_created"`
+	ID          string   `json:"id"`
+	Name        string   `json:"name"`
+	Description string   `json:"description"`
+	URL         string   `json:"url"`
+	Events      []string `json:"events"`
+	Enabled     bool     `json:"enabled"`
+	HasSecret   bool     `json:"has_secret"`
+	// PreviousUntil is until when the secret before a rotation goes on signing.
+	PreviousUntil *time.Time `json:"previous_secret_valid_until"`
+	Format        string     `json:"format"`
+	MaxPerSecond  *float64   `json:"max_per_second"`
+	HeaderNames   []string   `json:"header_names"`
+	InForce       bool       `json:"in_force"`
+	Health        apiHealth  `json:"health"`
+	DateCreated   time.Time  `json:"date_created"`
 }
 
 // Host is where its deliveries go, without what may be a key.
@@ -110,6 +112,27 @@ type apiAttempt struct {
 	StartedAt time.Time `json:"started_at"`
 	Message   string    `json:"message"`
 	Advice    string    `json:"advice"`
+}
+
+// apiTest is what became of a test.
+type apiTest struct {
+	Success           bool       `json:"success"`
+	StatusCode        *int       `json:"status_code"`
+	Message           string     `json:"message"`
+	Advice            string     `json:"advice"`
+	DurationMS        int64      `json:"duration_ms"`
+	Timing            *apiTiming `json:"timing"`
+	ResponseBody      string     `json:"response_body"`
+	ResponseTruncated bool       `json:"response_truncated"`
+	StartedAt         time.Time  `json:"started_at"`
+}
+
+// apiTiming is in milliseconds.
+type apiTiming struct {
+	DNS     float64 `json:"dns_ms"`
+	Connect float64 `json:"connect_ms"`
+	TLS     float64 `json:"tls_ms"`
+	Wait    float64 `json:"wait_ms"`
 }
 
 type apiElsewhere struct {
@@ -152,6 +175,22 @@ func (a client) create(formID string, fields map[string]any) (apiWebhook, error)
 	var made apiWebhook
 	err := a.send(http.MethodPost, "", fields, &made, "Idempotency-Key", formID)
 	return made, err
+}
+
+// test sends a sample of an event in a format, and waits for what becomes of it.
+func (a client) test(id, eventType, format string) (apiTest, error) {
+	var tested apiTest
+	err := a.send(http.MethodPost, "/"+url.PathEscape(id)+"/test", map[string]any{"event": eventType, "format": format}, &tested)
+	return tested, err
+}
+
+func (a client) rotate(id, secret string, overlap time.Duration) error {
+	return a.send(http.MethodPost, "/"+url.PathEscape(id)+"/secret/rotate",
+		map[string]any{"secret": secret, "overlap_seconds": int(overlap / time.Second)}, nil)
+}
+
+func (a client) remove(id string) error {
+	return a.send(http.MethodDelete, "/"+url.PathEscape(id), nil, nil)
 }
 
 // fetch reads what is at a path below the project's webhooks.

@@ -32,9 +32,21 @@ type webhookForm struct {
 	Signing bool
 	Secret  string
 	Enabled bool
+	// Headers are rows for headers of the webhook's own: first those that it has, whose
+	// values are not shown.
+	Headers []headerRow
 
 	Product hint
 	Faults  faults
+	// WhyNot says why the webhook cannot be changed now.
+	WhyNot string
+}
+
+// headerRow is one header: Value is empty for one that is there already and stays.
+type headerRow struct {
+	Name, Value string
+	// Known says that the webhook has it.
+	Known, Remove bool
 }
 
 type eventChoice struct {
@@ -104,11 +116,15 @@ func (v *visit) mayChange() error {
 	if v.project.CanChange {
 		return nil
 	}
-	detail := ""
-	if v.project.WhyNot != nil {
-		detail = v.translated(*v.project.WhyNot)
+	return &problem{Status: http.StatusForbidden, Detail: v.whyNot()}
+}
+
+// whyNot says why nothing can be changed; empty when it can.
+func (v *visit) whyNot() string {
+	if v.project.WhyNot == nil {
+		return ""
 	}
-	return &problem{Status: http.StatusForbidden, Detail: detail}
+	return v.translated(*v.project.WhyNot)
 }
 
 func (v *visit) renderNew(status int, form webhookForm) error {
@@ -117,7 +133,7 @@ func (v *visit) renderNew(status int, form webhookForm) error {
 }
 
 func (v *visit) renderForm(status int, name, title string, form webhookForm) error {
-	form.Product = v.hint(form.URL)
+	form.Product, form.Headers = v.hint(form.URL), withFreeRows(form.Headers)
 	if form.Faults.Any() {
 		title = v.t("form.fault.title", "title", title)
 	}
@@ -161,7 +177,44 @@ func (v *visit) typed(isNew bool) webhookForm {
 		Signing: v.field("signing") == "true", Secret: v.field("secret"), Enabled: v.field("enabled") == "true",
 	}
 	v.choices(&form, v.fields("events"))
+	removed, values := v.fields("header_remove"), v.fields("header_value")
+	for i, name := range v.fields("header_name") {
+		row := headerRow{Name: strings.TrimSpace(name), Known: !isNew && slices.Contains(v.webhook.HeaderNames, name)}
+		if i < len(values) {
+			row.Value = values[i]
+		}
+		row.Remove = row.Known && slices.Contains(removed, name)
+		if row.Name != "" || row.Value != "" {
+			form.Headers = append(form.Headers, row)
+		}
+	}
 	return form
+}
+
+// headersOf are the changes that the rows ask for, as the API takes them.
+func headersOf(rows []headerRow) map[string]*string {
+	headers := map[string]*string{}
+	for _, row := range rows {
+		switch {
+		case row.Remove:
+			headers[row.Name] = nil
+		case row.Known && row.Value == "": // it stays
+		default:
+			headers[row.Name] = &row.Value
+		}
+	}
+	return headers
+}
+
+// withFreeRows adds rows to type another header into, as far as there may be more.
+func withFreeRows(rows []headerRow) []headerRow {
+	const free, most = 2, 8
+	for range free {
+		if len(rows) < most {
+			rows = append(rows, headerRow{})
+		}
+	}
+	return rows
 }
 
 // asked is what the form asks the API for. What the API cannot be asked is a fault of
@@ -173,6 +226,9 @@ func (v *visit) asked(form webhookForm) (map[string]any, faults) {
 	}
 	fields := map[string]any{
 		"url": form.URL, "name": form.Name, "description": form.Description, "format": form.Format, "events": events, "enabled": form.Enabled,
+	}
+	if headers := headersOf(form.Headers); len(headers) > 0 {
+		fields["headers"] = headers
 	}
 	wrong := faults{}
 	fields["max_per_second"] = 0
@@ -232,6 +288,9 @@ func secretOf(form webhookForm) string {
 func editPage(v *visit) error {
 	w := v.webhook
 	form := webhookForm{URL: w.URL, Name: w.Name, Description: w.Description, Format: w.Format, Enabled: w.Enabled}
+	for _, name := range w.HeaderNames {
+		form.Headers = append(form.Headers, headerRow{Name: name, Known: true})
+	}
 	if w.MaxPerSecond != nil {
 		form.PerSecond = decimal(v.in, *w.MaxPerSecond)
 	}
@@ -240,7 +299,7 @@ func editPage(v *visit) error {
 }
 
 func (v *visit) renderEdit(status int, form webhookForm) error {
-	form.Action, form.Cancel = v.one()+"/edit", v.one()
+	form.Action, form.Cancel, form.WhyNot = v.one()+"/edit", v.one(), v.whyNot()
 	return v.renderForm(status, "edit", v.t("form.edit.title", "name", v.webhook.Name), form)
 }
 

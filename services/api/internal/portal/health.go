@@ -45,8 +45,11 @@ func (v *visit) health(w apiWebhook, newest []apiAttempt) health {
 // translated is a sentence of the API in the reader's language.
 func (v *visit) translated(sentence string) string { return words.Problem(sentence, v.in) }
 
+// refusalOf is what the API refused with, if that is what the error is.
+func refusalOf(err error) (*problem, bool) { return errors.AsType[*problem](err) }
+
 // isGone reports whether what was asked for is not there any more.
 func isGone(err error) bool {
-	refusal, ok := errors.AsType[*problem](err)
+	refusal, ok := refusalOf(err)
 	return ok && refusal.Status == http.StatusNotFound
 }

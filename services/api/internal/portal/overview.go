@@ -48,11 +48,8 @@ func overview(v *visit) error {
 	if err := group.Wait(); err != nil {
 		return err //nolint:wrapcheck // a problem of the API, as it is
 	}
-	body := overviewBody{Items: items, CanAdd: v.project.CanChange}
-	switch {
-	case v.project.WhyNot != nil:
-		body.WhyNot = v.translated(*v.project.WhyNot)
-	case len(items) >= v.project.MaxWebhooks:
+	body := overviewBody{Items: items, CanAdd: v.project.CanChange, WhyNot: v.whyNot()}
+	if body.CanAdd && len(items) >= v.project.MaxWebhooks {
 		body.CanAdd, body.WhyNot = false, v.n("overview.full", uint64(len(items)))
 	}
 	if body.CanAdd && len(items) == 0 {

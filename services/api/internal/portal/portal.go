@@ -114,6 +114,13 @@ func (p *Portal) Route(e *echo.Echo, call httpapi.Call) {
 	webhook.get("/edit", editPage)
 	webhook.post("/edit", edit)
 	webhook.post("/enabled", setEnabled)
+	webhook.get("/test", testPage)
+	webhook.post("/test", sendTest)
+	webhook.get("/secret", secretPage)
+	webhook.post("/secret", rotateSecret)
+	webhook.post("/secret/stop", stopSigning)
+	webhook.get("/delete", deletePage)
+	webhook.post("/delete", deleteWebhook)
 
 	nothing := func(c echo.Context) error { return p.begin(c, notFound) }
 	for _, path := range []string{prefix, prefix + "/*", "/projects/:pid/webhooks/*"} {

@@ -169,7 +169,9 @@ func (v *visit) html(status int, name, block string, dot any) error {
 func (v *visit) tabs(current string) []tab {
 	list := []struct{ path, template, text string }{
 		{"", "summary", v.t("tab.summary")},
+		{"/test", "test", v.t("tab.test")},
 		{"/edit", "edit", v.t("tab.settings")},
+		{"/secret", "secret", v.t("tab.secret")},
 	}
 	tabs := make([]tab, len(list))
 	for i, one := range list {

@@ -146,6 +146,14 @@ func Events(list []string) ([]string, error) {
 	return slices.Clone(list), nil
 }
 
+// Event checks one event.
+func Event(name string) error {
+	if known := event.Subscribable(); !slices.Contains(known, name) {
+		return &Fault{Field: "event", Kind: KindEvent, Message: unknownEvent(name, known)}
+	}
+	return nil
+}
+
 // unknownEvent names the event as long as it looks like one: what else was sent
 // is not repeated.
 func unknownEvent(name string, known []string) string {

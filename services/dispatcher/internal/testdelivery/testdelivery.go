@@ -149,11 +149,15 @@ func (s *Service) leave(project string) {
 // answer makes the attempt and completes the reply.
 func (s *Service) answer(ctx context.Context, request *webhooksv1.TestRequest, reply *nats.Msg) {
 	w := registry.New(request.GetRegistration(), s.box)
-	e := payload.Sample(event.Test, project(request), "evt_"+ulid.Make().String(), time.Now())
+	eventType := request.GetEventType()
+	if eventType == "" {
+		eventType = event.Test
+	}
+	e := payload.Sample(eventType, project(request), "evt_"+ulid.Make().String(), time.Now())
 	attempt, err := s.test(ctx, deliver.Delivery{
 		ID:        webhook.DeliveryID(e.GetId(), w.ID),
 		EventID:   e.GetId(),
-		EventType: event.Test,
+		EventType: eventType,
 		ProjectID: w.ProjectID,
 		WebhookID: w.ID,
 		Attempt:   1,

@@ -103,7 +103,7 @@
     });
   }
 
-  document.getElementById("faults")?.focus();
+  (document.getElementById("faults") ?? document.querySelector("[data-focus]"))?.focus();
   if (zoneIsNew) refresh(true);
   setInterval(() => { if (document.visibilityState === "visible" && isLive()) refresh(false); }, refreshEvery);
 })();

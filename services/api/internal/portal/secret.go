@@ -1,0 +1,105 @@
+package portal
+
+import (
+	"net/http"
+	"strconv"
+	"time"
+
+	"github.com/dembrane/webhooks/pkg/secret"
+)
+
+// The overlaps that can be chosen, in hours.
+const (
+	overlapNone  = 0
+	overlapHour  = 1
+	overlapDay   = 24
+	overlapThree = 3 * 24
+	overlapWeek  = 7 * 24
+)
+
+// secretBody is the page of the secret.
+type secretBody struct {
+	// Secret is a fresh one, which the form proposes.
+	Secret   string
+	Overlaps []overlapChoice
+	Faults   faults
+	// Until says how long the secret so far goes on signing beside the new one.
+	Until *until
+}
+
+type overlapChoice struct {
+	Hours  int
+	Title  string
+	Chosen bool
+}
+
+// until is when something ends, and how long that takes from now on.
+type until struct{ When, Left moment }
+
+func (v *visit) until(t time.Time) *until { return &until{When: v.moment(t), Left: v.remaining(t)} }
+
+func secretPage(v *visit) error { return v.renderSecret(http.StatusOK, secretBody{}, overlapDay) }
+
+func (v *visit) renderSecret(status int, body secretBody, overlap int) error {
+	if body.Secret == "" {
+		body.Secret = secret.Generate().Reveal()
+	}
+	for _, hours := range []int{overlapDay, overlapThree, overlapWeek, overlapHour, overlapNone} {
+		title := v.t("secret.overlap.none")
+		switch {
+		case hours >= overlapDay:
+			title = v.n("when.left.days", uint64(hours)/overlapDay) //nolint:gosec // one of the above
+		case hours > 0:
+			title = v.n("when.left.hours", uint64(hours)) //nolint:gosec // one of the above
+		}
+		body.Overlaps = append(body.Overlaps, overlapChoice{Hours: hours, Title: title, Chosen: hours == overlap})
+	}
+	if v.webhook.PreviousUntil != nil && v.webhook.PreviousUntil.After(v.now) {
+		body.Until = v.until(*v.webhook.PreviousUntil)
+	}
+	return v.render(status, "secret", v.t("secret.title"), body)
+}
+
+// rotateSecret makes the proposed secret the current one. The form shows it before it
+// is used, so that this can end with a redirect: reloading must not rotate again.
+func rotateSecret(v *visit) error {
+	hours, err := strconv.Atoi(v.field("overlap"))
+	if err != nil {
+		hours = overlapDay
+	}
+	given := v.field("secret")
+	err = v.api.rotate(v.webhook.ID, given, time.Duration(hours)*time.Hour)
+	if found, ok := v.faultsOf(err); ok {
+		return v.renderSecret(http.StatusUnprocessableEntity, secretBody{Secret: given, Faults: found}, hours)
+	}
+	if err != nil {
+		return err
+	}
+	return v.done(v.one()+"/secret", "rotated")
+}
+
+// stopSigning takes the secret away.
+func stopSigning(v *visit) error {
+	if err := v.api.change(v.webhook.ID, map[string]any{"secret": ""}); err != nil {
+		return err
+	}
+	return v.done(v.one()+"/secret", "unsigned")
+}
+
+// deleteBody is the page that says what deleting a webhook costs.
+type deleteBody struct{ Item item }
+
+func deletePage(v *visit) error {
+	one, err := v.item(*v.webhook)
+	if err != nil {
+		return err
+	}
+	return v.render(http.StatusOK, "delete", v.t("delete.title"), deleteBody{Item: one})
+}
+
+func deleteWebhook(v *visit) error {
+	if err := v.api.remove(v.webhook.ID); err != nil {
+		return err
+	}
+	return v.done(v.base(), "deleted")
+}
