@@ -15,6 +15,10 @@ import (
 // nothing.
 var ErrEventGone = errors.New("event is no longer retained")
 
+// ErrEventErased is an [ErrEventGone] of which it is proven, too, that the event has
+// not aged out: younger and older ones are there.
+var ErrEventErased = fmt.Errorf("%w: it was erased", ErrEventGone)
+
 const (
 	// readTimeout bounds each request of an [EventReader].
 	readTimeout = 5 * time.Second
@@ -179,8 +183,12 @@ func (r *EventReader) confirm(ctx context.Context, leader leaderState, sequence 
 	}
 	msg, err = r.fromLeader(ctx, sequence)
 	if errors.Is(err, jetstream.ErrMsgNotFound) {
+		gone := ErrEventGone
+		if leader.first <= sequence && sequence <= leader.last {
+			gone = ErrEventErased // events age out from the first on
+		}
 		return nil, fmt.Errorf("the leader does not have sequence %d (it has %d to %d): %w",
-			sequence, leader.first, leader.last, ErrEventGone)
+			sequence, leader.first, leader.last, gone)
 	}
 	return msg, err
 }

@@ -111,6 +111,10 @@ func SubjectStored(projectID, eventType string) string {
 	return prefixEvents + "*." + projectID + "." + eventType
 }
 
+// SubjectMalformed is where something of the project is stored that was published
+// on a subject without an event type.
+func SubjectMalformed(projectID string) string { return prefixEvents + projectID }
+
 // ParseSubjectEvent takes the project and the event type out of the subject on
 // which an event was published. It reports false for a subject that has another
 // form.
@@ -147,6 +151,12 @@ func SubjectScheduledRange(webhookID, rangeID string) string {
 // is written.
 func SubjectRejected(eventSubject string) string {
 	return prefixRejected + strings.TrimPrefix(eventSubject, prefixEvents)
+}
+
+// SubjectsRejected match the subjects on which rejections of a project's events are
+// written.
+func SubjectsRejected(projectID string) []string {
+	return []string{prefixRejected + projectID + ".>", prefixRejected + projectID}
 }
 
 // KeyRegistration is the webhook's key in [BucketWebhooks].

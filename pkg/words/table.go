@@ -66,6 +66,9 @@ func outcomes() map[webhooksv1.Outcome]line {
 			"Fetch what you need from the dashboard.",
 			"De gebeurtenis wordt niet meer bewaard en kan daarom niet meer worden verstuurd.",
 			"Haal wat u nodig hebt op uit het dashboard."),
+		webhooksv1.Outcome_OUTCOME_ERASED: say(
+			"The event was erased before this could be sent.", "",
+			"De gebeurtenis is gewist voordat dit kon worden verstuurd.", ""),
 	}
 }
 

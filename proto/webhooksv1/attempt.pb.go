@@ -107,6 +107,8 @@ const (
 	Outcome_OUTCOME_DISABLED Outcome = 6
 	// The event is no longer retained; nothing was sent. Terminal.
 	Outcome_OUTCOME_EXPIRED Outcome = 7
+	// The event was erased meanwhile; nothing was sent. Terminal.
+	Outcome_OUTCOME_ERASED Outcome = 8
 )
 
 // Enum value maps for Outcome.
@@ -120,6 +122,7 @@ var (
 		5: "OUTCOME_DELETED",
 		6: "OUTCOME_DISABLED",
 		7: "OUTCOME_EXPIRED",
+		8: "OUTCOME_ERASED",
 	}
 	Outcome_value = map[string]int32{
 		"OUTCOME_UNSPECIFIED": 0,
@@ -130,6 +133,7 @@ var (
 		"OUTCOME_DELETED":     5,
 		"OUTCOME_DISABLED":    6,
 		"OUTCOME_EXPIRED":     7,
+		"OUTCOME_ERASED":      8,
 	}
 )
 
@@ -1042,7 +1046,7 @@ const file_dembrane_webhooks_v1_attempt_proto_rawDesc = "" +
 	"\n" +
 	"PHASE_SEND\x10\x04\x12\x0e\n" +
 	"\n" +
-	"PHASE_WAIT\x10\x05*\xb5\x01\n" +
+	"PHASE_WAIT\x10\x05*\xc9\x01\n" +
 	"\aOutcome\x12\x17\n" +
 	"\x13OUTCOME_UNSPECIFIED\x10\x00\x12\x15\n" +
 	"\x11OUTCOME_DELIVERED\x10\x01\x12\x11\n" +
@@ -1051,7 +1055,8 @@ const file_dembrane_webhooks_v1_attempt_proto_rawDesc = "" +
 	"\fOUTCOME_GONE\x10\x04\x12\x13\n" +
 	"\x0fOUTCOME_DELETED\x10\x05\x12\x14\n" +
 	"\x10OUTCOME_DISABLED\x10\x06\x12\x13\n" +
-	"\x0fOUTCOME_EXPIRED\x10\a*\xda\x02\n" +
+	"\x0fOUTCOME_EXPIRED\x10\a\x12\x12\n" +
+	"\x0eOUTCOME_ERASED\x10\b*\xda\x02\n" +
 	"\x06Reason\x12\x16\n" +
 	"\x12REASON_UNSPECIFIED\x10\x00\x12\x11\n" +
 	"\rREASON_STATUS\x10\x01\x12\x13\n" +

@@ -4,7 +4,8 @@ package webhooksv1
 import "strings"
 
 // Label is the outcome as logs, metrics and the delivery log write it:
-// "delivered", "retry", "exhausted", "gone", "deleted", "disabled", "expired".
+// "delivered", "retry", "exhausted", "gone", "deleted", "disabled", "expired",
+// "erased".
 func (o Outcome) Label() string { return label(outcomeLabels, o) }
 
 // Label is the reason as logs, metrics and the delivery log write it, such as

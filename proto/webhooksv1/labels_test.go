@@ -21,7 +21,7 @@ func TestEveryEnumValueHasItsLabel(t *testing.T) {
 		"outcome": {
 			webhooksv1.Outcome(0).Descriptor().Values(),
 			func(n protoreflect.EnumNumber) string { return webhooksv1.Outcome(n).Label() },
-			[]string{"unspecified", "delivered", "retry", "exhausted", "gone", "deleted", "disabled", "expired"},
+			[]string{"unspecified", "delivered", "retry", "exhausted", "gone", "deleted", "disabled", "expired", "erased"},
 		},
 		"reason": {
 			webhooksv1.Reason(0).Descriptor().Values(),

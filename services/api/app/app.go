@@ -28,6 +28,7 @@ import (
 	"github.com/dembrane/webhooks/services/api/internal/access/static"
 	"github.com/dembrane/webhooks/services/api/internal/config"
 	"github.com/dembrane/webhooks/services/api/internal/deliverylog"
+	"github.com/dembrane/webhooks/services/api/internal/erase"
 	"github.com/dembrane/webhooks/services/api/internal/eventlog"
 	"github.com/dembrane/webhooks/services/api/internal/health"
 	"github.com/dembrane/webhooks/services/api/internal/httpapi"
@@ -119,6 +120,7 @@ type App struct {
 	throttle Throttle
 	// ownDatabase says that nobody else writes to it.
 	ownDatabase bool
+	scrub       func(context.Context) error
 
 	// prepared says that webhooks can be made, projectable that the streams are set
 	// up.
@@ -246,12 +248,14 @@ func (a *App) run(ctx context.Context) (err error) {
 	}
 	recorder := deliverylog.New(deliverylog.Deps{
 		Store: webhooks, JS: js, Throttle: a.throttle, Log: a.log, Metrics: deliverylog.NewMetrics(a.metrics),
+		Erased: erase.NewKnown(webhooks).Apply,
 		Health: replay.Recording{Store: webhooks, Then: health.New(health.Deps{
 			Store: webhooks, NATS: nc, Throttle: a.throttle, Log: a.log, Metrics: health.NewMetrics(a.metrics),
 			Publish: publish.Publish,
 			Project: func(ctx context.Context, projectID, id string) { projector.Project(ctx, projectID, id) },
 		})},
 	})
+	erasures := a.erasures(webhooks, js)
 	replays := replay.New(replay.Deps{Store: webhooks, JS: js, Retention: a.config.EventsMaxAge, Log: a.log})
 	server, err := httpapi.New(httpapi.Deps{ //nolint:contextcheck // its handlers use their requests' contexts
 		Store:         webhooks,
@@ -263,6 +267,8 @@ func (a *App) run(ctx context.Context) (err error) {
 		Events:        topology.NewEventReader(js),
 		Replays:       replays,
 		Follower:      eventlog.New(js),
+		Erasures:      erasures,
+		EraseWait:     eraseWait,
 		Ledger:        ledger.New(ledger.Deps{Store: webhooks, JS: js}),
 		SendTest:      testdelivery.New(nc, a.config.TestTimeout).Send,
 		Log:           a.log,
@@ -296,6 +302,7 @@ func (a *App) run(ctx context.Context) (err error) {
 		group.Go(func() error { return projector.Run(stop) })
 		group.Go(func() error { return recorder.Run(stop) })
 		group.Go(func() error { return replays.Run(stop) })
+		group.Go(func() error { return erasures.Run(stop) })
 		group.Go(func() error {
 			return recorder.Expire(stop, deliverylog.Retention{MaxAge: a.config.AttemptsMaxAge, MaxBytes: a.config.LogMaxBytes})
 		})

@@ -219,11 +219,12 @@ func (a *App) dispatch(ctx context.Context, nc *nats.Conn, js jetstream.JetStrea
 	})
 	renderer := eventbody.NewRenderer(payload.Renderer{AdminBaseURL: a.config.AdminBaseURL}, a.config.MaxInFlightBytes)
 	rejecter := eventbody.NewRejecter(js, a.log, a.metrics)
+	reader := topology.NewEventReader(js)
 	events := intake.New(intake.Deps{
-		Registry: webhooks, Deliver: deliverer.Deliver, Renderer: renderer, Rejecter: rejecter, Metrics: a.metrics,
+		Event: reader.Event, Registry: webhooks, Deliver: deliverer.Deliver, Renderer: renderer, Rejecter: rejecter, Metrics: a.metrics,
 	})
 	later, err := due.New(due.Deps{
-		Deliver: deliverer.Deliver, Postpone: deliverer.Postpone, Events: topology.NewEventReader(js),
+		Deliver: deliverer.Deliver, Postpone: deliverer.Postpone, Events: reader,
 		Renderer: renderer, Rejecter: rejecter, Log: a.log,
 	})
 	if err != nil {

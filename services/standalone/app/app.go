@@ -103,7 +103,7 @@ func (a *App) Run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	managing, err := a.api(settings) //nolint:contextcheck // it only binds and reads files
+	managing, err := a.api(settings, mongo) //nolint:contextcheck // it only binds and reads files
 	if err != nil {
 		return err
 	}
@@ -148,8 +148,9 @@ func (a *App) dispatcher(nats *embedded.NATS) (*dispatcher.App, error) {
 	return part, nil
 }
 
-func (a *App) api(c api.Config) (*api.App, error) {
-	part, err := api.New(c, a.log.Named("api"), api.WithThrottle(throttle.CPU{}.Wait), api.WithOwnDatabase())
+func (a *App) api(c api.Config, mongo *embedded.Mongo) (*api.App, error) {
+	part, err := api.New(c, a.log.Named("api"), api.WithThrottle(throttle.CPU{}.Wait), api.WithOwnDatabase(),
+		api.WithScrub(func(ctx context.Context) error { return mongo.Scrub(ctx, c.MongoDBDatabase) }))
 	if err != nil {
 		return nil, fmt.Errorf("set up the api: %w", err)
 	}

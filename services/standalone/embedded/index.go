@@ -17,14 +17,11 @@ import (
 // look-up reads the whole collection. It may be called any number of times, once
 // the collections exist.
 func (m *Mongo) IndexIDs(ctx context.Context, database string) (err error) {
-	location := url.URL{Scheme: "file", OmitHost: true, Path: filepath.ToSlash(filepath.Join(m.dir, database+".sqlite"))}
-	location.RawQuery = url.Values{"_pragma": {"busy_timeout(5000)"}, "mode": {"rw"}}.Encode()
-	db, err := sql.Open("sqlite", location.String())
+	db, err := m.open(database)
 	if err != nil {
-		return fmt.Errorf("open the database's file: %w", err)
+		return err
 	}
 	defer func() { err = errors.Join(err, db.Close()) }()
-	db.SetMaxOpenConns(1)
 	tables, err := tables(ctx, db)
 	if err != nil {
 		return fmt.Errorf("list collections: %w", err)
@@ -36,6 +33,18 @@ func (m *Mongo) IndexIDs(ctx context.Context, database string) (err error) {
 		}
 	}
 	return nil
+}
+
+// open opens the file of a database beside FerretDB.
+func (m *Mongo) open(database string) (*sql.DB, error) {
+	location := url.URL{Scheme: "file", OmitHost: true, Path: filepath.ToSlash(filepath.Join(m.dir, database+".sqlite"))}
+	location.RawQuery = url.Values{"_pragma": {"busy_timeout(5000)", "secure_delete(on)"}, "mode": {"rw"}}.Encode()
+	db, err := sql.Open("sqlite", location.String())
+	if err != nil {
+		return nil, fmt.Errorf("open the database's file: %w", err)
+	}
+	db.SetMaxOpenConns(1)
+	return db, nil
 }
 
 // tables lists the tables in which FerretDB keeps the collections.

@@ -69,7 +69,10 @@ func sqliteURL(dir string) (string, error) {
 	if strings.ContainsAny(absolute, "?#%") {
 		return "", fmt.Errorf("DATA_DIR must not contain ?, # or %%: %s", absolute)
 	}
-	return (&url.URL{Scheme: "file", OmitHost: true, Path: filepath.ToSlash(absolute) + "/"}).String(), nil
+	location := url.URL{Scheme: "file", OmitHost: true, Path: filepath.ToSlash(absolute) + "/"}
+	// What is deleted or replaced is overwritten: erased means erased.
+	location.RawQuery = url.Values{"_pragma": {"secure_delete(on)"}}.Encode()
+	return location.String(), nil
 }
 
 // URI is its connection string.

@@ -63,7 +63,7 @@ func Look(ctx context.Context, js jetstream.JetStream, webhook store.Webhook, pa
 	w.parked = slices.Compact(w.parked)
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
-	return w, recorded(ctx, js)
+	return w, Recorded(ctx, js)
 }
 
 // Parked reports whether an event is written down as due soon, with many others.
@@ -93,7 +93,7 @@ func (w *Way) add(r *webhooksv1.Range) {
 
 // addDue adds single deliveries that are due at this moment.
 func (w *Way) addDue(ctx context.Context, js jetstream.JetStream, webhookID string) error {
-	return each(ctx, js, topology.StreamDeliveries, topology.SubjectDelivery(webhookID), func(msg *jetstream.RawStreamMsg) error {
+	return Each(ctx, js, topology.StreamDeliveries, topology.SubjectDelivery(webhookID), func(msg *jetstream.RawStreamMsg) error {
 		owed := &webhooksv1.Delivery{}
 		if proto.Unmarshal(msg.Data, owed) == nil && len(w.parked) < maxParked {
 			w.parked = append(w.parked, owed.GetEventSequence())
@@ -105,7 +105,7 @@ func (w *Way) addDue(ctx context.Context, js jetstream.JetStream, webhookID stri
 // EachRange calls visit with each range that is stored on a subject, and its place
 // in RANGES. Some may come or go meanwhile.
 func EachRange(ctx context.Context, js jetstream.JetStream, subject string, visit func(r *webhooksv1.Range, sequence uint64) error) error {
-	return each(ctx, js, topology.StreamRanges, subject, func(msg *jetstream.RawStreamMsg) error {
+	return Each(ctx, js, topology.StreamRanges, subject, func(msg *jetstream.RawStreamMsg) error {
 		r := &webhooksv1.Range{}
 		if err := proto.Unmarshal(msg.Data, r); err != nil {
 			return nil //nolint:nilerr // whoever is given it says so
@@ -114,9 +114,10 @@ func EachRange(ctx context.Context, js jetstream.JetStream, subject string, visi
 	})
 }
 
-// each reads what is stored on a subject, one by one: a consumer of a stream of work
-// would be given what is another's.
-func each(ctx context.Context, js jetstream.JetStream, name, subject string, visit func(*jetstream.RawStreamMsg) error) error {
+// Each calls visit with each message that a stream has on a subject. It reads one by
+// one: a consumer of a stream of work would be given what is another's. Some may come
+// or go meanwhile.
+func Each(ctx context.Context, js jetstream.JetStream, name, subject string, visit func(*jetstream.RawStreamMsg) error) error {
 	stream, err := js.Stream(ctx, name)
 	if err != nil {
 		return fmt.Errorf("open %s: %w", name, err)
@@ -185,8 +186,9 @@ func takenIn(ctx context.Context, js jetstream.JetStream, projectID string, pati
 	}
 }
 
-// recorded waits until the recorder has everything that is in ATTEMPTS by now.
-func recorded(ctx context.Context, js jetstream.JetStream) error {
+// Recorded waits until the recorder has everything that is in ATTEMPTS by now. When
+// ctx ends before that, it returns [ErrLate].
+func Recorded(ctx context.Context, js jetstream.JetStream) error {
 	stream, err := js.Stream(ctx, topology.StreamAttempts)
 	if err != nil {
 		return fmt.Errorf("open %s: %w", topology.StreamAttempts, err)

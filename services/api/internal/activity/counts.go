@@ -67,7 +67,7 @@ func made(e *webhooksv1.LogEntry) bool {
 	case webhooksv1.Outcome_OUTCOME_EXHAUSTED:
 		return e.GetReason() != webhooksv1.Reason_REASON_RECEIVER_FAILING
 	case webhooksv1.Outcome_OUTCOME_UNSPECIFIED, webhooksv1.Outcome_OUTCOME_DELETED,
-		webhooksv1.Outcome_OUTCOME_DISABLED, webhooksv1.Outcome_OUTCOME_EXPIRED:
+		webhooksv1.Outcome_OUTCOME_DISABLED, webhooksv1.Outcome_OUTCOME_EXPIRED, webhooksv1.Outcome_OUTCOME_ERASED:
 		return false
 	}
 	return false

@@ -79,6 +79,9 @@ type Deps struct {
 	Store  attempts
 	JS     jetstream.JetStream
 	Health health
+	// Erased, which may be nil, takes out of records what must not be written, as their
+	// events were erased.
+	Erased func(ctx context.Context, list []*webhooksv1.Attempt) error
 	// Throttle is called after each batch, with how long that took, and returns
 	// when the next may begin; nil for at once.
 	Throttle func(ctx context.Context, worked time.Duration)
@@ -91,6 +94,7 @@ type Recorder struct {
 	store    attempts
 	js       jetstream.JetStream
 	health   health
+	erased   func(ctx context.Context, list []*webhooksv1.Attempt) error
 	throttle func(ctx context.Context, worked time.Duration)
 	log      *zap.Logger
 	metrics  *Metrics
@@ -101,8 +105,11 @@ func New(deps Deps) *Recorder {
 	if deps.Throttle == nil {
 		deps.Throttle = func(context.Context, time.Duration) {}
 	}
+	if deps.Erased == nil {
+		deps.Erased = func(context.Context, []*webhooksv1.Attempt) error { return nil }
+	}
 	return &Recorder{
-		store: deps.Store, js: deps.JS, health: deps.Health, throttle: deps.Throttle,
+		store: deps.Store, js: deps.JS, health: deps.Health, erased: deps.Erased, throttle: deps.Throttle,
 		log: deps.Log, metrics: deps.Metrics,
 	}
 }
@@ -246,6 +253,9 @@ func unusable(a *webhooksv1.Attempt) string {
 // write does everything that a batch of records asks for. It may be repeated.
 func (r *Recorder) write(ctx context.Context, list []*webhooksv1.Attempt) error {
 	began := time.Now()
+	if err := r.erased(ctx, list); err != nil {
+		return fmt.Errorf("look for what was erased: %w", err)
+	}
 	known, lost := map[string]bool{}, map[string]bool{}
 	for start := 0; start < len(list); start += insertAttempts {
 		portion := list[start:min(start+insertAttempts, len(list))]

@@ -62,25 +62,36 @@ type Event struct {
 	Part string
 	// Bytes is the size of its body; 0 when the broker does not say.
 	Bytes int64
+	// Rejected says that it cannot be read as an event. Its id may be empty.
+	Rejected bool
 }
 
 // Each calls visit with each event of the query, in the order in which they are
 // stored, and stops at the first error. An event whose id nobody can read was
 // rejected by the intake and is left out.
 func (l *Log) Each(ctx context.Context, q Query, visit func(Event) error) error {
-	err := l.each(ctx, q, visit)
-	if errors.Is(err, ErrStop) {
-		return nil
-	}
-	return err
+	return l.each(ctx, config(q), q.Until, func(found Event) error {
+		if found.Rejected {
+			return nil
+		}
+		return visit(found)
+	})
 }
 
-func (l *Log) each(ctx context.Context, q Query, visit func(Event) error) error {
+// EachStored is [Log.Each] with everything that is stored under the project, also
+// what the intake rejected or will reject.
+func (l *Log) EachStored(ctx context.Context, q Query, visit func(Event) error) error {
+	c := config(q)
+	c.FilterSubjects = append(c.FilterSubjects, topology.SubjectMalformed(q.ProjectID))
+	return l.each(ctx, c, q.Until, visit)
+}
+
+func (l *Log) each(ctx context.Context, config jetstream.ConsumerConfig, until time.Time, visit func(Event) error) error {
 	stream, err := l.js.Stream(ctx, topology.StreamEvents)
 	if err != nil {
 		return fmt.Errorf("open %s: %w", topology.StreamEvents, err)
 	}
-	consumer, err := stream.CreateConsumer(ctx, config(q))
+	consumer, err := stream.CreateConsumer(ctx, config)
 	if err != nil {
 		return fmt.Errorf("read %s: %w", topology.StreamEvents, err)
 	}
@@ -89,13 +100,20 @@ func (l *Log) each(ctx context.Context, q Query, visit func(Event) error) error 
 	if err := inSync(ctx, stream, info); err != nil {
 		return err
 	}
-	return readAll(ctx, consumer, info.NumPending, q.Until, func(msg jetstream.Msg, meta *jetstream.MsgMetadata) error {
+	err = readAll(ctx, consumer, info.NumPending, until, func(msg jetstream.Msg, meta *jetstream.MsgMetadata) error {
 		found, err := identify(ctx, stream, msg, meta)
-		if err != nil || found.ID == "" {
-			return err
+		if errors.Is(err, jetstream.ErrMsgNotFound) {
+			return nil // erased meanwhile
+		}
+		if err != nil {
+			return fmt.Errorf("read event %d: %w", meta.Sequence.Stream, err)
 		}
 		return visit(found)
 	})
+	if errors.Is(err, ErrStop) {
+		return nil
+	}
+	return err
 }
 
 func config(q Query) jetstream.ConsumerConfig {
@@ -194,17 +212,14 @@ func identify(ctx context.Context, stream jetstream.Stream, msg jetstream.Msg, m
 		return found, nil
 	}
 	whole, err := stream.GetMsg(ctx, found.Sequence)
-	if errors.Is(err, jetstream.ErrMsgNotFound) {
-		return Event{}, nil // erased meanwhile
-	}
 	if err != nil {
-		return Event{}, fmt.Errorf("read event %d: %w", found.Sequence, err)
+		return Event{}, err //nolint:wrapcheck // the caller says which
 	}
 	e, err := event.Decode(whole.Header.Get("Content-Type"), whole.Data)
-	if err != nil || event.Validate(e) != nil {
-		return Event{}, nil //nolint:nilerr // it was rejected
+	found.Rejected = err != nil || event.Validate(e) != nil
+	if err == nil && (found.ID == "" || !found.Rejected) {
+		found.ID, found.About = e.GetId(), e.GetWebhook().GetId()
 	}
-	found.ID, found.About = e.GetId(), e.GetWebhook().GetId()
 	return found, nil
 }
 

@@ -153,7 +153,7 @@ func TestRoutesAndDocumentAgree(t *testing.T) {
 	for _, route := range e.Routes() {
 		// What the page of the documentation loads is nobody else's affair.
 		if route.Method != echo.RouteNotFound && !strings.HasPrefix(route.Path, "/api/docs/") {
-			routed = append(routed, route.Method+" "+strings.NewReplacer(":pid", "{pid}", ":id", "{id}", ":attempt", "{attempt}", ":replay", "{replay}").Replace(route.Path))
+			routed = append(routed, route.Method+" "+strings.NewReplacer(":pid", "{pid}", ":id", "{id}", ":attempt", "{attempt}", ":replay", "{replay}", ":event", "{event}").Replace(route.Path))
 		}
 	}
 	slices.Sort(routed)

@@ -71,7 +71,7 @@ func statusOf(outcome webhooksv1.Outcome) string {
 	case webhooksv1.Outcome_OUTCOME_EXHAUSTED, webhooksv1.Outcome_OUTCOME_GONE:
 		return statusFailed
 	case webhooksv1.Outcome_OUTCOME_DELETED, webhooksv1.Outcome_OUTCOME_DISABLED,
-		webhooksv1.Outcome_OUTCOME_EXPIRED, webhooksv1.Outcome_OUTCOME_UNSPECIFIED:
+		webhooksv1.Outcome_OUTCOME_EXPIRED, webhooksv1.Outcome_OUTCOME_ERASED, webhooksv1.Outcome_OUTCOME_UNSPECIFIED:
 		return statusEnded
 	}
 	return statusEnded

@@ -29,6 +29,7 @@ import (
 	"github.com/dembrane/webhooks/pkg/topology"
 	"github.com/dembrane/webhooks/proto/webhooksv1"
 	"github.com/dembrane/webhooks/services/api/internal/access"
+	"github.com/dembrane/webhooks/services/api/internal/erase"
 	"github.com/dembrane/webhooks/services/api/internal/httpapi"
 	"github.com/dembrane/webhooks/services/api/internal/mongotest"
 	"github.com/dembrane/webhooks/services/api/internal/registration"
@@ -101,6 +102,7 @@ type api struct {
 	reply     *webhooksv1.Attempt
 	replyErr  error
 	events    fakeEvents
+	erasures  *erase.Service
 }
 
 // fakeEvents plays EVENTS: what is kept, by sequence, or why it cannot be read.
@@ -167,7 +169,7 @@ func newAPIWith(t *testing.T, change func(*httpapi.Deps), limits func(*http.Serv
 		},
 		Log:           zap.New(core),
 		Metrics:       httpapi.NewMetrics(prometheus.NewRegistry()),
-		SessionCookie: cookieName, CORSOrigins: []string{origin}, Limit: limit, TestTimeout: time.Second,
+		SessionCookie: cookieName, CORSOrigins: []string{origin}, Limit: limit, TestTimeout: time.Second, EraseWait: 2 * time.Second,
 	}
 	change(&deps)
 	server, err := httpapi.New(deps)

@@ -71,7 +71,7 @@ func (s *server) logQuery(c echo.Context, w store.Webhook) (logQuery, error) {
 	read("outcome", func(v string) (ok bool) {
 		q.outcome, ok = webhooksv1.ParseOutcome(v)
 		return ok
-	}, "one of the outcomes of an attempt: delivered, retry, exhausted, gone, deleted, disabled or expired")
+	}, "one of the outcomes of an attempt: delivered, retry, exhausted, gone, deleted, disabled, expired or erased")
 	read("trigger", func(v string) (ok bool) {
 		q.trigger, ok = webhooksv1.ParseTrigger(v)
 		return ok

@@ -18,6 +18,7 @@ import (
 	"github.com/dembrane/webhooks/pkg/natstest"
 	"github.com/dembrane/webhooks/pkg/topology"
 	"github.com/dembrane/webhooks/proto/webhooksv1"
+	"github.com/dembrane/webhooks/services/api/internal/erase"
 	"github.com/dembrane/webhooks/services/api/internal/httpapi"
 	"github.com/dembrane/webhooks/services/api/internal/ledger"
 	"github.com/dembrane/webhooks/services/api/internal/replay"
@@ -31,10 +32,15 @@ func newStoredAPI(t *testing.T) (*api, jetstream.JetStream) {
 	require.NoError(t, topology.Ensure(t.Context(), js, topology.Settings{
 		Replicas: 1, EventsMaxAge: time.Hour, DuplicateWindow: time.Minute,
 	}))
-	return newAPIWith(t, func(deps *httpapi.Deps) {
+	var erasures *erase.Service
+	a := newAPIWith(t, func(deps *httpapi.Deps) {
 		deps.Replays = replay.New(replay.Deps{Store: deps.Store, JS: js, Retention: time.Hour, Log: zap.NewNop()})
 		deps.Ledger = ledger.New(ledger.Deps{Store: deps.Store, JS: js})
-	}, func(*http.Server) {}), js
+		erasures = erase.New(erase.Deps{Store: deps.Store, JS: js, Kept: time.Hour, Log: deps.Log})
+		deps.Erasures = erasures
+	}, func(*http.Server) {})
+	a.erasures = erasures
+	return a, js
 }
 
 // publish stores an event, which nobody takes in.

@@ -19,6 +19,7 @@ import (
 	"github.com/dembrane/webhooks/proto/webhooksv1"
 	"github.com/dembrane/webhooks/services/api/internal/access"
 	"github.com/dembrane/webhooks/services/api/internal/apidocs"
+	"github.com/dembrane/webhooks/services/api/internal/erase"
 	"github.com/dembrane/webhooks/services/api/internal/ledger"
 	"github.com/dembrane/webhooks/services/api/internal/registration"
 	"github.com/dembrane/webhooks/services/api/internal/replay"
@@ -65,9 +66,14 @@ type Deps struct {
 	// Follower hands out events to those who listen.
 	Follower follower
 	// Ledger accounts for what a webhook was owed.
-	Ledger  *ledger.Ledger
-	Log     *zap.Logger
-	Metrics *Metrics
+	Ledger *ledger.Ledger
+	// Erasures erases events.
+	Erasures *erase.Service
+	// EraseWait is the longest that a request waits for its erasure, which goes on by
+	// itself after that.
+	EraseWait time.Duration
+	Log       *zap.Logger
+	Metrics   *Metrics
 
 	// SessionCookie names the cookie that wins over the Authorization header.
 	SessionCookie string
@@ -176,6 +182,8 @@ func (s *server) route(e *echo.Echo) {
 	if s.Pages != nil {
 		s.Pages.Route(e, s.call)
 	}
+	e.DELETE("/api/projects/:pid/events", s.guard(access.Withdraw, s.eraseAll))
+	e.DELETE("/api/projects/:pid/events/:event", s.guard(access.Withdraw, s.eraseOne))
 	for _, route := range e.Routes() {
 		s.routes[route.Path] = true
 	}

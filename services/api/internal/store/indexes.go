@@ -68,7 +68,7 @@ func (s *Store) createCollections(ctx context.Context) error {
 	ctx, cancel := bounded(ctx)
 	defer cancel()
 	for _, made := range []collection{
-		s.attempts, s.claims, s.activity, s.pages, s.outcomes, s.replays, s.replaying,
+		s.attempts, s.claims, s.activity, s.pages, s.outcomes, s.replays, s.replaying, s.erasures,
 	} {
 		in, err := made.open()
 		if err == nil {
@@ -91,6 +91,9 @@ func (s *Store) BuildIndexes(ctx context.Context, attemptsMaxAge time.Duration) 
 		{s.webhooks, "newest", bson.D{descending(keyCreated), descending(keyID)}, options.Index()},
 		{s.attempts, "webhook", bson.D{ascending(keyOfHook), descending(keyID)}, options.Index()},
 		{s.attempts, "webhook_outcome", bson.D{ascending(keyOfHook), ascending("outcome"), descending(keyID)}, options.Index()},
+		{s.activity, "project", bson.D{ascending(keyProject)}, options.Index()},
+		{s.erasures, "done", bson.D{ascending("done")}, options.Index()},
+		{s.erasures, "begun", bson.D{ascending("begun_at")}, options.Index()},
 	} {
 		faults = append(faults, s.createIndex(ctx, wanted))
 	}

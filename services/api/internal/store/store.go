@@ -59,6 +59,8 @@ const (
 	collectionOutcomes  = "outcomes"
 	collectionReplays   = "replays"
 	collectionReplaying = "replaying"
+	// collectionErasures says what was erased, so that what comes late is erased, too.
+	collectionErasures = "erasures"
 )
 
 // Store is safe for concurrent use.
@@ -74,6 +76,7 @@ type Store struct {
 	log      *zap.Logger
 
 	replaying      collection
+	erasures       collection
 	outcomeNumbers outcomeNumberCache
 
 	// slotsUnique says that the index on slots is there.
@@ -113,6 +116,7 @@ func Open(ctx context.Context, uri, database string, log *zap.Logger) (*Store, e
 		outcomes:  collection{dialer, database, collectionOutcomes},
 		replays:   collection{dialer, database, collectionReplays},
 		replaying: collection{dialer, database, collectionReplaying},
+		erasures:  collection{dialer, database, collectionErasures},
 	}
 	for i := range s.locks {
 		s.locks[i] = make(chan struct{}, 1)

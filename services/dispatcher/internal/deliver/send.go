@@ -56,6 +56,8 @@ func (d *Deliverer) send(ctx context.Context, x *Delivery, w *registry.Webhook, 
 	}()
 	body, err := x.Body(ctx, w.Format)
 	switch {
+	case errors.Is(err, topology.ErrEventErased):
+		return result{record: concluded(x, webhooksv1.Outcome_OUTCOME_ERASED), learned: limiter.Result{Ignore: true}}
 	case errors.Is(err, topology.ErrEventGone):
 		return result{record: concluded(x, webhooksv1.Outcome_OUTCOME_EXPIRED), learned: limiter.Result{Ignore: true}}
 	case errors.Is(err, eventbody.ErrNoMemory):

@@ -243,3 +243,20 @@ func TestWhatIsKeptOfAnotherEventProvesNothing(t *testing.T) {
 		assert.Equal(t, map[uint64]int{7: 2}, s.reads, "each was read for itself")
 	})
 }
+
+// What a range has read back is not sent after a long wait without another look.
+func TestAPageThatWaitedIsReadAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s, d := reading(t, 1<<20)
+		list := deliveries(owedRange(2))
+		p := newPage(d, list)
+		for _, wait := range []time.Duration{0, keepFor + time.Millisecond} {
+			<-time.After(wait)
+			body, err := p.body(t.Context(), list[min(int(wait), 1)].Sequence, chat.JSON)
+			require.NoError(t, err)
+			body.Release()
+		}
+		p.release()
+		assert.Equal(t, map[uint64]int{1: 1, 2: 2}, s.reads)
+	})
+}

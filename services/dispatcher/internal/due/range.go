@@ -123,6 +123,7 @@ func newPage(d *Due, list []deliver.Delivery) *page {
 // heldMessage is an event that was read back, and the memory that it takes.
 type heldMessage struct {
 	message eventbody.Message
+	read    time.Time
 	err     error
 	release func()
 }
@@ -141,6 +142,9 @@ func (p *page) body(ctx context.Context, sequence uint64, format chat.Format) (*
 		return nil, m.err
 	}
 	defer m.release()
+	if time.Since(m.read) > keepFor { // it may have been erased meanwhile
+		return p.due.read(ctx, p.project, bodyKey{sequence: sequence, format: format})
+	}
 	return p.due.Renderer.Render(m.message, format)
 }
 
@@ -153,7 +157,7 @@ func (p *page) read(ctx context.Context) {
 	}
 	defer p.due.reads.Release(1)
 	err := p.due.Events.Read(ctx, p.project, p.sequences, func(sequence uint64, msg *jetstream.RawStreamMsg, err error) bool {
-		m := &heldMessage{err: err, release: func() {}}
+		m := &heldMessage{err: err, read: time.Now(), release: func() {}}
 		if err == nil {
 			var ok bool
 			if m.release, ok = p.due.Renderer.Hold(len(msg.Data)); !ok {

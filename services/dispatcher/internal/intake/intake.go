@@ -27,8 +27,14 @@ import (
 	"github.com/dembrane/webhooks/services/dispatcher/internal/registry"
 )
 
+// keepFor is how long an event is sent as it came. One that has waited for longer
+// may have been erased meanwhile: it is looked for first.
+const keepFor = 5 * time.Second
+
 // Deps is what an intake needs.
 type Deps struct {
+	// Event reads an event back, or says that it is gone.
+	Event    func(ctx context.Context, project string, sequence uint64) (*jetstream.RawStreamMsg, error)
 	Registry *registry.Registry
 	Deliver  func(context.Context, deliver.Delivery) error
 	Renderer *eventbody.Renderer
@@ -79,6 +85,7 @@ func (i *Intake) Handle(ctx context.Context, msg jetstream.Msg) error {
 	e := &taken{
 		message:  eventbody.Message{Subject: msg.Subject(), Header: msg.Headers(), Data: msg.Data()},
 		sequence: meta.Sequence.Stream, behind: meta.NumPending, published: meta.Timestamp,
+		seen: topology.Arrived(msg), event: i.Event,
 		renderer: i.Renderer, rendered: map[chat.Format]*eventbody.Body{},
 	}
 	err = i.deliver(ctx, e)
@@ -141,11 +148,13 @@ type taken struct {
 	behind    uint64 // events of the same part that are yet to be taken in
 	published time.Time
 	renderer  *eventbody.Renderer
+	event     func(ctx context.Context, project string, sequence uint64) (*jetstream.RawStreamMsg, error)
 
 	project, eventType, id string
 	about                  string // the webhook that an event of our own is about
 
 	mu       sync.Mutex // held while it is rendered, once for all its deliveries of a format
+	seen     time.Time  // when it was in EVENTS
 	rendered map[chat.Format]*eventbody.Body
 }
 
@@ -170,9 +179,15 @@ func (e *taken) identify() error {
 
 // body renders the event in a format when the first of its deliveries of that format
 // may go.
-func (e *taken) body(_ context.Context, format chat.Format) (*eventbody.Body, error) {
+func (e *taken) body(ctx context.Context, format chat.Format) (*eventbody.Body, error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
+	if now := time.Now(); now.Sub(e.seen) > keepFor {
+		if _, err := e.event(ctx, e.project, e.sequence); err != nil {
+			return nil, fmt.Errorf("look whether event %s is still there: %w", e.id, err)
+		}
+		e.seen = now
+	}
 	body := e.rendered[format]
 	if body == nil {
 		var err error

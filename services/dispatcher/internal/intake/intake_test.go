@@ -57,7 +57,7 @@ func TestWhatAnEventIsIsKnownWithoutDecodingIt(t *testing.T) {
 func TestABodyIsRenderedOnce(t *testing.T) {
 	const memory = 1 << 20
 	renderer := eventbody.NewRenderer(payload.Renderer{AdminBaseURL: "https://dashboard.example.org"}, memory)
-	e := &taken{message: sample(t), renderer: renderer, rendered: map[chat.Format]*eventbody.Body{}}
+	e := &taken{message: sample(t), renderer: renderer, rendered: map[chat.Format]*eventbody.Body{}, seen: time.Now()}
 	first, err := e.body(t.Context(), chat.JSON)
 	require.NoError(t, err)
 	again, err := e.body(t.Context(), chat.JSON)
@@ -70,7 +70,7 @@ func TestABodyIsRenderedOnce(t *testing.T) {
 	e.release()
 	release, ok := renderer.Hold(memory)
 	require.True(t, ok)
-	_, err = (&taken{message: sample(t), renderer: renderer}).body(t.Context(), chat.JSON)
+	_, err = (&taken{message: sample(t), renderer: renderer, seen: time.Now()}).body(t.Context(), chat.JSON)
 	require.ErrorIs(t, err, eventbody.ErrNoMemory)
 	release()
 }
@@ -113,4 +113,25 @@ func TestAnEventIsHandedBackWhenItsRejectionCannotBeStored(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 	defer cancel()
 	require.Error(t, rejecter.Reject(ctx, "dembrane.events.0.p1.conversation.started", 1, &eventbody.UnusableError{Reason: "x"}))
+}
+
+// An event that has waited for its turn may have been erased by then.
+func TestAnEventThatWaitedIsLookedForBeforeItIsSent(t *testing.T) {
+	asked := 0
+	e := &taken{
+		message: sample(t), renderer: eventbody.NewRenderer(payload.Renderer{AdminBaseURL: "https://dashboard.example.org"}, 1<<20),
+		rendered: map[chat.Format]*eventbody.Body{}, seen: time.Now(),
+		event: func(context.Context, string, uint64) (*jetstream.RawStreamMsg, error) {
+			asked++
+			return nil, topology.ErrEventErased
+		},
+	}
+	defer func() { e.release() }()
+	_, err := e.body(t.Context(), chat.JSON)
+	require.NoError(t, err)
+	assert.Zero(t, asked, "not when it has just come")
+	e.seen = time.Now().Add(-keepFor - time.Millisecond)
+	_, err = e.body(t.Context(), chat.JSON)
+	require.ErrorIs(t, err, topology.ErrEventGone)
+	assert.Equal(t, 1, asked)
 }

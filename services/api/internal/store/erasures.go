@@ -1,0 +1,212 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"go.mongodb.org/mongo-driver/bson"
+	"go.mongodb.org/mongo-driver/mongo"
+	"go.mongodb.org/mongo-driver/mongo/options"
+)
+
+// erasuresNumber is the document that counts how often an erasure was begun. Its
+// id is no erasure's: those have a slash.
+const erasuresNumber = "number"
+
+// Erasure is the wish to erase one event of a project, or all, and how far that is.
+type Erasure struct {
+	ID        string `bson:"_id"`
+	ProjectID string `bson:"project_id"`
+	// EventID is empty for all events.
+	EventID string `bson:"event_id"`
+	// By is who asked for it.
+	By string `bson:"by"`
+	// Through is the last sequence of EVENTS that it is about: what is published
+	// after it stays, even under the same id.
+	Through int64 `bson:"through"`
+	// Events and Attempts are how many were erased, and how many records lost what
+	// their receivers answered.
+	Events   int64 `bson:"events"`
+	Attempts int64 `bson:"attempts"`
+	Done     bool  `bson:"done"`
+	// Owner is the replica of the api that works on it, until the given time.
+	Owner string    `bson:"owner"`
+	Until time.Time `bson:"until"`
+
+	BegunAt time.Time  `bson:"begun_at"`
+	EndedAt *time.Time `bson:"ended_at"`
+}
+
+// erasureID names the erasure of an event, or of all.
+func erasureID(projectID, eventID string) string {
+	if eventID == "" {
+		eventID = "*" // which is no event's id
+	}
+	return projectID + "/" + eventID
+}
+
+// BeginErasure stores the wish to erase what there is up to a sequence. One that is
+// not done yet is returned as it is.
+func (s *Store) BeginErasure(ctx context.Context, e Erasure) (Erasure, error) {
+	ctx, cancel := bounded(ctx)
+	defer cancel()
+	e.ID = erasureID(e.ProjectID, e.EventID)
+	e.BegunAt, e.Until = now(), time.Time{}.UTC()
+	unlock, err := s.lock(ctx, e.ID)
+	if err != nil {
+		return Erasure{}, err
+	}
+	defer unlock()
+	_, err = s.erasures.InsertOne(ctx, e)
+	if mongo.IsDuplicateKeyError(err) {
+		return s.beginAgain(ctx, e)
+	}
+	if err != nil {
+		return Erasure{}, unavailable("insert erasure", err)
+	}
+	return e, s.countErasure(ctx)
+}
+
+// beginAgain is for a wish that there was before.
+func (s *Store) beginAgain(ctx context.Context, e Erasure) (Erasure, error) {
+	before, err := s.LoadErasure(ctx, e.ProjectID, e.EventID)
+	if err != nil {
+		return Erasure{}, err
+	}
+	if !before.Done {
+		// Whoever began it may have died before it counted.
+		return before, s.countErasure(ctx)
+	}
+	result, err := s.erasures.UpdateOne(ctx, bson.D{{Key: "_id", Value: e.ID}, {Key: "done", Value: true}}, bson.D{{Key: "$set", Value: bson.D{
+		{Key: "by", Value: e.By},
+		{Key: "through", Value: max(e.Through, before.Through)},
+		{Key: "events", Value: int64(0)},
+		{Key: "attempts", Value: int64(0)},
+		{Key: "done", Value: false},
+		{Key: "owner", Value: ""},
+		{Key: "until", Value: e.Until},
+		{Key: "begun_at", Value: e.BegunAt},
+		{Key: "ended_at", Value: nil},
+	}}})
+	if err != nil {
+		return Erasure{}, unavailable("begin erasure again", err)
+	}
+	if result.MatchedCount > 0 {
+		if err := s.countErasure(ctx); err != nil {
+			return Erasure{}, err
+		}
+	}
+	return s.LoadErasure(ctx, e.ProjectID, e.EventID)
+}
+
+// countErasure tells every recorder that there is another erasure. It comes after
+// the erasure is stored: who sees the number sees that, too.
+func (s *Store) countErasure(ctx context.Context) error {
+	unlock, err := s.lock(ctx, erasuresNumber)
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	_, err = s.erasures.UpdateOne(ctx, bson.D{{Key: "_id", Value: erasuresNumber}},
+		bson.D{{Key: "$inc", Value: bson.D{{Key: "through", Value: int64(1)}}}}, options.Update().SetUpsert(true))
+	return unavailable("count erasures", err)
+}
+
+// ErasuresBegun is how often an erasure was begun.
+func (s *Store) ErasuresBegun(ctx context.Context) (int64, error) {
+	ctx, cancel := bounded(ctx)
+	defer cancel()
+	var counted Erasure
+	err := s.erasures.FindOne(ctx, bson.D{{Key: "_id", Value: erasuresNumber}}).Decode(&counted)
+	if errors.Is(err, mongo.ErrNoDocuments) {
+		return 0, nil
+	}
+	return counted.Through, unavailable("count erasures", err)
+}
+
+// ErasuresSince returns what was begun since a time.
+func (s *Store) ErasuresSince(ctx context.Context, since time.Time) ([]Erasure, error) {
+	return s.findErasures(ctx, bson.D{{Key: "begun_at", Value: bson.D{{Key: "$gte", Value: since}}}})
+}
+
+// OpenErasures returns those that are not done.
+func (s *Store) OpenErasures(ctx context.Context) ([]Erasure, error) {
+	return s.findErasures(ctx, bson.D{{Key: "done", Value: false}})
+}
+
+func (s *Store) findErasures(ctx context.Context, filter bson.D) ([]Erasure, error) {
+	ctx, cancel := context.WithTimeoutCause(ctx, 4*callTimeout, errors.New("mongodb took too long"))
+	defer cancel()
+	cursor, err := s.erasures.Find(ctx, filter, options.Find().SetBatchSize(pageSize))
+	if err != nil {
+		return nil, unavailable("find erasures", err)
+	}
+	var list []Erasure
+	if err := cursor.All(ctx, &list); err != nil {
+		return nil, unavailable("read erasures", err)
+	}
+	return list, nil
+}
+
+// LoadErasure returns an erasure as it is now, or [ErrNotFound].
+func (s *Store) LoadErasure(ctx context.Context, projectID, eventID string) (Erasure, error) {
+	ctx, cancel := bounded(ctx)
+	defer cancel()
+	var e Erasure
+	err := s.erasures.FindOne(ctx, bson.D{{Key: "_id", Value: erasureID(projectID, eventID)}}).Decode(&e)
+	if errors.Is(err, mongo.ErrNoDocuments) {
+		return Erasure{}, ErrNotFound
+	}
+	return e, unavailable("load erasure", err)
+}
+
+// TakeErasure makes a replica the one that works on an erasure until the given
+// time, if it is still as it was seen, and stores how far it is. It reports whether
+// that succeeded.
+func (s *Store) TakeErasure(ctx context.Context, seen Erasure, owner string, until time.Time) (Erasure, bool, error) {
+	ctx, cancel := bounded(ctx)
+	defer cancel()
+	unlock, err := s.lock(ctx, seen.ID)
+	if err != nil {
+		return seen, false, err
+	}
+	defer unlock()
+	until = until.UTC().Truncate(time.Millisecond)
+	result, err := s.erasures.UpdateOne(ctx, bson.D{
+		{Key: "_id", Value: seen.ID}, {Key: "done", Value: false}, {Key: "owner", Value: seen.Owner}, {Key: "until", Value: seen.Until},
+	}, bson.D{{Key: "$set", Value: bson.D{
+		{Key: "owner", Value: owner}, {Key: "until", Value: until},
+		{Key: "events", Value: seen.Events}, {Key: "attempts", Value: seen.Attempts},
+	}}})
+	if err != nil {
+		return seen, false, unavailable("take erasure", err)
+	}
+	if result.MatchedCount == 0 {
+		return seen, false, nil
+	}
+	seen.Owner, seen.Until = owner, until
+	return seen, true, nil
+}
+
+// EndErasure says that it is done.
+func (s *Store) EndErasure(ctx context.Context, e Erasure) error {
+	ctx, cancel := bounded(ctx)
+	defer cancel()
+	unlock, err := s.lock(ctx, e.ID)
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	_, err = s.erasures.UpdateOne(ctx, bson.D{{Key: "_id", Value: e.ID}, {Key: "begun_at", Value: e.BegunAt}}, bson.D{{Key: "$set", Value: bson.D{
+		{Key: "done", Value: true}, {Key: "ended_at", Value: now()},
+		{Key: "events", Value: e.Events}, {Key: "attempts", Value: e.Attempts},
+	}}})
+	return unavailable("end erasure", err)
+}
+
+// ExpireErasures forgets those that ended before the given time, at most limit of
+// them, and returns how many.
+func (s *Store) ExpireErasures(ctx context.Context, before time.Time, limit int64) (int, error) {
+	return s.expire(ctx, s.erasures, "ended_at", before, limit)
+}
