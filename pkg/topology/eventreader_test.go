@@ -147,6 +147,12 @@ func TestWhatIsGoneIsSaidToBeGone(t *testing.T) {
 	assert.ElementsMatch(t, append(append([]uint64{}, old...), wanted[7], wanted[39], others[0], beyond), gone)
 	_, err = s.reader.Event(t.Context(), "p1", wanted[7])
 	require.ErrorIs(t, err, topology.ErrEventGone)
+	require.ErrorIs(t, err, topology.ErrEventErased, "there are older ones")
+	for _, other := range []uint64{old[0], others[0], beyond} {
+		_, err = s.reader.Event(t.Context(), "p1", other)
+		require.ErrorIs(t, err, topology.ErrEventGone)
+		require.NotErrorIs(t, err, topology.ErrEventErased)
+	}
 	msg, err := s.reader.Event(t.Context(), "p1", wanted[8])
 	require.NoError(t, err)
 	assert.Equal(t, "p1", string(msg.Data))

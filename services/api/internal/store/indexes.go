@@ -89,8 +89,6 @@ func (s *Store) BuildIndexes(ctx context.Context, attemptsMaxAge time.Duration) 
 	for _, wanted := range []index{
 		{s.webhooks, "project_newest", bson.D{ascending(keyProject), descending(keyCreated), descending(keyID)}, options.Index()},
 		{s.webhooks, "newest", bson.D{descending(keyCreated), descending(keyID)}, options.Index()},
-		{s.attempts, "webhook", bson.D{ascending(keyOfHook), descending(keyID)}, options.Index()},
-		{s.attempts, "webhook_outcome", bson.D{ascending(keyOfHook), ascending("outcome"), descending(keyID)}, options.Index()},
 		{s.activity, "project", bson.D{ascending(keyProject)}, options.Index()},
 		{s.erasures, "done", bson.D{ascending("done")}, options.Index()},
 		{s.erasures, "begun", bson.D{ascending("begun_at")}, options.Index()},
@@ -102,8 +100,9 @@ func (s *Store) BuildIndexes(ctx context.Context, attemptsMaxAge time.Duration) 
 	if err := errors.Join(faults...); err != nil {
 		return err
 	}
-	// What earlier versions had and the ones above can do as well.
-	return s.dropIndex(ctx, "project")
+	// What earlier versions had: the ones above can do the same, or nobody uses it.
+	return errors.Join(s.dropIndex(ctx, s.webhooks, "project"),
+		s.dropIndex(ctx, s.attempts, "webhook"), s.dropIndex(ctx, s.attempts, "webhook_outcome"))
 }
 
 func (s *Store) createIndex(ctx context.Context, wanted index) error {
@@ -118,10 +117,10 @@ func (s *Store) createIndex(ctx context.Context, wanted index) error {
 	return unavailable("create index "+wanted.name, err)
 }
 
-func (s *Store) dropIndex(ctx context.Context, name string) error {
+func (*Store) dropIndex(ctx context.Context, of collection, name string) error {
 	ctx, cancel := bounded(ctx)
 	defer cancel()
-	in, err := s.webhooks.open()
+	in, err := of.open()
 	if err == nil {
 		_, err = in.Indexes().DropOne(ctx, name)
 	}
@@ -141,7 +140,7 @@ func (s *Store) buildPending(ctx context.Context) error {
 	case err != nil:
 		return err
 	default:
-		return s.dropIndex(ctx, namePending)
+		return s.dropIndex(ctx, s.webhooks, namePending)
 	}
 }
 

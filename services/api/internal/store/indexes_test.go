@@ -54,16 +54,17 @@ func TestIndexes(t *testing.T) {
 	require.NoError(t, s.BuildIndexes(t.Context(), maxAge))
 	const up, down = `{"$numberInt":"1"}`, `{"$numberInt":"-1"}`
 	assert.Equal(t, map[string]string{
-		"webhooks.slot":            `{"slot": ` + up + `}`,
-		"webhooks.project_newest":  `{"project_id": ` + up + `,"created_at": ` + down + `,"_id": ` + down + `}`,
-		"idempotency.expiry":       `{"created_at": ` + up + `}`,
-		"webhooks.newest":          `{"created_at": ` + down + `,"_id": ` + down + `}`,
-		"webhooks.pending_only":    `{"pending": ` + up + `}`,
-		"attempts.webhook":         `{"webhook_id": ` + up + `,"_id": ` + down + `}`,
-		"attempts.webhook_outcome": `{"webhook_id": ` + up + `,"outcome": ` + up + `,"_id": ` + down + `}`,
-		"attempts.expiry":          `{"started_at": ` + up + `}`,
+		"webhooks.slot":           `{"slot": ` + up + `}`,
+		"webhooks.project_newest": `{"project_id": ` + up + `,"created_at": ` + down + `,"_id": ` + down + `}`,
+		"idempotency.expiry":      `{"created_at": ` + up + `}`,
+		"webhooks.newest":         `{"created_at": ` + down + `,"_id": ` + down + `}`,
+		"webhooks.pending_only":   `{"pending": ` + up + `}`,
+		"attempts.expiry":         `{"started_at": ` + up + `}`,
+		"activity.project":        `{"project_id": ` + up + `}`,
+		"erasures.done":           `{"done": ` + up + `}`,
+		"erasures.begun":          `{"begun_at": ` + up + `}`,
 	}, indexes.created)
-	assert.Equal(t, []string{"pending", "project"}, indexes.dropped, "they have become others")
+	assert.Equal(t, []string{"pending", "project", "webhook", "webhook_outcome"}, indexes.dropped, "they have become others, or are used by nothing")
 }
 
 // C3: only the index that limits the number of webhooks is waited for.
