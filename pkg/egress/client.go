@@ -36,11 +36,11 @@ import (
 	"github.com/dembrane/webhooks/proto/webhooksv1"
 )
 
-// MaxBody is how much of a response's body is read, in bytes.
-const MaxBody = 16 << 10
+// maxBody is how much of a response's body is read, in bytes.
+const maxBody = 16 << 10
 
-// MaxHeader is how large a response's headers may be altogether, in bytes.
-const MaxHeader = 64 << 10
+// maxHeader is how large a response's headers may be altogether, in bytes.
+const maxHeader = 64 << 10
 
 // Options says how a [Client] behaves. What is left zero gets the default.
 type Options struct {
@@ -77,7 +77,7 @@ type Client struct {
 	http1     http.RoundTripper
 	http2     *http2Pool
 	habits    habits
-	responses sync.Pool // of *[MaxBody + 1]byte
+	responses sync.Pool // of *[maxBody + 1]byte
 }
 
 // Call is one request.
@@ -98,7 +98,7 @@ type Result struct {
 	// StatusCode is the final response's. It is set as soon as the status line has
 	// arrived, whatever becomes of the rest.
 	StatusCode int
-	// Header is the response's, at most [MaxHeader]; what could be read of it.
+	// Header is the response's, at most [maxHeader]; what could be read of it.
 	Header http.Header
 	// Body is the beginning of the response's body, as received.
 	Body []byte
@@ -149,11 +149,11 @@ func New(options Options) *Client {
 		http1: &http1.Transport{
 			DialContext: d.dial, DialTLSContext: d.dialHTTP1,
 			MaxIdleConns: o.MaxIdleConns, MaxIdleConnsPerHost: o.MaxIdleConnsPerHost,
-			IdleConnTimeout: o.IdleTimeout, MaxResponseHeaderBytes: MaxHeader,
+			IdleConnTimeout: o.IdleTimeout, MaxResponseHeaderBytes: maxHeader,
 		},
 		http2:     newHTTP2Pool(o),
 		timeout:   o.AttemptTimeout,
-		responses: sync.Pool{New: func() any { return new([MaxBody + 1]byte) }},
+		responses: sync.Pool{New: func() any { return new([maxBody + 1]byte) }},
 	}
 }
 

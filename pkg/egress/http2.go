@@ -196,11 +196,11 @@ func newHTTP2Pool(o Options) *http2Pool {
 		DisableCompression: true,
 		// net/http does not tell the status of a response whose headers are too large. Twice of what is enough for
 		// HTTP/1 keeps those that are a little too large from being failures.
-		MaxResponseHeaderBytes: 2 * MaxHeader,
+		MaxResponseHeaderBytes: 2 * maxHeader,
 		IdleConnTimeout:        o.IdleTimeout,
 		HTTP2: &http.HTTP2Config{
 			// net/http would buffer up to 4 MiB a stream that nobody reads.
-			MaxReceiveBufferPerStream:     2 * MaxBody,
+			MaxReceiveBufferPerStream:     2 * maxBody,
 			MaxReceiveBufferPerConnection: 1 << 20,
 			// A connection that died silently would otherwise swallow
 			// every attempt to its host until TCP gives up.

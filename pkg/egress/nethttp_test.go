@@ -26,7 +26,7 @@ func TestNetHTTPCanTakeThePlaceOfHTTP1(t *testing.T) {
 		ours, theirs := newClient(t, options), newClient(t, options)
 		theirs.http1 = &http.Transport{
 			DisableCompression: true, DialContext: theirs.dialer.dial, DialTLSContext: theirs.dialer.dialHTTP1,
-			MaxIdleConns: 100, MaxIdleConnsPerHost: 10, MaxResponseHeaderBytes: MaxHeader,
+			MaxIdleConns: 100, MaxIdleConnsPerHost: 10, MaxResponseHeaderBytes: maxHeader,
 		}
 		return map[string]*Client{"http1": ours, "net/http": theirs}
 	}

@@ -100,7 +100,7 @@ func closed() Result {
 
 func malformed() Result {
 	return failure(webhooksv1.Reason_REASON_PROTOCOL, "The receiver's answer is not valid HTTP, or its headers are larger than "+
-		strconv.Itoa(MaxHeader>>10)+" KiB.")
+		strconv.Itoa(maxHeader>>10)+" KiB.")
 }
 
 // timeoutDetail says where the time of an attempt went.

@@ -22,17 +22,17 @@ func (c *Client) read(a *attempt, response *http.Response) Result {
 	if response.Body == http.NoBody {
 		return result
 	}
-	buffer, ok := c.responses.Get().(*[MaxBody + 1]byte)
+	buffer, ok := c.responses.Get().(*[maxBody + 1]byte)
 	if !ok {
-		buffer = new([MaxBody + 1]byte)
+		buffer = new([maxBody + 1]byte)
 	}
 	defer c.responses.Put(buffer)
 	n, err := fill(buffer[:], response.Body)
 	if errors.Is(err, http1.ErrMalformed) {
 		a.notes = append(a.notes, "The headers of the response are not valid HTTP or are too large; its status counts.")
 	}
-	result.Truncated = err != nil || n > MaxBody
-	result.Body = slices.Clone(buffer[:min(n, MaxBody)])
+	result.Truncated = err != nil || n > maxBody
+	result.Body = slices.Clone(buffer[:min(n, maxBody)])
 	return result
 }
 

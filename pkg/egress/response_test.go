@@ -160,8 +160,8 @@ func TestCase10_EndlessBodies(t *testing.T) {
 					result := post(t, client, server.URL)
 					wantStatus(t, http.StatusOK, result)
 					assert.True(t, result.Truncated)
-					assert.Len(t, result.Body, MaxBody)
-					assert.LessOrEqual(t, cap(result.Body), MaxBody+MaxBody/4)
+					assert.Len(t, result.Body, maxBody)
+					assert.LessOrEqual(t, cap(result.Body), maxBody+maxBody/4)
 				})
 			}
 			wg.Wait()
@@ -184,7 +184,7 @@ func TestCase10_BodiesAroundTheLimit(t *testing.T) {
 	client := newClient(t, Options{})
 	befriend(t, client, server.URL+"?size=0")
 	for _, query := range []string{"?size=%d", "?chunked&size=%d"} {
-		for _, size := range []int{0, 1, MaxBody - 1, MaxBody} {
+		for _, size := range []int{0, 1, maxBody - 1, maxBody} {
 			result := post(t, client, server.URL+fmt.Sprintf(query, size))
 			wantStatus(t, http.StatusOK, result)
 			assert.False(t, result.Truncated, size)
@@ -193,10 +193,10 @@ func TestCase10_BodiesAroundTheLimit(t *testing.T) {
 	}
 	assert.EqualValues(t, 2, conns.opened.Load(), "a body read to its end leaves the connection usable")
 	for _, query := range []string{"?size=%d", "?chunked&size=%d"} {
-		result := post(t, client, server.URL+fmt.Sprintf(query, MaxBody+1))
+		result := post(t, client, server.URL+fmt.Sprintf(query, maxBody+1))
 		wantStatus(t, http.StatusOK, result)
 		assert.True(t, result.Truncated)
-		assert.Len(t, result.Body, MaxBody)
+		assert.Len(t, result.Body, maxBody)
 	}
 }
 
@@ -239,7 +239,7 @@ func TestCase12_WhatIsNotHTTP(t *testing.T) {
 		"no status":                 "HTTP/1.1 OK\r\n\r\n",
 		"a version from the future": "HTTP/9.1 OK\r\n\r\n",
 		"bytes":                     "\x00\x01\x02\x03\r\n\r\n",
-		"a status line without end": "HTTP/1.1 200 " + strings.Repeat("x", 2*MaxHeader),
+		"a status line without end": "HTTP/1.1 200 " + strings.Repeat("x", 2*maxHeader),
 		"a TLS record instead":      "\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n",
 		"an HTTP/2 preface":         "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
 		"only a bad early hint":     "HTTP/1.1 103 Early Hints\r\nno colon\r\n\r\n",
@@ -276,7 +276,7 @@ func badHeaders() map[string]string {
 		"a continuation at the head": " folded\r\n" + wait + "\r\n",
 		"an empty name":              ": x\r\n" + wait + "\r\n",
 		"one huge header":            wait + "X-Huge: " + strings.Repeat("x", 70<<10) + "\r\n\r\n",
-		"many headers":               wait + strings.Repeat("X-Many: x\r\n", MaxHeader/8) + "\r\n",
+		"many headers":               wait + strings.Repeat("X-Many: x\r\n", maxHeader/8) + "\r\n",
 		"an end of the connection":   wait + "X-Half: ",
 	}
 }
@@ -318,7 +318,7 @@ func TestCase12_AStatusLineDecidesWhateverFollows(t *testing.T) {
 	})
 	t.Run("large but within the limit", func(t *testing.T) {
 		t.Parallel()
-		value := strings.Repeat("x", MaxHeader/2)
+		value := strings.Repeat("x", maxHeader/2)
 		server := serve(t, func(w http.ResponseWriter, _ *http.Request) { w.Header().Set("X-Large", value) })
 		result := post(t, client, server.URL)
 		wantStatus(t, http.StatusOK, result)
@@ -329,7 +329,7 @@ func TestCase12_AStatusLineDecidesWhateverFollows(t *testing.T) {
 
 func TestCase12_HugeHeadersOverHTTP2(t *testing.T) {
 	t.Parallel()
-	for size, reason := range map[int]webhooksv1.Reason{70 << 10: 0, 3 * MaxHeader: webhooksv1.Reason_REASON_PROTOCOL} {
+	for size, reason := range map[int]webhooksv1.Reason{70 << 10: 0, 3 * maxHeader: webhooksv1.Reason_REASON_PROTOCOL} {
 		server, pool := serveTLS(t, "HTTP/2.0", http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 			w.Header().Set("X-Huge", strings.Repeat("x", size))
 		}))

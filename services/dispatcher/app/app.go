@@ -203,14 +203,14 @@ func (a *App) dispatch(ctx context.Context, nc *nats.Conn, js jetstream.JetStrea
 		}
 		return nil
 	})
-	others := hints.New(hints.Deps{Conn: nc, WebhookOf: registry.WebhookOf, Log: a.log})
+	others := hints.New(nc, a.log)
 	limits := limiter.New(limiter.Limits{
 		Concurrency: a.config.LaneConcurrency,
 		MaxWait:     a.config.LaneMaxWait,
 		MaxInFlight: a.config.MaxInFlight,
 		MaxWaiting:  a.config.MaxUnsettled,
 		MaxBytes:    a.config.MaxInFlightBytes / 4,
-	}, limiter.Deps{Tell: others.Tell})
+	}, others.Tell)
 	defer limits.Close()
 	clock := &topology.Clock{}
 	deliverer := deliver.New(deliver.Deps{
@@ -256,18 +256,7 @@ func (a *App) dispatch(ctx context.Context, nc *nats.Conn, js jetstream.JetStrea
 		a.log.Info("ready")
 		a.health.Add("consumers", func(context.Context) error { return consumers.Err() })
 		consumers.run(taking, working, func(ctx context.Context) ([]consumption, error) {
-			all, err := a.consumptions(ctx, js, events, later)
-			for i := range all {
-				// What is due goes on, so that there is room again: for one delivery, one
-				// message at most is written, for a range, many single ones.
-				switch all[i].Stream {
-				case topology.StreamEvents:
-					all[i].needs = []*room{single, many}
-				case topology.StreamRanges:
-					all[i].needs = []*room{single}
-				}
-			}
-			return all, err
+			return a.consumptions(ctx, js, handlers{events: events, later: later, single: single, many: many})
 		})
 		return nil
 	})
@@ -332,8 +321,17 @@ func await(ended <-chan error, limit time.Duration, err *error) bool {
 	}
 }
 
-// consumptions is everything that is consumed.
-func (a *App) consumptions(ctx context.Context, js jetstream.JetStream, events *intake.Intake, later *due.Due) ([]consumption, error) {
+// handlers is who handles what is consumed, and where there has to be room for that.
+type handlers struct {
+	events       *intake.Intake
+	later        *due.Due
+	single, many *room
+}
+
+// consumptions is everything that is consumed. What is due goes on while there is
+// little room, so that there is room again: for one delivery, one message at most is
+// written, for a range, many single ones.
+func (a *App) consumptions(ctx context.Context, js jetstream.JetStream, h handlers) ([]consumption, error) {
 	settings := a.config.Consumption()
 	parts, err := topology.IntakeConsumers(ctx, js, settings)
 	if err != nil {
@@ -345,7 +343,7 @@ func (a *App) consumptions(ctx context.Context, js jetstream.JetStream, events *
 			Consuming: topology.Consuming{
 				Stream: topology.StreamEvents, Consumer: part, Messages: prefetchEvents, Bytes: prefetchBytes,
 			},
-			skip: events.Unwanted, handle: events.Handle,
+			needs: []*room{h.single, h.many}, skip: h.events.Unwanted, handle: h.events.Handle,
 		})
 	}
 	ranges := settings
@@ -355,12 +353,12 @@ func (a *App) consumptions(ctx context.Context, js jetstream.JetStream, events *
 			Consuming: topology.Consuming{
 				Stream: topology.StreamDeliveries, Consumer: topology.Due(settings), Messages: prefetchDue, Bytes: prefetchOwed,
 			},
-			handle: later.Handle,
+			handle: h.later.Handle,
 		},
 		consumption{
 			Consuming: topology.Consuming{
 				Stream: topology.StreamRanges, Consumer: topology.Ranges(ranges), Messages: prefetchRanges, Bytes: prefetchOwed,
 			},
-			handle: later.HandleRange,
+			needs: []*room{h.single}, handle: h.later.HandleRange,
 		}), nil
 }

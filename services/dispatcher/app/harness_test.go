@@ -69,9 +69,14 @@ func begin(t *testing.T) *story {
 	})
 	require.NoError(t, err)
 	s.config.AllowCIDRs = []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}
-	require.NoError(t, topology.Ensure(t.Context(), s.js, s.config.Streams()))
+	require.NoError(t, topology.Ensure(t.Context(), s.js, streams()))
 	s.record()
 	return s
+}
+
+// streams is how the api keeps them by default.
+func streams() topology.Settings {
+	return topology.Settings{Replicas: 1, EventsMaxAge: 720 * time.Hour, DuplicateWindow: 10 * time.Minute}
 }
 
 // record plays the api: it takes the records as they are written.

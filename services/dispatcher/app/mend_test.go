@@ -37,7 +37,7 @@ func TestWhatVanishesIsConsumedAgain(t *testing.T) {
 	for _, name := range []string{topology.StreamEvents, topology.StreamDeliveries, topology.StreamRanges} {
 		require.NoError(t, s.js.DeleteStream(t.Context(), name))
 	}
-	owner := topology.NewOwner(s.js, s.config.Streams(), zaptest.NewLogger(t))
+	owner := topology.NewOwner(s.js, streams(), zaptest.NewLogger(t))
 	require.NoError(t, owner.Ensure(t.Context()))
 	s.publishes("e6", "e7", "e8")
 	s.wantRecords(3)
@@ -62,7 +62,7 @@ func (s *story) checkpointed(consumer string) bool {
 // what is due already, so that there is room again.
 func TestNearlyFullStreamsHoldUpNewEvents(t *testing.T) {
 	s := begin(t)
-	config := topology.Streams(s.config.Streams())[1]
+	config := topology.Streams(streams())[1]
 	require.Equal(t, topology.StreamDeliveries, config.Name)
 	config.MaxBytes = 1 << 20
 	_, err := s.js.UpdateStream(t.Context(), config)

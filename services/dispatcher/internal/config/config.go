@@ -39,11 +39,6 @@ type Config struct {
 	MaxInFlightBytes int64         `env:"MAX_IN_FLIGHT_BYTES" envDefault:"268435456" desc:"Bodies held in memory at once, in bytes, per replica."`
 	MaxUnsettled     int           `env:"MAX_UNSETTLED" envDefault:"16384" desc:"Events, and as many due deliveries, that all replicas together may have taken and not settled; the events are divided by INTAKE_PARTS. Keep it well above MAX_IN_FLIGHT times the replicas, and raise it with INTAKE_PARTS."`
 
-	StreamReplicas  int           `env:"STREAM_REPLICAS" envDefault:"1" desc:"Accepted and without effect: the api makes the streams, and its setting counts."`
-	EventsMaxAge    time.Duration `env:"EVENTS_MAX_AGE" envDefault:"720h" desc:"Accepted and without effect: the api makes the streams, and its setting counts."`
-	EventsMaxBytes  int64         `env:"EVENTS_MAX_BYTES" envDefault:"0" desc:"Accepted and without effect: the api makes the streams, and its setting counts."`
-	DuplicateWindow time.Duration `env:"DUPLICATE_WINDOW" envDefault:"10m" desc:"Accepted and without effect: the api makes the streams, and its setting counts."`
-
 	OpsAddr       string        `env:"OPS_ADDR" envDefault:":9090" desc:"Listener of /livez, /readyz and /metrics; \"none\" for none."`
 	LogLevel      string        `env:"LOG_LEVEL" envDefault:"info" desc:"debug, info, warn or error."`
 	ShutdownGrace time.Duration `env:"SHUTDOWN_GRACE" envDefault:"20s" desc:"How long a stop waits for attempts under way; the rest is cut short and put on the schedule, uncounted."`
@@ -89,23 +84,10 @@ func (c Config) Validate() error {
 	check(c.MaxInFlightBytes >= topology.MaxEventBytes, "MAX_IN_FLIGHT_BYTES must be at least %d, one event", topology.MaxEventBytes)
 	check(c.MaxUnsettled >= 1, "MAX_UNSETTLED must be at least 1")
 	check(c.ShutdownGrace >= 0, "SHUTDOWN_GRACE must not be negative")
-	if err := c.Streams().Validate(); err != nil {
-		faults = append(faults, err)
-	}
 	if _, err := observe.ParseLevel(c.LogLevel); err != nil {
 		faults = append(faults, err)
 	}
 	return errors.Join(faults...)
-}
-
-// Streams is the part that says how the streams are kept.
-func (c Config) Streams() topology.Settings {
-	return topology.Settings{
-		Replicas:        c.StreamReplicas,
-		EventsMaxAge:    c.EventsMaxAge,
-		EventsMaxBytes:  c.EventsMaxBytes,
-		DuplicateWindow: c.DuplicateWindow,
-	}
 }
 
 // Consumption says how long and how many messages may be unsettled. The wait is

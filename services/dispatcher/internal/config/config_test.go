@@ -38,9 +38,6 @@ func TestDefaultsAreWhatTheContractSays(t *testing.T) {
 	assert.Equal(t, 10, c.RetryAttempts)
 	assert.Equal(t, 5*time.Second, c.RetryFirst)
 	assert.Empty(t, c.AllowCIDRs, "public addresses only")
-	assert.Equal(t, 720*time.Hour, c.Streams().EventsMaxAge)
-	assert.Equal(t, 10*time.Minute, c.Streams().DuplicateWindow)
-	assert.Equal(t, 1, c.Streams().Replicas)
 }
 
 func TestTheAckWaitOutlastsAnAttemptAndItsTurn(t *testing.T) {
@@ -56,12 +53,12 @@ func TestTheAckWaitOutlastsAnAttemptAndItsTurn(t *testing.T) {
 func TestEveryMistakeIsReportedAtOnce(t *testing.T) {
 	_, err := config.LoadFrom(map[string]string{
 		"NATS_URL": "", "CONNECT_TIMEOUT": "soon", "ALLOW_CIDRS": "10.0.0.0/99", "RETRY_ATTEMPTS": "31",
-		"ADMIN_BASE_URL": "ftp://x", "LOG_LEVEL": "loud", "STREAM_REPLICAS": "9",
+		"ADMIN_BASE_URL": "ftp://x", "LOG_LEVEL": "loud",
 	})
 
 	require.Error(t, err)
 	for _, mistake := range []string{
-		"NATS_URL", "SECRETS_KEYSET_FILE", "soon", "10.0.0.0/99", "RETRY_ATTEMPTS", "ADMIN_BASE_URL", "loud", "replicas",
+		"NATS_URL", "SECRETS_KEYSET_FILE", "soon", "10.0.0.0/99", "RETRY_ATTEMPTS", "ADMIN_BASE_URL", "loud",
 	} {
 		assert.ErrorContains(t, err, mistake)
 	}
@@ -84,9 +81,6 @@ func TestWhatCannotWorkIsRefused(t *testing.T) {
 		"MAX_IN_FLIGHT":       {"0"},
 		"MAX_IN_FLIGHT_BYTES": {"0", "8388607"},
 		"MAX_UNSETTLED":       {"0"},
-		"STREAM_REPLICAS":     {"0", "6"},
-		"EVENTS_MAX_AGE":      {"0s", "59m"},
-		"DUPLICATE_WINDOW":    {"0s", "721h"},
 		"LOG_LEVEL":           {"loud", "panic"},
 		"SHUTDOWN_GRACE":      {"-1s"},
 	} {
@@ -106,7 +100,6 @@ func TestTheBoundsThemselvesWork(t *testing.T) {
 		"RETRY_MULTIPLIER":    {"1", "10"},
 		"LANE_MAX_WAIT":       {"0s", "10s"},
 		"MAX_IN_FLIGHT_BYTES": {"8388608"},
-		"STREAM_REPLICAS":     {"1", "3"},
 		"SHUTDOWN_GRACE":      {"0s"},
 		"OPS_ADDR":            {"none", ":0"},
 	} {

@@ -62,7 +62,7 @@ func start(t *testing.T, answer http.HandlerFunc) *fixture {
 	t.Cleanup(receiver.Close)
 	client := egress.New(egress.Options{Policy: egress.NewPolicy([]netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")})})
 	t.Cleanup(client.Close)
-	limits := limiter.New(limiter.Limits{Concurrency: 4, MaxWait: time.Second, MaxInFlight: 100, MaxWaiting: 100, MaxBytes: 1 << 20}, limiter.Deps{})
+	limits := limiter.New(limiter.Limits{Concurrency: 4, MaxWait: time.Second, MaxInFlight: 100, MaxWaiting: 100, MaxBytes: 1 << 20}, func(limiter.Hint) {})
 	t.Cleanup(limits.Close)
 	f.Deliverer = New(Deps{
 		Registry: f.registered(receiver.URL), Client: client, JetStream: js, Log: zaptest.NewLogger(t),

@@ -21,30 +21,21 @@ import (
 	"go.uber.org/zap"
 	"golang.org/x/sync/errgroup"
 
+	"github.com/dembrane/webhooks/pkg/retry"
 	"github.com/dembrane/webhooks/services/dispatcher/internal/limiter"
 )
 
-// Deps is what hints are made of.
-type Deps struct {
-	Conn *nats.Conn
-	// WebhookOf names the webhook that an endpoint belongs to. It is the key of what is
-	// told of the endpoint, so it has to be a valid one.
-	WebhookOf func(endpoint string) string
-	Log       *zap.Logger
-}
-
-// Limits is the limiter that hears what others say.
-type Limits interface {
+// limits is the limiter that hears what others say.
+type limits interface {
 	Pause(endpoint string, until time.Time, cause limiter.Cause)
 	SetReplicas(n int)
 }
 
 // Hints is one dispatcher among others. It is safe for concurrent use.
 type Hints struct {
-	conn      *nats.Conn
-	webhookOf func(string) string
-	log       *zap.Logger
-	id        string // of this dispatcher, for as long as it runs
+	conn *nats.Conn
+	log  *zap.Logger
+	id   string // of this dispatcher, for as long as it runs
 
 	mu     sync.Mutex
 	untold map[string]limiter.Hint // by endpoint
@@ -53,19 +44,30 @@ type Hints struct {
 }
 
 // New returns hints that neither tell nor hear anything before [Hints.Run].
-func New(deps Deps) *Hints {
+func New(conn *nats.Conn, log *zap.Logger) *Hints {
 	return &Hints{
-		conn: deps.Conn, webhookOf: deps.WebhookOf, log: deps.Log, id: ulid.Make().String(),
+		conn: conn, log: log, id: ulid.Make().String(),
 		untold: map[string]limiter.Hint{}, told: map[string]time.Time{}, news: make(chan struct{}, 1),
 	}
 }
 
 // Run tells others, and has the limiter hear what they tell, until ctx is done. Then
 // it says good-bye. It returns only then.
-func (h *Hints) Run(ctx context.Context, limits Limits) error {
+func (h *Hints) Run(ctx context.Context, to limits) error {
 	parts, ctx := errgroup.WithContext(ctx)
-	parts.Go(func() error { return h.meet(ctx, limits.SetReplicas) })
+	parts.Go(func() error { return h.meet(ctx, to.SetReplicas) })
 	parts.Go(func() error { return h.tell(ctx) })
-	parts.Go(func() error { return h.hear(ctx, limits.Pause) })
+	parts.Go(func() error { return h.hear(ctx, to.Pause) })
 	return parts.Wait() //nolint:wrapcheck // each part says what it did
+}
+
+// again does something that goes on for as long as ctx, and again when it fails.
+func (h *Hints) again(ctx context.Context, failed string, do func(context.Context) error) error {
+	err := retry.Until(ctx, retry.Pace{First: 100 * time.Millisecond, Longest: 2 * time.Second}, func(err error, _ time.Duration) {
+		h.log.Debug(failed, zap.Error(err))
+	}, do)
+	if ctx.Err() != nil {
+		return nil //nolint:nilerr // a stop is no fault
+	}
+	return err //nolint:wrapcheck // says what it did
 }

@@ -3,7 +3,6 @@ package hints
 import (
 	"context"
 	"strconv"
-	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -52,13 +51,9 @@ func (d *dispatcher) count() int {
 func start(t *testing.T, server *natstest.Server) *dispatcher {
 	t.Helper()
 	nc := server.Connect(t)
-	webhookOf := func(endpoint string) string {
-		id, _, _ := strings.Cut(endpoint, " ")
-		return id
-	}
-	h := New(Deps{Conn: nc, WebhookOf: webhookOf, Log: zap.NewNop()})
+	h := New(nc, zap.NewNop())
 	limits := limiter.Limits{Concurrency: 32, MaxWait: time.Second, MaxInFlight: 1000, MaxWaiting: 1000, MaxBytes: 1 << 20}
-	d := &dispatcher{Limiter: limiter.New(limits, limiter.Deps{Tell: h.Tell})}
+	d := &dispatcher{Limiter: limiter.New(limits, h.Tell)}
 	ctx, cancel := context.WithCancel(t.Context())
 	ended := make(chan struct{})
 	go func() {
@@ -239,7 +234,7 @@ func TestHintsComeBackByThemselves(t *testing.T) {
 }
 
 func TestWordsAreFewAndNobodyWaitsForThem(t *testing.T) {
-	h := New(Deps{Log: zap.NewNop()})
+	h := New(nil, zap.NewNop())
 	now := time.Now()
 	for i := range 1000 {
 		h.Tell(limiter.Hint{Endpoint: "a", Until: now.Add(time.Hour + time.Duration(i)), Cause: limiter.Paused})
@@ -259,7 +254,7 @@ func TestWordsAreFewAndNobodyWaitsForThem(t *testing.T) {
 }
 
 func TestWhatIsNotBelieved(t *testing.T) {
-	h := New(Deps{Log: zap.NewNop()})
+	h := New(nil, zap.NewNop())
 	soon, far := time.Now().Add(time.Hour).Format(time.RFC3339), time.Now().Add(1000*time.Hour).Format(time.RFC3339)
 	for value, believed := range map[string]bool{
 		`{"endpoint":"a","until":"` + soon + `","cause":"retry_after","by":"another"}`:      true,

@@ -10,9 +10,9 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 	"go.uber.org/zap"
 
-	"github.com/dembrane/webhooks/pkg/retry"
 	"github.com/dembrane/webhooks/pkg/topology"
 	"github.com/dembrane/webhooks/services/dispatcher/internal/limiter"
+	"github.com/dembrane/webhooks/services/dispatcher/internal/registry"
 )
 
 const (
@@ -29,9 +29,6 @@ const (
 	// bucket that was deleted and made again leaves its followers waiting.
 	checkEvery = 2 * time.Second
 )
-
-// pace is how soon what did not work is tried again.
-func pace() retry.Pace { return retry.Pace{First: 100 * time.Millisecond, Longest: 2 * time.Second} }
 
 var errReplaced = errors.New("the bucket was replaced")
 
@@ -115,7 +112,7 @@ func (h *Hints) write(ctx context.Context, js jetstream.JetStream, hint limiter.
 	}
 	ctx, cancel := context.WithTimeout(ctx, askTimeout)
 	defer cancel()
-	subject := "$KV." + topology.BucketLimits + "." + h.webhookOf(hint.Endpoint)
+	subject := "$KV." + topology.BucketLimits + "." + registry.WebhookOf(hint.Endpoint)
 	if _, err := js.Publish(ctx, subject, value); err != nil {
 		return fmt.Errorf("write to %s: %w", subject, err)
 	}
@@ -128,13 +125,7 @@ func (h *Hints) hear(ctx context.Context, pause func(string, time.Time, limiter.
 	if err != nil {
 		return fmt.Errorf("open jetstream: %w", err)
 	}
-	err = retry.Until(ctx, pace(), func(err error, _ time.Duration) {
-		h.log.Debug("hints not followed, trying again", zap.Error(err))
-	}, func(ctx context.Context) error { return h.follow(ctx, js, pause) })
-	if ctx.Err() != nil {
-		return nil //nolint:nilerr // a stop is no fault
-	}
-	return err //nolint:wrapcheck // says what it did
+	return h.again(ctx, "hints not followed, trying again", func(ctx context.Context) error { return h.follow(ctx, js, pause) })
 }
 
 // follow hears everything that is in the bucket, and what is written to it, until

@@ -7,8 +7,6 @@ import (
 
 	"github.com/nats-io/nats.go"
 	"go.uber.org/zap"
-
-	"github.com/dembrane/webhooks/pkg/retry"
 )
 
 const (
@@ -23,13 +21,7 @@ const (
 
 // meet counts the dispatchers that live, this one included, and tells the count.
 func (h *Hints) meet(ctx context.Context, count func(int)) error {
-	err := retry.Until(ctx, pace(), func(err error, _ time.Duration) {
-		h.log.Debug("other dispatchers not heard, trying again", zap.Error(err))
-	}, func(ctx context.Context) error { return h.present(ctx, count) })
-	if ctx.Err() != nil {
-		return nil //nolint:nilerr // a stop is no fault
-	}
-	return err //nolint:wrapcheck // says what it did
+	return h.again(ctx, "other dispatchers not heard, trying again", func(ctx context.Context) error { return h.present(ctx, count) })
 }
 
 func (h *Hints) present(ctx context.Context, count func(int)) error {

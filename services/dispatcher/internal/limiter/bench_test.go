@@ -20,7 +20,7 @@ func names(n int) []string {
 func BenchmarkTurnedAway(b *testing.B) {
 	for _, endpoints := range []int{1, 1000} {
 		b.Run(fmt.Sprint(endpoints), func(b *testing.B) {
-			l := New(testLimits(), Deps{})
+			l := New(testLimits(), func(Hint) {})
 			defer l.Close()
 			all := names(endpoints)
 			for _, name := range all {
@@ -43,7 +43,7 @@ func BenchmarkTurnedAway(b *testing.B) {
 func BenchmarkGranted(b *testing.B) {
 	for _, endpoints := range []int{1, 1000} {
 		b.Run(fmt.Sprint(endpoints), func(b *testing.B) {
-			l := New(testLimits(), Deps{})
+			l := New(testLimits(), func(Hint) {})
 			defer l.Close()
 			all := names(endpoints)
 			var next, away atomic.Int64

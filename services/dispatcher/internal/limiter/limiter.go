@@ -36,13 +36,6 @@ type Limits struct {
 	MaxBytes int64
 }
 
-// Deps is what a limiter is made of besides its limits.
-type Deps struct {
-	// Tell is called, unless it is nil, when an endpoint asks for a pause, when its
-	// breaker opens, and when it may be called again. It must not block.
-	Tell func(Hint)
-}
-
 const (
 	// standstill is how long this process has to have done nothing at all for it to be
 	// its own fault that receivers seem slow: it was stopped, or its machine was.
@@ -68,19 +61,18 @@ type Limiter struct {
 	ended chan struct{}
 }
 
-// New returns a limiter. Whoever calls it calls Close in the end.
-func New(limits Limits, deps Deps) *Limiter {
-	l := newLimiter(limits, deps)
+// New returns a limiter. Whoever calls it calls Close in the end. Tell is called when
+// an endpoint asks for a pause, when its breaker opens, and when it may be called
+// again. It must not block.
+func New(limits Limits, tell func(Hint)) *Limiter {
+	l := newLimiter(limits, tell)
 	go l.run()
 	return l
 }
 
-func newLimiter(limits Limits, deps Deps) *Limiter {
-	if deps.Tell == nil {
-		deps.Tell = func(Hint) {}
-	}
+func newLimiter(limits Limits, tell func(Hint)) *Limiter {
 	return &Limiter{
-		limits: limits, tell: deps.Tell,
+		limits: limits, tell: tell,
 		endpoints: map[string]*endpoint{}, share: fairShare{limits: limits},
 		replicas: 1, clock: clock{last: time.Now()},
 		stop: make(chan struct{}), ended: make(chan struct{}),

@@ -40,11 +40,11 @@ type world struct {
 func newWorld(t *testing.T, limits Limits, answers func(endpoint string) Result) *world {
 	t.Helper()
 	w := &world{t: t, answers: answers, posts: map[string]int{}, most: map[string]int{}, under: map[string]int{}}
-	w.Limiter = New(limits, Deps{Tell: func(h Hint) {
+	w.Limiter = New(limits, func(h Hint) {
 		w.mu.Lock()
 		defer w.mu.Unlock()
 		w.hints = append(w.hints, h)
-	}})
+	})
 	t.Cleanup(w.Close)
 	return w
 }

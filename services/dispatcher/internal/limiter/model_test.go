@@ -47,7 +47,7 @@ type model struct {
 
 func newModel(limits Limits) *model {
 	return &model{
-		l: New(limits, Deps{}), limits: limits, rates: map[string]float64{}, turns: map[string][]Turn{},
+		l: New(limits, func(Hint) {}), limits: limits, rates: map[string]float64{}, turns: map[string][]Turn{},
 		paused: map[string]time.Time{}, sent: map[string]time.Time{}, slots: map[Request]*given{},
 	}
 }

@@ -296,7 +296,7 @@ func TestNobodyTakesAllThatIsFree(t *testing.T) {
 // of it is the receivers' fault.
 func TestAStandstillOfOurOwnIsNotHeldAgainstReceivers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		l := newLimiter(testLimits(), Deps{}) // nobody looks at the clock: as if stopped
+		l := newLimiter(testLimits(), func(Hint) {}) // nobody looks at the clock: as if stopped
 		close(l.ended)
 		defer l.Close()
 		e := l.known("a")

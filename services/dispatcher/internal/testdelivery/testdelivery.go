@@ -49,12 +49,12 @@ const (
 	codeInternal   = "500"
 )
 
-// Test makes one attempt and returns its record, or [deliver.ErrStopping].
-type Test func(ctx context.Context, x deliver.Delivery, w *registry.Webhook) (*webhooksv1.Attempt, error)
+// test makes one attempt and returns its record, or [deliver.ErrStopping].
+type test func(ctx context.Context, x deliver.Delivery, w *registry.Webhook) (*webhooksv1.Attempt, error)
 
 // Service answers requests for test deliveries.
 type Service struct {
-	test     Test
+	test     test
 	box      *secret.Box
 	renderer payload.Renderer
 	log      *zap.Logger
@@ -67,7 +67,7 @@ type Service struct {
 }
 
 // New returns a service that is not listening yet.
-func New(test Test, box *secret.Box, renderer payload.Renderer, log *zap.Logger) *Service {
+func New(test test, box *secret.Box, renderer payload.Renderer, log *zap.Logger) *Service {
 	return &Service{test: test, box: box, renderer: renderer, log: log, tests: map[string]int{}}
 }
 

@@ -27,8 +27,11 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 const patience = 20 * time.Second
 
+// test makes the one attempt.
+type test = func(context.Context, deliver.Delivery, *registry.Webhook) (*webhooksv1.Attempt, error)
+
 // asking runs the service until the test ends and returns how to ask it.
-func asking(t *testing.T, try testdelivery.Test) func(data []byte) *nats.Msg {
+func asking(t *testing.T, try test) func(data []byte) *nats.Msg {
 	t.Helper()
 	server := natstest.Start(t, natstest.Embedded())
 	tests := testdelivery.New(try, nil, payload.Renderer{}, zaptest.NewLogger(t))

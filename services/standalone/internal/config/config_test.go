@@ -76,7 +76,7 @@ func TestTheServicesGetTheirSettings(t *testing.T) {
 	assert.Equal(t, "nats://127.0.0.1:1", toDispatcher.NATSURL)
 	assert.Equal(t, "/somewhere/keyset.json", toDispatcher.SecretsKeysetFile)
 	assert.Equal(t, observe.NoOps, toDispatcher.OpsAddr)
-	assert.Equal(t, 1, toDispatcher.StreamReplicas)
+	assert.Equal(t, 1, toAPI.StreamReplicas)
 	assert.Equal(t, 7, toAPI.MaxWebhooksPerProject)
 	assert.Equal(t, "127.0.0.1:0", toAPI.HTTPAddr)
 	assert.Equal(t, "mongodb://127.0.0.1:2", toAPI.MongoDBURI)
