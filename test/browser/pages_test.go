@@ -123,6 +123,12 @@ func (g gallery) pages() []shown {
 		{Name: "secret", Path: one("failing") + "/secret"},
 		{Name: "secret-rotated", Path: one("gone") + "/secret", Do: func(b *tab) { b.press("Use the new secret") }},
 		{Name: "delete", Path: one("working") + "/delete"},
+		{Name: "deliveries", Path: one("failing") + "/deliveries"},
+		{Name: "deliveries-empty", Path: one("off") + "/deliveries"},
+		{Name: "deliveries-none", Path: one("working") + "/deliveries?status=failed&trigger=replay"},
+		{Name: "delivery", Path: one("failing") + "/deliveries", Do: func(b *tab) { b.pressFirstRow() }},
+		{Name: "delivery-delivered", Path: one("working") + "/deliveries", Do: func(b *tab) { b.pressFirstRow() }},
+		{Name: "edit", Path: one("working") + "/edit"},
 		{Name: "not-found", Path: "/01ARZ3NDEKTSV4RRFFQ69G5FAV"},
 		{Name: "sign-in", Path: "/webhooks/sign-in", SignedOut: true},
 	}

@@ -174,6 +174,15 @@ func (b *tab) press(text string) {
 	require.NoError(b.t, err, "press %q at %s: %s", text, b.path(), b.text("main"))
 }
 
+// pressFirstRow clicks on the newest delivery of the log, and waits for its page.
+func (b *tab) pressFirstRow() {
+	b.t.Helper()
+	ctx, cancel := context.WithTimeout(b.ctx, patience)
+	defer cancel()
+	_, err := chromedp.RunResponse(ctx, chromedp.Click(chromedp.CSS(".log-row")))
+	require.NoError(b.t, err, "press the first row at %s", b.path())
+}
+
 // fill types a value into the field with this id.
 func (b *tab) fill(id, value string) {
 	b.t.Helper()

@@ -7,6 +7,7 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"strconv"
 	"time"
 
 	"github.com/labstack/echo/v4"
@@ -105,15 +106,6 @@ type apiCounts struct {
 	Failed    uint64    `json:"failed"`
 }
 
-type apiAttempt struct {
-	ID        string    `json:"id"`
-	Event     string    `json:"event"`
-	Status    string    `json:"status"`
-	StartedAt time.Time `json:"started_at"`
-	Message   string    `json:"message"`
-	Advice    string    `json:"advice"`
-}
-
 // apiTest is what became of a test.
 type apiTest struct {
 	Success           bool       `json:"success"`
@@ -164,9 +156,7 @@ func (a client) statistics(id string) (apiStatistics, error) {
 
 // newest are the newest attempts of a webhook.
 func (a client) newest(id string, limit int) ([]apiAttempt, error) {
-	list, err := fetch[struct {
-		Data []apiAttempt `json:"data"`
-	}](a, fmt.Sprintf("/%s/deliveries?limit=%d", url.PathEscape(id), limit))
+	list, err := a.attempts(id, url.Values{"limit": {strconv.Itoa(limit)}})
 	return list.Data, err
 }
 

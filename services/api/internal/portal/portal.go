@@ -121,6 +121,10 @@ func (p *Portal) Route(e *echo.Echo, call httpapi.Call) {
 	webhook.post("/secret/stop", stopSigning)
 	webhook.get("/delete", deletePage)
 	webhook.post("/delete", deleteWebhook)
+	webhook.get("/deliveries", deliveries)
+	webhook.get("/deliveries/:attempt", delivery)
+	webhook.get("/deliveries/:attempt/body", sentBody)
+	webhook.post("/deliveries/:attempt/resend", resend)
 
 	nothing := func(c echo.Context) error { return p.begin(c, notFound) }
 	for _, path := range []string{prefix, prefix + "/*", "/projects/:pid/webhooks/*"} {

@@ -169,13 +169,15 @@ func (v *visit) html(status int, name, block string, dot any) error {
 func (v *visit) tabs(current string) []tab {
 	list := []struct{ path, template, text string }{
 		{"", "summary", v.t("tab.summary")},
+		{"/deliveries", "deliveries", v.t("tab.deliveries")},
 		{"/test", "test", v.t("tab.test")},
 		{"/edit", "edit", v.t("tab.settings")},
 		{"/secret", "secret", v.t("tab.secret")},
 	}
+	within := map[string]string{"delivery": "deliveries"}
 	tabs := make([]tab, len(list))
 	for i, one := range list {
-		tabs[i] = tab{Path: v.one() + one.path, Text: one.text, Current: one.template == current}
+		tabs[i] = tab{Path: v.one() + one.path, Text: one.text, Current: one.template == current || one.template == within[current]}
 	}
 	return tabs
 }

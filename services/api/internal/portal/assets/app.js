@@ -22,7 +22,7 @@
     const response = await fetch(address, { headers: { Accept: "text/html" }, redirect: "error" });
     if (!response.ok || mine !== asked) return;
     const fresh = new DOMParser().parseFromString(await response.text(), "text/html");
-    for (const old of document.querySelectorAll(all ? "[data-live], .foot" : "[data-live]")) {
+    for (const old of document.querySelectorAll(all ? "[data-live], [data-exchange], .foot" : "[data-live]")) {
       const next = old.id ? fresh.getElementById(old.id) : fresh.querySelector("." + old.className);
       if (!next || next.innerHTML === old.innerHTML) continue;
       if (!all && old.contains(document.activeElement)) continue; // nobody loses their place

@@ -1,0 +1,263 @@
+package portal
+
+import (
+	"bytes"
+	"crypto/rand"
+	"encoding/json"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/labstack/echo/v4"
+)
+
+const (
+	// maxShownBytes is how much of a body a page shows; the whole of it can be downloaded.
+	maxShownBytes = 12 << 10
+	// maxTimeline is how many attempts of one delivery the page shows. There are ten,
+	// unless it was sent again by hand.
+	maxTimeline = 50
+)
+
+// deliveryBody is what the page of one attempt shows, with all others of its delivery.
+type deliveryBody struct {
+	logRow
+
+	ID, EventID, DeliveryID string
+	Happened                *moment
+	Next                    *moment
+	Timeline                []step
+	Phases                  []phase
+	Request                 *message
+	Response                *message
+	StatusCode              int
+	Curl                    string
+	// CanResend says that it can be sent again; WhyNot why not.
+	CanResend bool
+	WhyNot    string
+	FormID    string
+}
+
+// step is one attempt on the timeline.
+type step struct {
+	logRow
+
+	Number  uint64
+	Current bool
+}
+
+// message is a request or a response.
+type message struct {
+	URL     string
+	Headers []header
+	// Body is shown as it was, and Pretty where it is JSON. Note says what is not shown.
+	Body, Pretty, Note string
+	// Download is where all of the body is; empty when all of it is shown.
+	Download string
+}
+
+// header has no value where that is a secret.
+type header struct {
+	Name, Value string
+	Hidden      bool
+}
+
+func delivery(v *visit) error {
+	a, err := v.api.attempt(v.webhook.ID, v.c.Param("attempt"))
+	if err != nil {
+		return err
+	}
+	body := deliveryBody{
+		logRow: v.logRow(a.apiAttempt), ID: a.ID, EventID: a.EventID, DeliveryID: a.DeliveryID,
+		Request: v.request(a), Response: v.response(a), FormID: rand.Text(),
+	}
+	if a.Timing != nil {
+		body.Phases = v.phases(*a.Timing)
+	}
+	if a.StatusCode != nil {
+		body.StatusCode = *a.StatusCode
+	}
+	if a.OccurredAt != nil {
+		happened := v.exact(*a.OccurredAt)
+		body.Happened = &happened
+	}
+	body.When = v.exact(a.StartedAt)
+	if a.NextAttemptAt != nil && a.NextAttemptAt.After(v.now) {
+		next := v.moment(*a.NextAttemptAt)
+		body.Next = &next
+	}
+	body.Curl = curlOf(v.webhook.URL, a.Request)
+	switch {
+	case a.Trigger == "test":
+		body.WhyNot = v.t("resend.test")
+	case !v.webhook.Enabled:
+		body.WhyNot = v.t("resend.off")
+	case !v.project.CanChange && v.project.WhyNot != nil:
+		body.WhyNot = v.translated(*v.project.WhyNot)
+	default:
+		body.CanResend = true
+	}
+	if body.Timeline, err = v.timeline(a.apiAttempt); err != nil {
+		return err
+	}
+	return v.render(http.StatusOK, "delivery", body.Event, body)
+}
+
+// timeline is every attempt of the delivery, the first one first.
+func (v *visit) timeline(shown apiAttempt) ([]step, error) {
+	list, err := v.api.attempts(v.webhook.ID, url.Values{"delivery_id": {shown.DeliveryID}, "limit": {"50"}})
+	if err != nil {
+		return nil, err
+	}
+	found := list.Data[:min(len(list.Data), maxTimeline)]
+	if !slices.ContainsFunc(found, func(a apiAttempt) bool { return a.ID == shown.ID }) {
+		found = append(found, shown) // further down the log than one request looks
+	}
+	slices.SortFunc(found, func(a, b apiAttempt) int { return strings.Compare(a.ID, b.ID) })
+	steps := make([]step, len(found))
+	for i, a := range found {
+		steps[i] = step{logRow: v.logRow(a), Number: uint64(a.Number), Current: a.ID == shown.ID}
+	}
+	return steps, nil
+}
+
+func (v *visit) request(a apiDetail) *message {
+	if a.Request == nil {
+		return nil
+	}
+	m := &message{URL: a.Request.URL, Headers: shownHeaders(a.Request.Headers), Note: a.Request.BodyNote}
+	if a.Request.Body != nil {
+		v.show(m, *a.Request.Body, v.one()+"/deliveries/"+url.PathEscape(a.ID)+"/body")
+	}
+	return m
+}
+
+func (v *visit) response(a apiDetail) *message {
+	if a.Response == nil {
+		return nil
+	}
+	m := &message{Headers: shownHeaders(a.Response.Headers)}
+	v.show(m, a.Response.Body, "")
+	switch {
+	case a.Response.BodyEncoding == "base64":
+		m.Note = v.t("body.binary")
+	case a.Response.Body == "":
+		m.Note = v.t("body.empty")
+	case a.Response.Truncated:
+		m.Note = v.t("body.truncated")
+	}
+	return m
+}
+
+// show puts a body into a message, as much of it as a page can bear.
+func (v *visit) show(m *message, body, download string) {
+	var pretty bytes.Buffer
+	if json.Indent(&pretty, []byte(body), "", "  ") == nil {
+		m.Pretty = visible(cutText(unescaped(pretty.String())))
+	}
+	begin := cutText(body)
+	m.Body = visible(begin)
+	if len(begin) < len(body) {
+		m.Download = download
+		m.Note = v.t("body.cut")
+	}
+}
+
+// unescaped shows the letters of a JSON text that are written as \uXXXX, but for
+// control characters and what turns the direction of writing.
+func unescaped(indented string) string {
+	lines := strings.Split(indented, "\n")
+	for i, line := range lines {
+		key, value, isPair := strings.Cut(line, `": "`)
+		if !isPair || !strings.Contains(value, `\u`) {
+			continue
+		}
+		value, comma := strings.CutSuffix(value, ",")
+		var text string
+		if json.Unmarshal([]byte(`"`+value), &text) != nil || visible(text) != text {
+			continue
+		}
+		var quoted bytes.Buffer
+		encoder := json.NewEncoder(&quoted)
+		encoder.SetEscapeHTML(false)
+		if encoder.Encode(text) != nil {
+			continue
+		}
+		lines[i] = key + `": ` + strings.TrimSuffix(quoted.String(), "\n")
+		if comma {
+			lines[i] += ","
+		}
+	}
+	return strings.Join(lines, "\n")
+}
+
+// cutText is the beginning of a text, with whole characters.
+func cutText(text string) string {
+	if len(text) <= maxShownBytes {
+		return text
+	}
+	cut := maxShownBytes
+	for cut > 0 && !utf8.RuneStart(text[cut]) {
+		cut--
+	}
+	return text[:cut]
+}
+
+func shownHeaders(sent []apiHeader) []header {
+	headers := make([]header, len(sent))
+	for i, h := range sent {
+		headers[i] = header{Name: h.Name, Hidden: h.Value == nil || *h.Value == "***"}
+		if h.Value != nil {
+			headers[i].Value = visible(cutText(*h.Value))
+		}
+	}
+	return headers
+}
+
+// curlOf is a command that sends the same again, without what is secret: signatures
+// and the values of the webhook's own headers. A long body is read from a file.
+func curlOf(address string, sent *apiRequest) string {
+	if sent == nil || sent.Body == nil {
+		return ""
+	}
+	lines := []string{"curl -X POST " + shellQuoted(address)}
+	for _, h := range sent.Headers {
+		if h.Value != nil && *h.Value != "" && *h.Value != "***" {
+			lines = append(lines, "-H "+shellQuoted(h.Name+": "+*h.Value))
+		}
+	}
+	const longest = 4 << 10
+	if len(*sent.Body) <= longest {
+		lines = append(lines, "--data-raw "+shellQuoted(*sent.Body))
+	} else {
+		lines = append(lines, "--data-binary @body.json")
+	}
+	return strings.Join(lines, " \\\n  ")
+}
+
+func shellQuoted(text string) string { return "'" + strings.ReplaceAll(text, "'", `'\''`) + "'" }
+
+// sentBody is the whole body of a request, as a file.
+func sentBody(v *visit) error {
+	a, err := v.api.attempt(v.webhook.ID, v.c.Param("attempt"))
+	if err != nil {
+		return err
+	}
+	if a.Request == nil || a.Request.Body == nil {
+		return &problem{Status: http.StatusNotFound, Detail: v.t("body.gone")}
+	}
+	h := v.c.Response().Header()
+	h.Set(echo.HeaderContentDisposition, `attachment; filename="body.json"`)
+	h.Set(echo.HeaderContentSecurityPolicy, "default-src 'none'; sandbox")
+	return v.c.Blob(http.StatusOK, "application/octet-stream", []byte(*a.Request.Body)) //nolint:wrapcheck // the caller is gone
+}
+
+// resend sends the event of an attempt again.
+func resend(v *visit) error {
+	if err := v.api.resend(v.webhook.ID, v.c.Param("attempt"), v.field("form")); err != nil {
+		return err
+	}
+	return v.done(v.one()+"/deliveries", "resent")
+}
