@@ -128,7 +128,6 @@ func (g gallery) pages() []shown {
 		{Name: "deliveries-none", Path: one("working") + "/deliveries?status=failed&trigger=replay"},
 		{Name: "delivery", Path: one("failing") + "/deliveries", Do: func(b *tab) { b.pressFirstRow() }},
 		{Name: "delivery-delivered", Path: one("working") + "/deliveries", Do: func(b *tab) { b.pressFirstRow() }},
-		{Name: "edit", Path: one("working") + "/edit"},
 		{Name: "not-found", Path: "/01ARZ3NDEKTSV4RRFFQ69G5FAV"},
 		{Name: "sign-in", Path: "/webhooks/sign-in", SignedOut: true},
 	}
