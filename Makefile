@@ -8,7 +8,7 @@ VERSION  = $(shell git describe --tags --match 'v[0-9]*' --dirty 2>/dev/null | s
 	echo "0.0.0-g$$(git rev-parse --short HEAD 2>/dev/null || echo unknown)")
 
 # Every module of go.work. deploy holds only checks, which `deploy-check` runs.
-MODULES  := proto pkg services/api services/dispatcher services/standalone test deploy
+MODULES  := proto pkg services/api services/dispatcher services/standalone cli test deploy
 SERVICES := api dispatcher standalone
 TESTED   := $(patsubst %,./%/...,$(filter-out deploy,$(MODULES)))
 

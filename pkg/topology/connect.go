@@ -90,7 +90,7 @@ func look(nc *nats.Conn, log *zap.Logger) {
 		log.Warn("the NATS server takes smaller messages than the largest events; set its max_payload",
 			zap.Int64("max_payload", nc.MaxPayload()), zap.Int64("needed", MaxEventBytes+HeaderAllowance))
 	}
-	if err := checkVersion(nc.ConnectedServerVersion()); err != nil && nc.IsConnected() {
+	if err := CheckVersion(nc.ConnectedServerVersion()); err != nil && nc.IsConnected() {
 		log.Error("the NATS server cannot be used", zap.Error(err))
 	}
 }

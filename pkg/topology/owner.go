@@ -48,7 +48,7 @@ func (o *Owner) Ensure(ctx context.Context) error {
 		return fmt.Errorf("check stream settings: %w", err)
 	}
 	look := &ensuring{js: o.js, settings: o.settings, log: o.log, made: map[string]bool{}}
-	err := checkVersion(o.js.Conn().ConnectedServerVersion())
+	err := CheckVersion(o.js.Conn().ConnectedServerVersion())
 	if err == nil {
 		err = look.all(ctx)
 	}
@@ -98,7 +98,7 @@ func (o *Owner) Err() error {
 // Check returns nil when everything that a dispatcher needs is there, and else
 // says in words what is missing. It changes nothing.
 func Check(ctx context.Context, js jetstream.JetStream) error {
-	if err := checkVersion(js.Conn().ConnectedServerVersion()); err != nil {
+	if err := CheckVersion(js.Conn().ConnectedServerVersion()); err != nil {
 		return err
 	}
 	for _, a := range assets(Settings{}) {
@@ -137,8 +137,8 @@ func Room(ctx context.Context, js jetstream.JetStream, name string) (full, err e
 // reserve is what stays free of a limit, for what is written until the next look.
 func reserve(limit int64) int64 { return max(limit/10, min(64<<20, limit/2)) }
 
-// checkVersion refuses a server without message schedules.
-func checkVersion(version string) error {
+// CheckVersion refuses a server without message schedules.
+func CheckVersion(version string) error {
 	if version == "" {
 		return errors.New("not connected to a NATS server")
 	}
