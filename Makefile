@@ -10,6 +10,7 @@ VERSION  = $(shell git describe --tags --match 'v[0-9]*' --dirty 2>/dev/null | s
 # Every module of go.work. deploy holds only checks, which `deploy-check` runs.
 MODULES  := proto pkg services/api services/dispatcher services/standalone cli test deploy
 SERVICES := api dispatcher standalone
+CLI      := ./cli/dembrane-webhooks
 TESTED   := $(patsubst %,./%/...,$(filter-out deploy,$(MODULES)))
 
 # Tests start real servers and judge what happens within a second or two. More
@@ -27,18 +28,18 @@ help: ## Show this.
 
 run: ## Everything in one process, with a demo receiver; data stays in ./data.
 	@echo "Building; the first time this takes a minute or two."
-	@$(GO) build -o $(BIN)/ ./services/standalone && exec $(BIN)/standalone --demo
+	@$(GO) build -o $(BIN)/ ./services/standalone $(CLI) && exec $(BIN)/standalone --demo
 
 demo: ## The same on data that is thrown away afterwards.
 	@echo "Building; the first time this takes a minute or two."
-	@$(GO) build -o $(BIN)/ ./services/standalone && data=$$(mktemp -d) && \
+	@$(GO) build -o $(BIN)/ ./services/standalone $(CLI) && data=$$(mktemp -d) && \
 	trap 'rm -rf "$$data"' EXIT INT TERM && DATA_DIR=$$data $(BIN)/standalone --demo
 
-build: ## The three programs, static, into bin/.
+build: ## The programs, static, into bin/.
 	@mkdir -p $(BIN)
-	@for service in $(SERVICES); do \
-	  echo "build bin/$$service"; \
-	  CGO_ENABLED=0 $(GO) build -trimpath -ldflags '-s -w -X main.version=$(VERSION)' -o $(BIN)/$$service ./services/$$service || exit 1; \
+	@for program in $(addprefix ./services/,$(SERVICES)) $(CLI); do \
+	  echo "build bin/$$(basename $$program)"; \
+	  CGO_ENABLED=0 $(GO) build -trimpath -ldflags '-s -w -X main.version=$(VERSION)' -o $(BIN)/ $$program || exit 1; \
 	done
 
 test: axe ## All tests with the race detector, against real embedded servers.

@@ -12,6 +12,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"path/filepath"
 	"runtime/debug"
 	"strings"
 	"syscall"
@@ -109,7 +110,7 @@ func serve(settings config.Config, then show, stdout, stderr io.Writer) error {
 			}
 			return then(ctx, demo.Place{
 				API: running.API, NATS: running.NATS, Token: running.Token, LoopbackAssumed: settings.LoopbackAssumed,
-				Pages: running.SignInURL,
+				Pages: running.SignInURL, Program: beside("dembrane-webhooks"),
 			}, stderr)
 		case <-ctx.Done():
 			return nil
@@ -120,6 +121,25 @@ func serve(settings config.Config, then show, stdout, stderr io.Writer) error {
 		return err
 	}
 	return nil
+}
+
+// beside is how to call another program that is where this one is; empty when it is
+// not there.
+func beside(name string) string {
+	own, err := os.Executable()
+	if err != nil {
+		return ""
+	}
+	program := filepath.Join(filepath.Dir(own), name)
+	if info, err := os.Stat(program); err != nil || !info.Mode().IsRegular() {
+		return ""
+	}
+	if folder, err := os.Getwd(); err == nil {
+		if near, err := filepath.Rel(folder, program); err == nil && filepath.IsLocal(near) {
+			return "." + string(filepath.Separator) + near
+		}
+	}
+	return program
 }
 
 // announce prints the one line on standard output.

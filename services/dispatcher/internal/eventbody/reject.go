@@ -33,7 +33,7 @@ type Rejecter struct {
 func NewRejecter(js jetstream.JetStream, log *zap.Logger, metrics prometheus.Registerer) *Rejecter {
 	return &Rejecter{js: js, log: log, rejected: promauto.With(metrics).NewCounter(prometheus.CounterOpts{
 		Name: "webhooks_events_rejected_total",
-		Help: "Events that could not be read. Any: `nats stream view REJECTED` says which and why; tell whoever publishes them.",
+		Help: "Events that could not be read. Any: `dembrane-webhooks rejected list` says which and why; tell whoever publishes them.",
 	})}
 }
 

@@ -40,6 +40,8 @@ type Place struct {
 	// LoopbackAssumed says that loopback may be delivered to only because nobody
 	// decided otherwise.
 	LoopbackAssumed bool
+	// Program is how to call dembrane-webhooks; empty when it is not there.
+	Program string
 	// Pages is where a browser is signed in and shown the project's webhooks.
 	Pages func(projectID string) string
 }

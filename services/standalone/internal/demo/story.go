@@ -64,7 +64,7 @@ func (s *story) goOn(webhookID string) {
 	one := s.place.webhooks() + "/" + webhookID
 	s.say(`
   Go on in another terminal. What is delivered shows up here. Ctrl-C stops.
-
+%[5]s
   # the project's webhooks and their health
   curl -s %[1]s %[2]s
   # a test delivery, made now
@@ -74,7 +74,21 @@ func (s *story) goOn(webhookID string) {
   # an event, as a pipeline stage publishes it (nats: go install github.com/nats-io/natscli/nats@latest)
   id=evt_$(date +%%s); %[4]s
 
-`, authorization, s.place.webhooks(), one, publishCommand(s.place.NATS))
+`, authorization, s.place.webhooks(), one, publishCommand(s.place.NATS), s.place.programCommands())
+}
+
+// programCommands are what the program beside this one can do.
+func (p Place) programCommands() string {
+	if p.Program == "" {
+		return ""
+	}
+	return `
+  export DEMBRANE_TOKEN=` + p.Token + ` DEMBRANE_PROJECT=` + projectID + ` DEMBRANE_API=` + p.API + ` DEMBRANE_NATS=` + p.NATS + `
+  # the project's events at a program that you are writing; without the URL, to look at them
+  ` + p.Program + ` listen http://localhost:3000/hook
+  # an event, in yet another terminal with the same line of variables; what else there is: ` + p.Program + ` --help
+  ` + p.Program + ` send conversation.summarized
+`
 }
 
 // publishCommand publishes an event whose id is in the shell's variable id.
