@@ -3,7 +3,8 @@
 SwaggerUIBundle({
   url: "/api/openapi.yaml",
   dom_id: "#api",
-  deepLinking: true,
+  // An operation that a link opens would lack the parameters that its path has.
+  deepLinking: false,
   displayRequestDuration: true,
   // Nobody else is to be asked whether the document is valid, and no token is to stay behind.
   validatorUrl: null,
