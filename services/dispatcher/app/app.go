@@ -160,14 +160,14 @@ func (a *App) run(ctx context.Context) (err error) {
 		return fmt.Errorf("open jetstream: %w", err)
 	}
 	a.health.Add("streams", func(ctx context.Context) error { return topology.Check(ctx, js) })
-	if err := a.await(ctx, js); err != nil || ctx.Err() != nil {
+	if err := a.awaitStreams(ctx, js); err != nil || ctx.Err() != nil {
 		return err
 	}
 	return a.dispatch(ctx, nc, js)
 }
 
-// await waits until an api has made the streams, however long that takes.
-func (a *App) await(ctx context.Context, js jetstream.JetStream) error {
+// awaitStreams waits until an api has made the streams, however long that takes.
+func (a *App) awaitStreams(ctx context.Context, js jetstream.JetStream) error {
 	err := retry.Until(ctx, retry.Pace{First: 100 * time.Millisecond, Longest: 2 * time.Second},
 		func(err error, wait time.Duration) {
 			say := a.log.Info

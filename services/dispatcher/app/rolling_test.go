@@ -37,7 +37,7 @@ func TestParkedDeliveriesOfOlderVersionsAreMade(t *testing.T) {
 	for i, id := range []string{"e1", "e2"} {
 		owed := &webhooksv1.Delivery{
 			Id: webhook.DeliveryID(id, "w2"), EventId: id, EventType: event.ConversationStarted, ProjectId: project,
-			WebhookId: "w2", EventSequence: uint64(i + 1), Attempt: 1, Trigger: webhooksv1.Trigger_TRIGGER_EVENT, //nolint:gosec // two
+			WebhookId: "w2", EventSequence: uint64(i + 1), Attempt: 1, Trigger: webhooksv1.Trigger_TRIGGER_EVENT,
 		}
 		if i == 0 {
 			owed.OwedSince = timestamppb.Now()

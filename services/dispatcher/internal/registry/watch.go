@@ -7,10 +7,10 @@ import (
 	"strings"
 	"time"
 
-	"github.com/cenkalti/backoff/v4"
 	"github.com/nats-io/nats.go/jetstream"
 	"go.uber.org/zap"
 
+	"github.com/dembrane/webhooks/pkg/retry"
 	"github.com/dembrane/webhooks/pkg/topology"
 )
 
@@ -42,39 +42,25 @@ func (r *Registry) Run(ctx context.Context, js jetstream.JetStream) error {
 	r.mu.Lock()
 	r.js = js
 	r.mu.Unlock()
-	wait := backoff.NewExponentialBackOff(backoff.WithInitialInterval(100*time.Millisecond),
-		backoff.WithMaxInterval(2*time.Second), backoff.WithMaxElapsedTime(0))
-	for ctx.Err() == nil {
-		loaded, err := r.follow(ctx, js)
-		if ctx.Err() != nil {
-			break
-		}
-		if loaded {
-			wait.Reset()
-		}
+	_ = retry.Until(ctx, retry.Pace{First: 100 * time.Millisecond, Longest: 2 * time.Second}, func(err error, _ time.Duration) {
 		r.log.Warn("registrations not followed, trying again", zap.Error(err))
-		select {
-		case <-time.After(wait.NextBackOff()):
-		case <-ctx.Done():
-		}
-	}
-	return nil //nolint:nilerr // a stop is no fault, whatever it interrupted
+	}, func(ctx context.Context) error { return r.follow(ctx, js) })
+	return nil // a stop is no fault, whatever it interrupted
 }
 
-// follow loads the bucket and applies its changes until the watch ends. It
-// reports whether the load was complete.
-func (r *Registry) follow(ctx context.Context, js jetstream.JetStream) (loaded bool, _ error) {
+// follow loads the bucket and applies its changes until the watch ends.
+func (r *Registry) follow(ctx context.Context, js jetstream.JetStream) error {
 	stream, err := open(ctx, js)
 	if err != nil {
-		return false, err
+		return err
 	}
 	began := look(ctx, stream, 0, askTimeout)
 	if began.err != nil {
-		return false, began.err
+		return began.err
 	}
 	watcher, err := watch(ctx, js)
 	if err != nil {
-		return false, err
+		return err
 	}
 	defer end(watcher)
 	check := newChecker(ctx, stream)
@@ -86,10 +72,10 @@ func (r *Registry) follow(ctx context.Context, js jetstream.JetStream) (loaded b
 	for {
 		select {
 		case <-ctx.Done():
-			return load.live, ctx.Err()
+			return ctx.Err()
 		case entry, open := <-watcher.Updates():
 			if !open {
-				return load.live, errEnded
+				return errEnded
 			}
 			if r.take(&load, entry) {
 				check.look(load.seen)
@@ -98,7 +84,7 @@ func (r *Registry) follow(ctx context.Context, js jetstream.JetStream) (loaded b
 			check.look(load.seen)
 		case seen := <-check.seen:
 			if err := r.check(&load, seen); err != nil {
-				return load.live, err
+				return err
 			}
 		}
 	}
