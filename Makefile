@@ -8,9 +8,11 @@ VERSION  = $(shell git describe --tags --match 'v[0-9]*' --dirty 2>/dev/null | s
 	echo "0.0.0-g$$(git rev-parse --short HEAD 2>/dev/null || echo unknown)")
 
 # Every module of go.work. deploy holds only checks, which `deploy-check` runs.
-MODULES  := proto pkg services/api services/dispatcher services/standalone cli test deploy
+MODULES  := proto pkg/event pkg/signature pkg/publisher pkg services/api services/dispatcher services/standalone cli test deploy
 SERVICES := api dispatcher standalone
 CLI      := ./cli/dembrane-webhooks
+# Those that others may require; they are tagged together.
+PUBLISHED := proto pkg/event pkg/signature pkg/publisher
 TESTED   := $(patsubst %,./%/...,$(filter-out deploy,$(MODULES)))
 
 # Tests start real servers and judge what happens within a second or two. More
@@ -21,7 +23,7 @@ ROUNDS     ?= 6
 
 .DEFAULT_GOAL := help
 .PHONY: help run demo test e2e lint fmt generate verify-generated tidy verify-tidy contract-baseline \
-	bench chaos powerloss fuzz vuln deploy-check schemathesis clients python axe screenshots build ci clean
+	bench chaos powerloss fuzz vuln deploy-check schemathesis clients python release axe screenshots build ci clean
 
 help: ## Show this.
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z0-9-]+:.*## / {printf "  %-18s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -72,7 +74,7 @@ bench: ## Deliveries a second and latency, beside the raw limit of this machine.
 	$(GO) run ./test/bench
 
 fuzz: ## Every fuzz target for FUZZTIME=20s.
-	@grep -rlE '^func Fuzz' --include='*_test.go' $(MODULES) | while read -r file; do \
+	@grep -rlE '^func Fuzz' --include='*_test.go' $(MODULES) | sort -u | while read -r file; do \
 	  for target in $$(grep -oE '^func Fuzz[A-Za-z0-9_]*' "$$file" | cut -c6-); do \
 	    echo "fuzz $$target"; \
 	    $(GO) test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) "./$$(dirname "$$file")" || exit 1; \
@@ -106,6 +108,14 @@ verify-generated: $(BIN)/buf $(BIN)/protoc-gen-go build ## The contract is unbro
 
 contract-baseline: $(BIN)/buf ## After a release: what `buf breaking` compares with from now on.
 	cd proto && $(BIN)/buf build --exclude-source-info --output released.binpb
+
+release: ## Before a release: what others may require becomes TO=v0.2.0 in every go.mod.
+	@echo '$(TO)' | grep -qE '^v[0-9]+\.[0-9]+\.[0-9]+$$' || { echo "say which version: make release TO=v0.2.0" >&2; exit 1; }
+	@for module in $(MODULES); do for path in $(PUBLISHED); do \
+	  ! grep -q "github.com/dembrane/webhooks/$$path v" $$module/go.mod || \
+	  $(GO) mod edit -require=github.com/dembrane/webhooks/$$path@$(TO) $$module/go.mod || exit 1; \
+	done; done
+	@echo "Commit this, then: git tag $(TO)$(foreach path,$(PUBLISHED), && git tag $(path)/$(TO)) && git push --tags"
 
 # In this order: what a module needs depends on what those before it need.
 tidy: ## Bring every go.mod and go.sum in line with the code.

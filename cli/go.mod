@@ -4,7 +4,10 @@ go 1.26.0
 
 require (
 	github.com/dembrane/webhooks/pkg v0.0.0
-	github.com/dembrane/webhooks/proto v0.0.0
+	github.com/dembrane/webhooks/pkg/event v0.1.0
+	github.com/dembrane/webhooks/pkg/publisher v0.1.0
+	github.com/dembrane/webhooks/pkg/signature v0.1.0
+	github.com/dembrane/webhooks/proto v0.1.0
 	github.com/dembrane/webhooks/services/standalone v0.0.0-00010101000000-000000000000
 	github.com/nats-io/nats.go v1.55.0
 	github.com/oklog/ulid/v2 v2.1.2
@@ -117,3 +120,9 @@ replace github.com/dembrane/webhooks/services/api => ../services/api
 replace github.com/dembrane/webhooks/services/dispatcher => ../services/dispatcher
 
 replace github.com/dembrane/webhooks/services/standalone => ../services/standalone
+
+replace github.com/dembrane/webhooks/pkg/event => ../pkg/event
+
+replace github.com/dembrane/webhooks/pkg/publisher => ../pkg/publisher
+
+replace github.com/dembrane/webhooks/pkg/signature => ../pkg/signature

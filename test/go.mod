@@ -7,7 +7,10 @@ require (
 	github.com/chromedp/cdproto v0.159.0
 	github.com/chromedp/chromedp v0.23.0
 	github.com/dembrane/webhooks/pkg v0.0.0
-	github.com/dembrane/webhooks/proto v0.0.0
+	github.com/dembrane/webhooks/pkg/event v0.1.0
+	github.com/dembrane/webhooks/pkg/publisher v0.1.0
+	github.com/dembrane/webhooks/pkg/signature v0.1.0
+	github.com/dembrane/webhooks/proto v0.1.0
 	github.com/dembrane/webhooks/services/api v0.0.0
 	github.com/dembrane/webhooks/services/dispatcher v0.0.0
 	github.com/dembrane/webhooks/services/standalone v0.0.0
@@ -19,6 +22,7 @@ require (
 	go.mongodb.org/mongo-driver v1.17.10
 	go.uber.org/goleak v1.3.0
 	go.uber.org/zap v1.28.0
+	golang.org/x/mod v0.43.0
 	golang.org/x/net v0.62.0
 	golang.org/x/sync v0.24.0
 	golang.org/x/sys v0.49.0
@@ -116,3 +120,9 @@ replace github.com/dembrane/webhooks/services/api => ../services/api
 replace github.com/dembrane/webhooks/services/dispatcher => ../services/dispatcher
 
 replace github.com/dembrane/webhooks/services/standalone => ../services/standalone
+
+replace github.com/dembrane/webhooks/pkg/event => ../pkg/event
+
+replace github.com/dembrane/webhooks/pkg/publisher => ../pkg/publisher
+
+replace github.com/dembrane/webhooks/pkg/signature => ../pkg/signature

@@ -29,7 +29,6 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/dembrane/webhooks/pkg/event"
-	"github.com/dembrane/webhooks/pkg/topology"
 	"github.com/dembrane/webhooks/proto/webhooksv1"
 )
 
@@ -141,12 +140,12 @@ func (p *Publisher) message(e *webhooksv1.Event) (*nats.Msg, error) {
 	if err != nil {
 		return nil, err
 	}
-	if len(body) > topology.MaxEventBytes {
+	if len(body) > event.MaxBytes {
 		return nil, fmt.Errorf("%w: its body is %d bytes as %s and the limit is %d; shorten its transcript or summary",
-			ErrTooLarge, len(body), p.contentType, topology.MaxEventBytes)
+			ErrTooLarge, len(body), p.contentType, event.MaxBytes)
 	}
 	message := &nats.Msg{
-		Subject: topology.SubjectEvent(e.GetProject().GetId(), e.GetType()),
+		Subject: event.Subject(e.GetProject().GetId(), e.GetType()),
 		Data:    body,
 		Header: nats.Header{
 			jetstream.MsgIDHeader: {e.GetId()},
@@ -154,7 +153,7 @@ func (p *Publisher) message(e *webhooksv1.Event) (*nats.Msg, error) {
 		},
 	}
 	if about := e.GetWebhook().GetId(); about != "" {
-		message.Header.Set(topology.HeaderAbout, about)
+		message.Header.Set(event.HeaderAbout, about)
 	}
 	// 0 as long as no server has been reached; the client then checks by itself.
 	limit := p.nc.MaxPayload()

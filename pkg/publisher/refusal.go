@@ -9,7 +9,7 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
-	"github.com/dembrane/webhooks/pkg/topology"
+	"github.com/dembrane/webhooks/pkg/event"
 )
 
 // judge says what a failed try means and what to do about it. An error that
@@ -24,7 +24,7 @@ func (p *Publisher) judge(err error, message *nats.Msg) error {
 		return backoff.Permanent(fmt.Errorf("%w: use a nats-server of version 2.12 or newer", err))
 	case errors.Is(err, jetstream.ErrNoStreamResponse):
 		return fmt.Errorf("%w: no stream takes %s: create the stream %s by starting the services once, and check that JetStream is on",
-			err, message.Subject, topology.StreamEvents)
+			err, message.Subject, event.Stream)
 	case !p.nc.IsConnected():
 		return fmt.Errorf("%w: nats cannot be reached (connection is %s): check the servers", err, p.nc.Status())
 	case errors.Is(err, context.DeadlineExceeded):
@@ -50,12 +50,12 @@ func judgeRefusal(err error, refused *jetstream.APIError) error {
 	switch {
 	case refused.ErrorCode == messageExceedsMaximum:
 		return backoff.Permanent(fmt.Errorf("%w: the stream %s has a smaller limit of its own: raise its max_msg_size: %w",
-			ErrTooLarge, topology.StreamEvents, err))
+			ErrTooLarge, event.Stream, err))
 	case refused.ErrorCode == storeFailed:
 		return fmt.Errorf("%w: the stream %s cannot store it: raise EVENTS_MAX_BYTES or free disk space",
-			err, topology.StreamEvents)
+			err, event.Stream)
 	case refused.Code >= badRequest && refused.Code < serverErrorFrom && refused.Code != conflict:
-		return backoff.Permanent(fmt.Errorf("%w: check the configuration of the stream %s", err, topology.StreamEvents))
+		return backoff.Permanent(fmt.Errorf("%w: check the configuration of the stream %s", err, event.Stream))
 	default:
 		return err
 	}
@@ -63,5 +63,5 @@ func judgeRefusal(err error, refused *jetstream.APIError) error {
 
 func tooLargeForServer(size, limit int64) error {
 	return fmt.Errorf("%w: it is %d bytes with its headers and the nats-server takes %d; raise its max_payload to %d",
-		ErrTooLarge, size, limit, topology.MaxEventBytes+topology.HeaderAllowance)
+		ErrTooLarge, size, limit, event.MaxBytes+event.HeaderAllowance)
 }

@@ -10,11 +10,13 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/dembrane/webhooks/pkg/event"
 )
 
 // Names of the streams and of the bucket.
 const (
-	StreamEvents     = "EVENTS"
+	StreamEvents     = event.Stream
 	StreamDeliveries = "DELIVERIES"
 	StreamRanges     = "RANGES"
 	StreamAttempts   = "ATTEMPTS"
@@ -48,7 +50,7 @@ const (
 )
 
 // HeaderAbout is a header of events of our own: the webhook that they are about.
-const HeaderAbout = "Dembrane-Webhook"
+const HeaderAbout = event.HeaderAbout
 
 // KeyProjected is the key in [BucketWebhooks] whose presence says that every
 // registration has been written to the bucket since it was created. Without it
@@ -62,7 +64,7 @@ const KeyProjected = "projected"
 const KeyContent = "content"
 
 const (
-	prefixEvents     = "dembrane.events."
+	prefixEvents     = event.SubjectPrefix
 	prefixDeliveries = "dembrane.deliveries."
 	prefixScheduled  = "dembrane.scheduled."
 	prefixRanges     = "dembrane.ranges."
@@ -71,15 +73,15 @@ const (
 
 // MaxEventBytes is the largest event body that is accepted anywhere: 8 MiB. The
 // broker's max_payload must leave [HeaderAllowance] on top of it.
-const MaxEventBytes = 8 << 20
+const MaxEventBytes = event.MaxBytes
 
 // HeaderAllowance is the room, in bytes, that a message's headers may need
 // beside a body of [MaxEventBytes].
-const HeaderAllowance = 64 << 10
+const HeaderAllowance = event.HeaderAllowance
 
 // SubjectEvent is where an event of the project is published.
 func SubjectEvent(projectID, eventType string) string {
-	return prefixEvents + projectID + "." + eventType
+	return event.Subject(projectID, eventType)
 }
 
 // PublishedSubject is the subject on which an event was published that is stored

@@ -6,7 +6,10 @@ require (
 	github.com/FerretDB/FerretDB v1.24.2
 	github.com/caarlos0/env/v11 v11.4.2
 	github.com/dembrane/webhooks/pkg v0.0.0
-	github.com/dembrane/webhooks/proto v0.0.0
+	github.com/dembrane/webhooks/pkg/event v0.1.0
+	github.com/dembrane/webhooks/pkg/publisher v0.1.0
+	github.com/dembrane/webhooks/pkg/signature v0.1.0
+	github.com/dembrane/webhooks/proto v0.1.0
 	github.com/golang-jwt/jwt/v5 v5.3.1
 	github.com/labstack/echo/v4 v4.16.0
 	github.com/nats-io/nats.go v1.55.0
@@ -116,3 +119,9 @@ require (
 replace github.com/dembrane/webhooks/proto => ../../proto
 
 replace github.com/dembrane/webhooks/pkg => ../../pkg
+
+replace github.com/dembrane/webhooks/pkg/event => ../../pkg/event
+
+replace github.com/dembrane/webhooks/pkg/publisher => ../../pkg/publisher
+
+replace github.com/dembrane/webhooks/pkg/signature => ../../pkg/signature

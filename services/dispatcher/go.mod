@@ -6,7 +6,10 @@ require (
 	github.com/caarlos0/env/v11 v11.4.2
 	github.com/cenkalti/backoff/v4 v4.3.0
 	github.com/dembrane/webhooks/pkg v0.0.0
-	github.com/dembrane/webhooks/proto v0.0.0
+	github.com/dembrane/webhooks/pkg/event v0.1.0
+	github.com/dembrane/webhooks/pkg/publisher v0.1.0
+	github.com/dembrane/webhooks/pkg/signature v0.1.0
+	github.com/dembrane/webhooks/proto v0.1.0
 	github.com/hashicorp/golang-lru/v2 v2.0.7
 	github.com/nats-io/nats.go v1.55.0
 	github.com/oklog/ulid/v2 v2.1.2
@@ -51,3 +54,9 @@ require (
 replace github.com/dembrane/webhooks/proto => ../../proto
 
 replace github.com/dembrane/webhooks/pkg => ../../pkg
+
+replace github.com/dembrane/webhooks/pkg/event => ../../pkg/event
+
+replace github.com/dembrane/webhooks/pkg/publisher => ../../pkg/publisher
+
+replace github.com/dembrane/webhooks/pkg/signature => ../../pkg/signature

@@ -6,7 +6,10 @@ require (
 	github.com/FerretDB/FerretDB v1.24.2
 	github.com/caarlos0/env/v11 v11.4.2
 	github.com/dembrane/webhooks/pkg v0.0.0
-	github.com/dembrane/webhooks/proto v0.0.0
+	github.com/dembrane/webhooks/pkg/event v0.1.0
+	github.com/dembrane/webhooks/pkg/publisher v0.1.0
+	github.com/dembrane/webhooks/pkg/signature v0.1.0
+	github.com/dembrane/webhooks/proto v0.1.0
 	github.com/dembrane/webhooks/services/api v0.0.0
 	github.com/dembrane/webhooks/services/dispatcher v0.0.0
 	github.com/nats-io/nats-server/v2 v2.15.2
@@ -110,3 +113,9 @@ replace github.com/dembrane/webhooks/pkg => ../../pkg
 replace github.com/dembrane/webhooks/services/api => ../api
 
 replace github.com/dembrane/webhooks/services/dispatcher => ../dispatcher
+
+replace github.com/dembrane/webhooks/pkg/event => ../../pkg/event
+
+replace github.com/dembrane/webhooks/pkg/publisher => ../../pkg/publisher
+
+replace github.com/dembrane/webhooks/pkg/signature => ../../pkg/signature

@@ -5,6 +5,7 @@ import (
 	"crypto/hmac"
 	"crypto/sha1"
 	"crypto/sha256"
+	_ "embed"
 	"encoding/base64"
 	"encoding/hex"
 	"encoding/json"
@@ -18,8 +19,6 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"github.com/dembrane/webhooks/pkg/event"
-	"github.com/dembrane/webhooks/pkg/payload"
 	"github.com/dembrane/webhooks/pkg/signature"
 	"github.com/dembrane/webhooks/pkg/signature/diagnose"
 )
@@ -29,15 +28,19 @@ const (
 	standardSecret = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw+/"
 )
 
+// deliveredBody is a body that package payload wrote, and a line break, which files
+// have at their end.
+//
+//go:embed testdata/delivered.json
+var deliveredBody string
+
 func sentAt() time.Time { return time.Unix(1768910400, 0) }
 
 // delivered is a delivery exactly as it is sent.
 func delivered(secrets ...string) diagnose.Input {
-	sample := payload.Sample(event.ConversationSummarized, nil, "evt_1", sentAt())
-	sample.GetConversation().Summary = new(`# Été <b>&amp; "more"</b> https://example.org/ 🙂`)
 	in := diagnose.Input{
 		Secret: secrets[0], Header: http.Header{}, Now: sentAt().Add(time.Second),
-		Body: payload.Renderer{AdminBaseURL: "https://dashboard.example.org"}.Append(nil, sample),
+		Body: []byte(strings.TrimSuffix(deliveredBody, "\n")),
 	}
 	keys := make([]signature.Key, len(secrets))
 	for i, secret := range secrets {

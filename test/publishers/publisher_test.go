@@ -1,4 +1,4 @@
-package publisher_test
+package publishers_test
 
 import (
 	"context"
