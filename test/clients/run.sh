@@ -26,6 +26,7 @@ if $with_node; then
 fi
 
 data=$(mktemp -d)
+: >"$data/ready"
 API_ADDR=127.0.0.1:0 NATS_ADDR=127.0.0.1:0 DATA_DIR=$data/data LOG_LEVEL=error "$bin/standalone" >"$data/ready" &
 standalone=$!
 trap 'kill $standalone 2>/dev/null && wait $standalone || true; rm -rf "$data"' EXIT

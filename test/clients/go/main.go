@@ -47,14 +47,14 @@ func use(ctx context.Context) (err error) {
 	made := must(api.CreateWebhookWithResponse(ctx, project, &webhooks.CreateWebhookParams{IdempotencyKey: new("once")},
 		webhooks.NewWebhook{Url: receiver.URL + "/hook", Events: []webhooks.Event{webhooks.EventReportGenerated}, Secret: new("a secret of ours")})).JSON201
 	check(made != nil && made.HasSecret && made.Health.State == webhooks.WebhookHealthStateOk, "create: %+v", made)
-	all := must(api.ListWebhooksWithResponse(ctx, project)).JSON200
+	all := must(api.ListWebhooksWithResponse(ctx, project, nil)).JSON200
 	check(all != nil && len(*all) == 1 && (*all)[0].Id == made.Id, "list: %+v", all)
-	changed := must(api.ChangeWebhookWithResponse(ctx, project, made.Id, webhooks.WebhookChange{
+	changed := must(api.ChangeWebhookWithResponse(ctx, project, made.Id, nil, webhooks.WebhookChange{
 		Name: new("Reports"), MaxPerSecond: new(2.5),
 	})).JSON200
 	check(changed != nil && changed.Name == "Reports" && *changed.MaxPerSecond == 2.5 && changed.Url == made.Url, "change: %+v", changed)
 
-	tested := must(api.TestWebhookWithResponse(ctx, project, made.Id)).JSON200
+	tested := must(api.TestWebhookWithResponse(ctx, project, made.Id, nil, webhooks.TestWebhookJSONRequestBody{})).JSON200
 	check(tested != nil && tested.Success && *tested.StatusCode == http.StatusOK, "test: %+v", tested)
 	check((<-received).Header.Get("X-Dembrane-Event") == "webhook.test", "the receiver got something else")
 
@@ -83,7 +83,7 @@ func use(ctx context.Context) (err error) {
 		Url: "ftp://example.org", Events: []webhooks.Event{webhooks.EventReportGenerated},
 	})).ApplicationproblemJSON400
 	check(refused != nil && refused.Detail != "" && len(*refused.Errors) == 1 && (*refused.Errors)[0].Field == "url", "refused: %+v", refused)
-	missing := must(api.GetWebhookWithResponse(ctx, project, "unknown")).ApplicationproblemJSON404
+	missing := must(api.GetWebhookWithResponse(ctx, project, "unknown", nil)).ApplicationproblemJSON404
 	check(missing != nil && missing.Detail == "Webhook not found" && missing.RequestId != "", "missing: %+v", missing)
 	gone := must(api.DeleteWebhookWithResponse(ctx, project, made.Id))
 	check(gone.StatusCode() == http.StatusNoContent, "delete: %d %s", gone.StatusCode(), gone.Body)
