@@ -9,7 +9,7 @@ import (
 )
 
 // Problem says in another language what the API says in English: the details and
-// messages of its problems, and why a webhook is disabled. What is not in the table
+// messages of its problems. What is not in the table
 // stays as it is; a test of the API finds what is missing.
 func Problem(english string, in Language) string {
 	if in != Dutch {
@@ -22,9 +22,6 @@ func Problem(english string, in Language) string {
 		}
 		translated := p.dutch
 		for i, value := range values[1:] {
-			if strings.HasSuffix(value, ".") {
-				value = Problem(value, in) // a whole sentence
-			}
 			translated = strings.ReplaceAll(translated, "{"+strconv.Itoa(i+1)+"}", value)
 		}
 		return translated
@@ -92,6 +89,9 @@ func callerProblems() [][2]string {
 			"Er ging bij ons iets mis. Probeer het opnieuw, en geef ons het nummer van het verzoek als het blijft gebeuren.",
 		},
 		{"Too many requests. Try again in {} {}.", "Te veel verzoeken. Probeer het over {1} s opnieuw."},
+		{"{} programs listen to this project, which is the most at once. Stop one of them first.", "Er luisteren al {1} programma's naar dit project, en meer kunnen het er niet tegelijk zijn. Stop er eerst een."},
+		{"Too many programs listen at the moment. Try again later.", "Er luisteren nu te veel programma's. Probeer het later opnieuw."},
+		{"This server is being restarted. Connect again: nothing is missed.", "Deze server wordt herstart. Maak opnieuw verbinding: er wordt niets gemist."},
 		{"There is nothing at this address.", "Op dit adres is niets."},
 		{"This method is not allowed here; see the Allow header.", "Deze methode is hier niet toegestaan; zie de header Allow."},
 		{"The request body must have at most {} bytes ({} KiB).", "Het verzoek mag hooguit {1} bytes ({2} KiB) groot zijn."},
@@ -143,6 +143,24 @@ func fieldProblems() [][2]string {
 		{
 			"enabled and status contradict each other: published means enabled, draft and archived mean not. Send one of them.",
 			"enabled en status spreken elkaar tegen: published betekent aan, draft en archived betekenen uit. Verstuur een van beide.",
+		},
+		{
+			"The header {} is given twice: upper and lower case make no difference. Give it once.",
+			"De header {1} is twee keer opgegeven: hoofdletters en kleine letters maken geen verschil. Geef hem één keer op.",
+		},
+		{"A webhook can have at most {} headers of its own.", "Een webhook kan hooguit {1} eigen headers hebben."},
+		{"The name of a header must not be empty.", "De naam van een header mag niet leeg zijn."},
+		{
+			"The name of a header must consist of ASCII letters, digits and hyphens, without blanks and colons. Put the name before the colon of a header line, and the value after it.",
+			"De naam van een header moet uit ASCII-letters, cijfers en koppeltekens bestaan, zonder spaties en dubbele punten. Zet de naam vóór de dubbele punt van een headerregel, en de waarde erna.",
+		},
+		{"The name of a header must have at most {} bytes.", "De naam van een header mag hooguit {1} bytes lang zijn."},
+		{"The header {} cannot be set: it is part of HTTP, or of every delivery.", "De header {1} kan niet worden ingesteld: die hoort bij HTTP of bij elke bezorging."},
+		{"The header {} must have a value. Send null to remove it.", "De header {1} moet een waarde hebben."},
+		{"The value of the header {} must have at most {} bytes.", "De waarde van de header {1} mag hooguit {2} bytes lang zijn."},
+		{
+			"The value of the header {} must consist of printable characters, without line breaks.",
+			"De waarde van de header {1} moet uit zichtbare tekens bestaan, zonder regeleinden.",
 		},
 		{"{} must be a number from {} to {}.", "{1} moet een getal van {2} tot {3} zijn."},
 		{"limit must be a whole number from 1 to {}.", "limit moet een geheel getal van 1 tot {1} zijn."},
@@ -236,19 +254,10 @@ func deliveryProblems() [][2]string {
 			"The event is no longer kept, so it cannot be sent again: it is too old, or it was erased.",
 			"De gebeurtenis wordt niet meer bewaard en kan dus niet opnieuw worden verstuurd: die is te oud of is gewist.",
 		},
-		{"The webhook is off: {} Then try again.", "De webhook staat uit: {1} Probeer het daarna opnieuw."},
+		{"{} Then try again.", "De webhook staat uit. Zet hem aan en probeer het dan opnieuw."},
 		{
 			"Events and deliveries cannot be reached at the moment. Try again in a few seconds.",
 			"Gebeurtenissen en bezorgingen zijn nu niet bereikbaar. Probeer het over enkele seconden opnieuw.",
-		},
-		{"no events are sent to it. Enable the webhook to have them sent.", "er worden geen gebeurtenissen naartoe gestuurd. Zet de webhook aan om ze te laten versturen."},
-		{
-			"{}he receiver is gone: it answered 410, which asks for no more deliveries. Enable the webhook to try again.",
-			"De ontvanger is er niet meer: die antwoordde 410 en wil dus geen bezorgingen meer. Zet de webhook aan om het opnieuw te proberen.",
-		},
-		{
-			"{}othing could be delivered for five days, so we stopped trying. Check the URL, send a test, and enable the webhook again.",
-			"Vijf dagen lang kon niets worden bezorgd, daarom zijn we gestopt. Controleer de URL, verstuur een test en zet de webhook weer aan.",
 		},
 	}
 }

@@ -14,7 +14,11 @@ import (
 // Pages are served beside the API by the same server, with the same lines in the
 // log, metrics and limits. What they show and do, they get from the API by call.
 type Pages interface {
+	// Route adds the pages to the server.
 	Route(e *echo.Echo, call Call)
+	// Refuse shows to people what the server refused at the address of a page, or what
+	// went wrong there. It returns false for all other addresses.
+	Refuse(c echo.Context, status int, detail string) bool
 }
 
 // Call makes a request of the API for a request c of a page, without a socket.

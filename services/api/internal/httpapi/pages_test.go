@@ -44,6 +44,8 @@ func (p pages) Route(e *echo.Echo, call httpapi.Call) {
 	})
 }
 
+func (pages) Refuse(echo.Context, int, string) bool { return false }
+
 // A page may call the API often: it counts as one request of its caller, who is known
 // from then on by token.
 func TestAPageIsOneRequest(t *testing.T) {

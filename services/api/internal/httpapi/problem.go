@@ -177,6 +177,9 @@ func (s *server) fail(err error, c echo.Context) {
 	if p.retryAfter != "" {
 		header.Set(echo.HeaderRetryAfter, p.retryAfter)
 	}
+	if s.Pages != nil && innerOf(c.Request()) == nil && s.Pages.Refuse(c, p.Status, p.Detail) {
+		return
+	}
 	body, err := json.Marshal(p)
 	if err != nil { // it holds nothing but text
 		c.Response().WriteHeader(http.StatusInternalServerError)

@@ -41,6 +41,9 @@ func (v *visit) chart(s apiStatistics) chart {
 		c.Other += h.Failed
 	}
 	c.Label = v.n("chart.delivered", c.Delivered) + ", " + v.n("chart.failed", c.Other)
+	if len(hours) == 0 {
+		c.Bars = []bar{{Width: c.Width, IsEmpty: true, EmptyY: chartHeight - 1, EmptyHeight: 1, Title: c.Label}}
+	}
 	for i, h := range hours {
 		b := bar{X: (chartHours - len(hours) + i) * barStep, Width: barWidth}
 		b.GoodHeight, b.BadHeight = scaled(h.Delivered, most), scaled(h.Failed, most)

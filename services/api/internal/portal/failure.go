@@ -4,8 +4,13 @@ import (
 	"errors"
 	"net/http"
 	"net/url"
+	"strings"
+	"time"
 
+	"github.com/labstack/echo/v4"
 	"go.uber.org/zap"
+
+	"github.com/dembrane/webhooks/pkg/words"
 )
 
 // failure is the body of the page that says why there is nothing else.
@@ -22,6 +27,20 @@ type failure struct {
 // notFound is for addresses that nothing is at.
 func notFound(v *visit) error {
 	return &problem{Status: http.StatusNotFound, Detail: v.t("error.notfound.detail")}
+}
+
+// Refuse implements [httpapi.Pages].
+func (p *Portal) Refuse(c echo.Context, status int, detail string) bool {
+	path := c.Request().URL.Path
+	if !strings.HasPrefix(path, "/projects/") && !strings.HasPrefix(path, prefix+"/") {
+		return false
+	}
+	v := p.visit(c, time.Now())
+	err := v.fail(&problem{Status: status, Detail: words.Problem(detail, v.in), RequestID: v.requestID()})
+	if err != nil {
+		p.Log.Error("page failed", zap.String("request_id", v.requestID()), zap.Error(err))
+	}
+	return err == nil
 }
 
 // fail shows what went wrong. Whoever has no session is sent to where they get one.
@@ -56,6 +75,9 @@ func (v *visit) fail(err error) error {
 	f.Heading = title
 	if v.project.ID != "" && f.Link == "" {
 		f.Link, f.LinkText = v.base(), v.t("error.back")
+	}
+	if f.Retry && v.c.Response().Header().Get(echo.HeaderRetryAfter) == "" {
+		v.c.Response().Header().Set(echo.HeaderRetryAfter, "5")
 	}
 	v.webhook = nil
 	return v.render(refusal.Status, "failure", title, f)

@@ -66,9 +66,12 @@ func overview(v *visit) error {
 // then it is shown for the last time.
 func (v *visit) item(w apiWebhook) (item, error) {
 	one := item{apiWebhook: w, Path: v.base() + "/" + w.ID, CanSwitch: w.Enabled || v.project.CanChange}
-	statistics, err := v.api.statistics(w.ID)
-	if err != nil && !isGone(err) {
-		return item{}, err
+	var statistics apiStatistics
+	var err error
+	if w.Health.LastAttemptAt != nil { // else there are none
+		if statistics, err = v.api.statistics(w.ID); err != nil && !isGone(err) {
+			return item{}, err
+		}
 	}
 	one.Chart = v.chart(statistics)
 	var newest []apiAttempt
