@@ -186,8 +186,8 @@ func (b *tab) pressFirstRow() {
 // fill types a value into the field with this id.
 func (b *tab) fill(id, value string) {
 	b.t.Helper()
-	field := chromedp.CSS("#" + id)
-	b.do(chromedp.Clear(field), chromedp.SendKeys(field, value))
+	evaluate[string](b, fmt.Sprintf(`document.getElementById(%q).value = ""`, id))
+	b.do(chromedp.SendKeys(chromedp.CSS("#"+id), value))
 }
 
 // text is what an element shows.

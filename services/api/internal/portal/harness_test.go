@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"maps"
 	"net/http"
 	"net/http/cookiejar"
 	"net/http/httptest"
@@ -153,9 +154,7 @@ type answer struct {
 
 func (b *browser) do(request *http.Request) answer {
 	b.site.t.Helper()
-	for name, values := range b.header {
-		request.Header[name] = values
-	}
+	maps.Copy(request.Header, b.header)
 	response, err := b.client.Do(request)
 	require.NoError(b.site.t, err)
 	body, err := io.ReadAll(response.Body)

@@ -48,9 +48,9 @@ func (v *visit) renderSecret(status int, body secretBody, overlap int) error {
 		title := v.t("secret.overlap.none")
 		switch {
 		case hours >= overlapDay:
-			title = v.n("when.left.days", uint64(hours)/overlapDay) //nolint:gosec // one of the above
+			title = v.n("when.left.days", uint64(hours)/overlapDay)
 		case hours > 0:
-			title = v.n("when.left.hours", uint64(hours)) //nolint:gosec // one of the above
+			title = v.n("when.left.hours", uint64(hours))
 		}
 		body.Overlaps = append(body.Overlaps, overlapChoice{Hours: hours, Title: title, Chosen: hours == overlap})
 	}
