@@ -23,7 +23,7 @@ ROUNDS     ?= 6
 
 .DEFAULT_GOAL := help
 .PHONY: help run demo test e2e lint fmt generate verify-generated tidy verify-tidy contract-baseline \
-	bench chaos powerloss fuzz vuln deploy-check schemathesis clients python release axe screenshots build ci clean
+	bench chaos powerloss fuzz vuln deploy-check schemathesis clients chats python release axe screenshots build ci clean
 
 help: ## Show this.
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z0-9-]+:.*## / {printf "  %-18s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -141,6 +141,9 @@ clients: $(BIN)/oapi-codegen ## Clients made from the OpenAPI document, in Go an
 	@$(GO) build -o $(BIN)/ ./services/standalone
 	@test/clients/run.sh $(BIN)
 
+chats: ## What is posted into Teams, read by Microsoft's own reader of cards.
+	@test/chats/run.sh $(BIN)/chats
+
 $(BIN)/schemathesis/installed: test/schemathesis/requirements.txt
 	python3 -m venv $(BIN)/schemathesis
 	$(BIN)/schemathesis/bin/pip install --quiet --disable-pip-version-check -r $<
@@ -175,7 +178,7 @@ vuln: $(BIN)/govulncheck ## Known vulnerabilities in what the programs call (nee
 # clean at the start, and always in CI: no step may leave anything behind.
 ci: $(BIN)/nats ## What a change must pass.
 	@before=$$(git status --porcelain); \
-	for step in verify-tidy verify-generated lint deploy-check schemathesis clients python test; do \
+	for step in verify-tidy verify-generated lint deploy-check schemathesis clients chats python test; do \
 	  echo "== $$step"; start=$$(date +%s); \
 	  $(MAKE) --no-print-directory $$step || { echo "== $$step failed" >&2; exit 1; }; \
 	  echo "== $$step took $$(($$(date +%s) - start)) s"; \
