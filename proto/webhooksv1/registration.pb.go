@@ -43,8 +43,8 @@ type Registration struct {
 	Deleted bool `protobuf:"varint,7,opt,name=deleted,proto3" json:"deleted,omitempty"`
 	// The secrets that sign, newest first; none means unsigned.
 	Secrets []*SealedSecret `protobuf:"bytes,8,rep,name=secrets,proto3" json:"secrets,omitempty"`
-	// The most attempts a second that the receiver is to get; 0 for no limit. Each
-	// dispatcher keeps to it by itself.
+	// The most attempts a second that the receiver is to get from all dispatchers
+	// together; 0 for no limit.
 	MaxPerSecond float64 `protobuf:"fixed64,9,opt,name=max_per_second,json=maxPerSecond,proto3" json:"max_per_second,omitempty"`
 	// From when on events are delivered as they are taken in, for types that the
 	// webhook came to want while the bucket could not be written. What was published

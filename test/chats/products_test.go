@@ -63,6 +63,7 @@ func forget(written, given map[string]any) {
 
 func TestSlackHasTheseBlocks(t *testing.T) {
 	golden(t, "slack", func(t *testing.T, raw []byte) {
+		t.Helper()
 		var message slack.WebhookMessage
 		wantWhole(t, raw, &message)
 		require.NotEmpty(t, message.Blocks.BlockSet)
@@ -76,6 +77,7 @@ func TestSlackHasTheseBlocks(t *testing.T) {
 
 func TestDiscordHasTheseFields(t *testing.T) {
 	golden(t, "discord", func(t *testing.T, raw []byte) {
+		t.Helper()
 		var message discordgo.WebhookParams
 		wantWhole(t, raw, &message)
 		require.NotNil(t, message.AllowedMentions)

@@ -1,9 +1,12 @@
 package chat_test
 
 import (
+	"os"
+	"regexp"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
 
 	"github.com/dembrane/webhooks/pkg/payload/chat"
 )
@@ -51,5 +54,16 @@ func TestSuggest(t *testing.T) {
 		"https://[::1": chat.JSON,
 	} {
 		assert.Equal(t, want, chat.Suggest(url), url)
+	}
+}
+
+// The table that pages suggest by is the one in docs/chats.md.
+func TestTheDocsHaveTheSuggestions(t *testing.T) {
+	page, err := os.ReadFile("../../../docs/chats.md")
+	require.NoError(t, err)
+	rows := regexp.MustCompile("(?m)^\\| `(https://[^`]+)` \\| `([a-z_]+)` \\|$").FindAllStringSubmatch(string(page), -1)
+	require.Greater(t, len(rows), 10)
+	for _, row := range rows {
+		assert.Equal(t, row[2], string(chat.Suggest(row[1])), row[1])
 	}
 }

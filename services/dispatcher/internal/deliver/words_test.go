@@ -2,12 +2,14 @@ package deliver
 
 import (
 	"net/http"
+	"os"
 	"strconv"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
 
 	"github.com/dembrane/webhooks/pkg/egress"
 	"github.com/dembrane/webhooks/proto/webhooksv1"
@@ -156,6 +158,27 @@ func TestCase1RedirectIsExplained(t *testing.T) {
 			v := judge(egress.Result{StatusCode: status, Header: http.Header{"Location": {location}}}, to(1), defaults, noon, 0)
 			name := strconv.Itoa(status) + " " + http.StatusText(status)
 			assert.Equal(t, "The receiver answered "+name+want+advice, v.detail)
+		}
+	}
+}
+
+// docs/chats.md explains every word that is known.
+func TestTheDocsExplainWhatChatsAnswer(t *testing.T) {
+	page, err := os.ReadFile("../../../../docs/chats.md")
+	require.NoError(t, err)
+	for format, heading := range map[string]string{
+		formatSlack: "Slack", formatTeams: "Microsoft Teams", formatDiscord: "Discord", formatMattermost: "Mattermost", formatGoogleChat: "Google Chat",
+	} {
+		_, section, found := strings.Cut(string(page), "\n## "+heading+"\n")
+		require.True(t, found, heading)
+		section, _, _ = strings.Cut(section, "\n## ")
+		_, table, found := strings.Cut(section, strings.TrimPrefix(heading, "Microsoft ")+" answers")
+		require.True(t, found, heading)
+		known := map[string]map[string]webhooksv1.Cause{
+			formatSlack: slackCauses(), formatTeams: teamsCauses(), formatDiscord: discordCauses(), formatMattermost: mattermostCauses(), formatGoogleChat: googleChatCauses(),
+		}[format]
+		for word := range known {
+			assert.Contains(t, table, "`"+word+"`", heading)
 		}
 	}
 }
