@@ -56,6 +56,14 @@ func (p *Problem) Error() string { return fmt.Sprintf("%s (%d)", p.Detail, p.Sta
 // ErrUnreachable says that there was no answer at all.
 var ErrUnreachable = errors.New("the API cannot be reached")
 
+// unreachable leaves out the address, which whoever asks knows.
+func unreachable(err error) error {
+	if failed, ok := errors.AsType[*url.Error](err); ok {
+		err = failed.Err
+	}
+	return fmt.Errorf("%w: %w", ErrUnreachable, err)
+}
+
 // Answer is what the API said.
 type Answer[T any] struct {
 	Value T
@@ -104,7 +112,7 @@ func call[T any](ctx context.Context, c *Client, method, path string, in any) (a
 	}
 	response, err := c.http.Do(request)
 	if err != nil {
-		return a, fmt.Errorf("%w: %w", ErrUnreachable, err)
+		return a, unreachable(err)
 	}
 	defer func() { _ = response.Body.Close() }() // it is read to its end below
 	if a.Raw, err = io.ReadAll(io.LimitReader(response.Body, maxAnswerBytes)); err != nil {

@@ -65,7 +65,7 @@ func (c *Client) Listen(ctx context.Context, query url.Values, last string) (*St
 	if err != nil {
 		alive.Stop()
 		cancel(nil)
-		return nil, fmt.Errorf("%w: %w", ErrUnreachable, err)
+		return nil, unreachable(err)
 	}
 	s := &Stream{Last: last, response: response, scanner: bufio.NewScanner(response.Body), alive: alive, cancel: cancel}
 	s.scanner.Buffer(nil, maxLineBytes)
