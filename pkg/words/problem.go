@@ -73,6 +73,7 @@ func callerProblems() [][2]string {
 		{"Webhook not found", "Webhook niet gevonden"},
 		{"Attempt not found", "Poging niet gevonden"},
 		{"Replay not found", "Herhaling niet gevonden"},
+		{"Event not found", "Gebeurtenis niet gevonden"},
 		{"Not allowed", "Niet toegestaan"},
 		{"This action requires the changemaker tier (currently {}).", "Hiervoor is het abonnement changemaker nodig (nu {1})."},
 		{"This page is not allowed to use your session.", "Deze pagina mag uw sessie niet gebruiken."},
