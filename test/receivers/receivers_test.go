@@ -2,6 +2,7 @@ package receivers_test
 
 import (
 	"bytes"
+	"net"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -210,12 +211,24 @@ func (r *program) wantRefused(t *testing.T) {
 	assert.GreaterOrEqual(t, r.send(t, p), http.StatusBadRequest)
 	refused = append(refused, p)
 
+	r.cutOff(t)
+
 	last := r.fresh()
 	assert.Equal(t, http.StatusAccepted, r.send(t, last))
 	r.wantHandled(t, last.id)
 	for _, p := range refused {
 		assert.Zero(t, r.times(p.id))
 	}
+}
+
+// cutOff begins a delivery and hangs up in the middle of its body.
+func (r *program) cutOff(t *testing.T) {
+	t.Helper()
+	conn, err := new(net.Dialer).DialContext(t.Context(), "tcp", "127.0.0.1:"+strconv.Itoa(r.port))
+	require.NoError(t, err)
+	_, err = conn.Write([]byte("POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\n{\"id\":"))
+	require.NoError(t, err)
+	require.NoError(t, conn.Close())
 }
 
 // wantDeduplicated sends one event in many ways, and one many times at once.
