@@ -76,6 +76,8 @@ type fetching struct {
 	sub    *nats.Subscription
 	inbox  string
 	take   func(*jetstream.RawStreamMsg) bool
+	// stopped is set when take wants no more.
+	stopped bool
 }
 
 // batch asks for a whole page, again from where the limit on bytes ended it.
@@ -90,10 +92,7 @@ func (f *fetching) batch(ctx context.Context, p page, missing map[uint64]bool) e
 		if err != nil {
 			return fmt.Errorf("make request: %w", err)
 		}
-		if err := f.ask(request); err != nil {
-			return err
-		}
-		reached, more, err := f.answers(ctx)
+		reached, more, err := f.askBatch(ctx, request)
 		if err != nil || !more || reached >= last {
 			return err
 		}
@@ -111,8 +110,20 @@ func (f *fetching) batch(ctx context.Context, p page, missing map[uint64]bool) e
 	}
 }
 
-// answers takes the events of one batch up to its end. It returns the last
-// sequence that was sent, and whether there may be more.
+func (f *fetching) askBatch(ctx context.Context, request []byte) (reached uint64, more bool, _ error) {
+	if err := f.reader.acquire(ctx, batchWeight); err != nil {
+		return 0, false, err
+	}
+	defer f.reader.onTheWay.Release(batchWeight)
+	if err := f.ask(request); err != nil {
+		return 0, false, err
+	}
+	return f.answers(ctx)
+}
+
+// answers takes the events of one batch up to its end: what is on its way comes,
+// whether it is taken or not. It returns the last sequence that was sent, and
+// whether there may be more.
 func (f *fetching) answers(ctx context.Context) (reached uint64, more bool, _ error) {
 	for {
 		answer, err := f.next(ctx)
@@ -122,38 +133,47 @@ func (f *fetching) answers(ctx context.Context) (reached uint64, more bool, _ er
 		msg, err := directAnswer(answer)
 		switch {
 		case errors.Is(err, errEndOfBatch):
-			return reached, reached > 0, nil
+			return reached, reached > 0 && !f.stopped, nil
 		case err != nil: // there is none, or no replica reads directly: the leader is asked
 			return 0, false, nil //nolint:nilerr // nothing was handed on, and that says what it means
 		}
 		reached = msg.Sequence
-		if !f.take(msg) {
-			return 0, false, nil
+		if !f.stopped {
+			f.stopped = !f.take(msg)
 		}
 	}
 }
 
-// singles asks for each event by itself, a few at once.
+// singles asks for each event by itself, a few at once if others leave room for
+// that. What was asked for comes, whether it is taken or not.
 func (f *fetching) singles(ctx context.Context, sequences []uint64) error {
-	asked := 0
-	for answered := range sequences {
-		for asked < len(sequences) && asked-answered < singlesAtOnce {
-			if err := f.ask(bySequence(sequences[asked])); err != nil {
-				return err
+	asked, answered := 0, 0
+	defer func() { f.reader.onTheWay.Release(int64(asked - answered)) }()
+	for answered < len(sequences) && (!f.stopped || asked > answered) {
+		for !f.stopped && asked < len(sequences) {
+			if asked > answered && !f.reader.onTheWay.TryAcquire(1) {
+				break
+			}
+			if asked == answered {
+				if err := f.reader.acquire(ctx, 1); err != nil {
+					return err
+				}
 			}
 			asked++
+			if err := f.ask(bySequence(sequences[asked-1])); err != nil {
+				return err
+			}
 		}
 		answer, err := f.next(ctx)
 		if err != nil {
 			return err
 		}
 		msg, err := directAnswer(answer)
-		if err != nil {
-			continue // this replica has none: the leader is asked
+		if err == nil && !f.stopped { // without an event, the leader is asked
+			f.stopped = !f.take(msg)
 		}
-		if !f.take(msg) {
-			return nil
-		}
+		f.reader.onTheWay.Release(1)
+		answered++
 	}
 	return nil
 }

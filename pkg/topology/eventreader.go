@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
+	"golang.org/x/sync/semaphore"
 )
 
 // ErrEventGone says that an event is proven not to be in EVENTS any more: it was
@@ -29,9 +30,14 @@ const (
 	// denseEvents is how many events, with no more than as many others between
 	// them, are read as a batch. The others are read one by one.
 	denseEvents = 8
-	// singlesAtOnce is how many events are asked for at once when each is asked for
-	// by itself. Four of the largest stay below what a client buffers.
-	singlesAtOnce = 4
+	// largestOnTheirWay is how many of the largest events a reader may have asked for
+	// and not taken. A nats-server cuts off a client for which it has to buffer more
+	// than 64 MiB, and counts what is on its way until all that it writes at once is
+	// written: up to twice as much. How large an event is, is not known before it is
+	// here.
+	largestOnTheirWay = 3
+	// batchWeight is what one batch counts as: [pageBytes] and one event more.
+	batchWeight = 2
 	// leaderProof is how recently a majority of the replicas must have answered the
 	// leader, so that no other can have been elected meanwhile: elections begin
 	// after four seconds of silence at the earliest.
@@ -39,14 +45,17 @@ const (
 )
 
 // EventReader reads events back by their sequence in EVENTS. It is safe for
-// concurrent use. One call holds at most [singlesAtOnce] of the largest events, or
-// one of them and [pageBytes].
+// concurrent use, and all calls together have at most [largestOnTheirWay] of the
+// largest events on their way. Where many are read, its connection is its own.
 type EventReader struct {
-	js jetstream.JetStream
+	js       jetstream.JetStream
+	onTheWay *semaphore.Weighted
 }
 
 // NewEventReader returns a reader of EVENTS. It asks for nothing yet.
-func NewEventReader(js jetstream.JetStream) *EventReader { return &EventReader{js: js} }
+func NewEventReader(js jetstream.JetStream) *EventReader {
+	return &EventReader{js: js, onTheWay: semaphore.NewWeighted(largestOnTheirWay)}
+}
 
 // Event reads one event of the project. It returns [ErrEventGone] only on proof;
 // see there.
@@ -195,9 +204,21 @@ func (r *EventReader) confirm(ctx context.Context, leader leaderState, sequence 
 
 // fromLeader reads one event in the way that only the leader answers.
 func (r *EventReader) fromLeader(ctx context.Context, sequence uint64) (*jetstream.RawStreamMsg, error) {
+	if err := r.acquire(ctx, 1); err != nil {
+		return nil, err
+	}
+	defer r.onTheWay.Release(1)
 	msg, err := fromLeader(ctx, r.js, StreamEvents, bySequence(sequence))
 	if err != nil && !errors.Is(err, jetstream.ErrMsgNotFound) {
 		return nil, fmt.Errorf("read event %d: %w", sequence, err)
 	}
 	return msg, err
+}
+
+// acquire waits until so many more of the largest events may be on their way.
+func (r *EventReader) acquire(ctx context.Context, weight int64) error {
+	if err := r.onTheWay.Acquire(ctx, weight); err != nil {
+		return fmt.Errorf("wait to ask for events: %w", err)
+	}
+	return nil
 }

@@ -50,6 +50,8 @@ type scene struct {
 	// that JetStream gives out again what is under way, and only a crash may make a
 	// receiver get it twice.
 	unhurried bool
+	// limited says that memory and the time of an attempt are what production has.
+	limited bool
 	// retries are the dispatchers' settings of them.
 	retries retries
 	faults  []fault
@@ -98,6 +100,9 @@ func scenes() []scene {
 			{key: "lagging", title: "one of three nats-servers stopped for 6 s, then answers what it missed", dispatchers: 1, long: true, strike: stopReplica},
 			{key: "leaderless", title: "two of three nats-servers gone while a host changes webhooks", dispatchers: 1, long: true, crash: true, strike: stopMajority},
 			{key: "partition", title: "network cut between two of three nats-servers", dispatchers: 1, long: true, strike: cutRoute},
+		}},
+		{name: "memory", servers: 1, unhurried: true, limited: true, retries: lasting, faults: []fault{
+			{key: "memory", title: "the largest bodies on every path at once", dispatchers: 1, long: true, once: true, strike: fillMemory},
 		}},
 		{name: "backlog", servers: 1, retries: lasting, ackWait: calmAckWait, faults: []fault{
 			{key: "backlog", title: "everything killed over a backlog of retries", dispatchers: 1, crash: true, once: true, strike: killOverBacklog},

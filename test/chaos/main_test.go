@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -73,5 +74,18 @@ func TestFaultsAreNamedOnce(t *testing.T) {
 	for _, one := range scenes() {
 		assert.False(t, seen[one.name+" the scene"], one.name)
 		seen[one.name+" the scene"] = true
+	}
+}
+
+// What is measured is what the manifests give.
+func TestMemoryIsWhatTheManifestsGive(t *testing.T) {
+	for service, want := range map[string][2]string{
+		"dispatcher": {dispatcherCollects, strconv.Itoa(dispatcherMiB/1024) + "Gi"},
+		"api":        {apiCollects, strconv.Itoa(apiMiB) + "Mi"},
+	} {
+		manifest, err := os.ReadFile(filepath.Join("..", "..", "deploy", "base", service, "deployment.yaml"))
+		require.NoError(t, err)
+		assert.Contains(t, string(manifest), "- name: GOMEMLIMIT\n              value: "+want[0]+"\n", service)
+		assert.Contains(t, string(manifest), "limits:\n              memory: "+want[1]+"\n", service)
 	}
 }

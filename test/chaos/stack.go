@@ -148,11 +148,15 @@ func (s *stack) prepare(t run.T) (mongoURI string) {
 		common = append(common, "EVENTS_MAX_BYTES=1073741824", "DELIVERIES_MAX_BYTES=268435456", "RANGES_MAX_BYTES=268435456",
 			"ATTEMPTS_MAX_BYTES=268435456", "REJECTED_MAX_BYTES=67108864", "WEBHOOKS_MAX_BYTES=67108864")
 	}
+	timeout, apiLimit, dispatcherLimit := "1s", "off", "off"
+	if s.scene.limited {
+		timeout, apiLimit, dispatcherLimit = "15s", apiCollects, dispatcherCollects
+	}
 	s.api = &process.Process{
 		Name: "api", Program: s.programs.api, Folder: s.folder, Ready: complete("http://" + local(2) + "/readyz"),
 		Env: append([]string{
 			"NATS_URL=" + s.apiBrokerURLs(t), "HTTP_ADDR=" + local(1), "OPS_ADDR=" + local(2), "MONGODB_URI=" + mongoURI, "STATIC_TOKENS_FILE=" + tokensFile,
-			"API_RATE_PER_SECOND=0",
+			"API_RATE_PER_SECOND=0", "GOMEMLIMIT=" + apiLimit,
 		}, common...),
 	}
 	for i := range replicas {
@@ -160,7 +164,7 @@ func (s *stack) prepare(t run.T) (mongoURI string) {
 			Name: "dispatcher-" + strconv.Itoa(i+1), Program: s.programs.dispatcher, Folder: s.folder,
 			Ready: answers("http://" + local(3+i) + "/readyz"),
 			Env: append([]string{
-				"NATS_URL=" + s.brokerURLs(), "OPS_ADDR=" + local(3+i), "ATTEMPT_TIMEOUT=1s", "RETRY_FIRST=" + s.scene.retries.first.String(),
+				"NATS_URL=" + s.brokerURLs(), "OPS_ADDR=" + local(3+i), "ATTEMPT_TIMEOUT=" + timeout, "GOMEMLIMIT=" + dispatcherLimit, "RETRY_FIRST=" + s.scene.retries.first.String(),
 				"RETRY_MULTIPLIER=" + strconv.Itoa(s.scene.retries.multiplier),
 			}, common...),
 		})

@@ -143,19 +143,26 @@ func (a *App) run(ctx context.Context) (err error) {
 		}
 		end(nil)
 	}()
-	nc, err := topology.Connect(topology.Connection{
-		URL: a.config.NATSURL, CredentialsFile: a.config.NATSCredentialsFile, Name: "webhooks-dispatcher",
-		Lost: func(err error) {
-			a.health.Dead(err.Error())
-			end(err)
-		},
-	}, a.log)
+	nc, err := a.connect("webhooks-dispatcher", end)
 	if err != nil {
 		return err
 	}
 	defer nc.Close()
-	a.health.Add("nats", func(context.Context) error { return topology.Connected(nc) })
+	// A nats-server cuts off a client for which it has to buffer more than 64 MiB. So
+	// what is read back does not add up with what is sent ahead.
+	back, err := a.connect("webhooks-dispatcher-events", end)
+	if err != nil {
+		return err
+	}
+	defer back.Close()
+	a.health.Add("nats", func(context.Context) error {
+		return errors.Join(topology.Connected(nc), topology.Connected(back))
+	})
 	js, err := jetstream.New(nc, jetstream.WithPublishAsyncMaxPending(unstoredMax), jetstream.WithPublishAsyncTimeout(10*time.Second))
+	if err != nil {
+		return fmt.Errorf("open jetstream: %w", err)
+	}
+	reading, err := jetstream.New(back)
 	if err != nil {
 		return fmt.Errorf("open jetstream: %w", err)
 	}
@@ -163,7 +170,22 @@ func (a *App) run(ctx context.Context) (err error) {
 	if err := a.awaitStreams(ctx, js); err != nil || ctx.Err() != nil {
 		return err
 	}
-	return a.dispatch(ctx, nc, js)
+	return a.dispatch(ctx, nc, js, topology.NewEventReader(reading))
+}
+
+// connect opens a connection whose loss ends the process.
+func (a *App) connect(name string, end func(error)) (*nats.Conn, error) {
+	nc, err := topology.Connect(topology.Connection{
+		URL: a.config.NATSURL, CredentialsFile: a.config.NATSCredentialsFile, Name: name,
+		Lost: func(err error) {
+			a.health.Dead(err.Error())
+			end(err)
+		},
+	}, a.log)
+	if err != nil {
+		return nil, fmt.Errorf("connect as %s: %w", name, err)
+	}
+	return nc, nil
 }
 
 // awaitStreams waits until an api has made the streams, however long that takes.
@@ -188,7 +210,7 @@ func (a *App) awaitStreams(ctx context.Context, js jetstream.JetStream) error {
 }
 
 // dispatch is the dispatcher.
-func (a *App) dispatch(ctx context.Context, nc *nats.Conn, js jetstream.JetStream) error {
+func (a *App) dispatch(ctx context.Context, nc *nats.Conn, js jetstream.JetStream, back *topology.EventReader) error {
 	client := egress.New(egress.Options{
 		Policy:         egress.NewPolicy(a.config.AllowCIDRs),
 		AttemptTimeout: a.config.AttemptTimeout,
@@ -219,12 +241,11 @@ func (a *App) dispatch(ctx context.Context, nc *nats.Conn, js jetstream.JetStrea
 	})
 	renderer := eventbody.NewRenderer(payload.Renderer{AdminBaseURL: a.config.AdminBaseURL}, a.config.MaxInFlightBytes)
 	rejecter := eventbody.NewRejecter(js, a.log, a.metrics)
-	reader := topology.NewEventReader(js)
 	events := intake.New(intake.Deps{
-		Event: reader.Event, Registry: webhooks, Deliver: deliverer.Deliver, Renderer: renderer, Rejecter: rejecter, Metrics: a.metrics,
+		Event: back.Event, Registry: webhooks, Deliver: deliverer.Deliver, Rest: deliverer.Rest, Renderer: renderer, Rejecter: rejecter, Metrics: a.metrics,
 	})
 	later, err := due.New(due.Deps{
-		Deliver: deliverer.Deliver, Postpone: deliverer.Postpone, Events: reader,
+		Deliver: deliverer.Deliver, Rest: deliverer.Rest, Postpone: deliverer.Postpone, Events: back,
 		Renderer: renderer, Rejecter: rejecter, Log: a.log,
 	})
 	if err != nil {

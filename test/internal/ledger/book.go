@@ -76,19 +76,31 @@ func (b *Book) Owe(event string, hooks ...int) {
 	defer b.ledger.mu.Unlock()
 	b.sums.Acknowledged++
 	for _, hook := range hooks {
-		_, l := b.ledger.line(Post{Event: event, Hook: hook})
-		l.Owed = true
-		b.sums.Owed++
-		if l.Delivered {
-			b.sums.Delivered++
-		} else if b.watch != nil && b.watch.open {
-			l.watch = b.watch
-			b.watch.missing++
-		}
+		b.owe(event, hook)
 	}
 	if b.watch != nil && b.watch.open {
 		b.watch.open = false
 		b.watch.look()
+	}
+}
+
+// OweAlso says that one more hook must get an event that was owed to others.
+func (b *Book) OweAlso(event string, hook int) {
+	b.ledger.mu.Lock()
+	defer b.ledger.mu.Unlock()
+	b.owe(event, hook)
+}
+
+// owe is called with the ledger's lock held.
+func (b *Book) owe(event string, hook int) {
+	_, l := b.ledger.line(Post{Event: event, Hook: hook})
+	l.Owed = true
+	b.sums.Owed++
+	if l.Delivered {
+		b.sums.Delivered++
+	} else if b.watch != nil && b.watch.open {
+		l.watch = b.watch
+		b.watch.missing++
 	}
 }
 

@@ -158,7 +158,7 @@ func TestManySendersAtOnceAreCounted(t *testing.T) {
 		assert.False(t, l.Note(post(stray, 0)))
 	}
 
-	assert.Equal(t, ledger.Sums{Posts: 2 * events, Distinct: events, Duplicates: events}, b.Sums())
+	assert.Equal(t, ledger.Sums{Posts: 2 * events, Distinct: events, Duplicates: events, Repeated: events}, b.Sums())
 	bytes, first := b.Arrived()
 	assert.Equal(t, int64(20*events), bytes)
 	assert.Equal(t, time.Unix(1, 0).UnixNano(), first[events-1])

@@ -15,6 +15,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/dembrane/webhooks/pkg/event"
 	"github.com/dembrane/webhooks/pkg/signature"
 	"github.com/dembrane/webhooks/test/internal/ledger"
 	"github.com/dembrane/webhooks/test/internal/run"
@@ -50,6 +51,8 @@ type Hook struct {
 	Unnoted bool
 	// Answer is nil for 200 at once.
 	Answer Answer
+	// Reply is the body of every answer; it may be empty.
+	Reply []byte
 	// Seen is called with each arrival before it is answered; it may be nil.
 	Seen func(Arrival)
 }
@@ -138,8 +141,8 @@ func (r *Receiver) ServeHTTP(w http.ResponseWriter, request *http.Request) {
 		return
 	}
 	book := r.ledger
-	if h.Unnoted {
-		book = nil
+	if h.Unnoted || a.Header.Get("X-Dembrane-Event") == event.Test {
+		book = nil // nobody is owed it
 	}
 	if err != nil {
 		if book != nil {
@@ -166,6 +169,9 @@ func (r *Receiver) ServeHTTP(w http.ResponseWriter, request *http.Request) {
 		book.Answered(a.Post)
 	}
 	w.WriteHeader(status)
+	if len(h.Reply) > 0 {
+		_, _ = w.Write(h.Reply) // whoever asked may be gone
+	}
 }
 
 // errCut says that the sender was cut off before it had said everything.
@@ -178,7 +184,8 @@ func read(request *http.Request, h Hook) (Arrival, error) {
 	a := Arrival{Header: request.Header, Post: ledger.Post{Event: request.Header.Get(signature.HeaderID), Hook: hook}}
 	if h.Blind {
 		size, err := io.Copy(io.Discard, request.Body)
-		a.At, a.Size = time.Now(), size
+		a.At, a.Size, a.Delivery = time.Now(), size, request.Header.Get("X-Dembrane-Delivery")
+		a.Attempt, _ = strconv.Atoi(request.Header.Get("X-Dembrane-Attempt")) // other products send none
 		if err != nil {
 			return a, errCut
 		}

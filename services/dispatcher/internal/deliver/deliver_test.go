@@ -233,6 +233,28 @@ func TestAnEventThatCannotBeLoadedIsHandedBackUncounted(t *testing.T) {
 	assert.Zero(t, f.limiter.Load().InFlight)
 }
 
+// One cause with many deliveries, some of which could not be begun: handed back, it
+// would have the others made a second time.
+func TestOnlyWhatWasNotMadeOfACauseComesAgain(t *testing.T) {
+	f := start(t, answers(200))
+	away := errors.New("jetstream is away")
+	list := []Delivery{owed(text, 1, 2), owed(text, 2, 2), owed(text, 3, 2)}
+
+	require.NoError(t, f.Rest(list, []error{nil, nil, nil}))
+	require.ErrorIs(t, f.Rest(list, []error{away, away, away}), away, "nothing was made: all of it may come again")
+	unusable := &eventbody.UnusableError{Reason: "it is no event"}
+	require.ErrorIs(t, f.Rest(list, []error{nil, unusable, nil}), unusable)
+	require.Empty(t, f.ranges())
+	require.NoError(t, f.Rest(list, []error{away, nil, ErrNotKnown}))
+
+	f.drain()
+	require.Len(t, f.ranges(), 1)
+	left := f.ranges()[0]
+	assert.Equal(t, []string{"evt_1", "evt_3"}, left.GetEventIds())
+	assert.EqualValues(t, 2, left.GetAttempt(), "uncounted")
+	require.Error(t, f.Rest(list, []error{away, nil, nil}), "nothing can be stored any more")
+}
+
 func TestABodyWithoutMemoryWaitsUncounted(t *testing.T) {
 	f := start(t, answers(200))
 

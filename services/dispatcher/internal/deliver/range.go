@@ -2,17 +2,22 @@ package deliver
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/nats-io/nats.go"
 	"github.com/oklog/ulid/v2"
+	"go.uber.org/zap"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"github.com/dembrane/webhooks/pkg/topology"
 	"github.com/dembrane/webhooks/proto/webhooksv1"
+	"github.com/dembrane/webhooks/services/dispatcher/internal/eventbody"
+	"github.com/dembrane/webhooks/services/dispatcher/internal/limiter"
 )
 
 // A range is written when it has so many deliveries or is so old, whichever comes
@@ -26,6 +31,10 @@ const (
 // dueNow is how soon a range must be due to be written as due at once: a schedule
 // costs JetStream a second message.
 const dueNow = 100 * time.Millisecond
+
+// restPause is how much later a delivery is tried that could not be begun for a
+// reason of ours.
+const restPause = time.Second
 
 // rangeWriter writes down what may not go now: the deliveries of one webhook that
 // are parked at about the same time become one message.
@@ -96,6 +105,36 @@ func (w *rangeWriter) write(key rangeKey, list []parked) error {
 func (d *Deliverer) Postpone(r *webhooksv1.Range, by time.Duration) error {
 	r.Id = ulid.Make().String()
 	return d.ranges.store(r, time.Now().Add(by))
+}
+
+// Rest settles a cause whose deliveries have all returned with these errors. When
+// some were settled and some were not, those are written down as due a little later:
+// a cause that is handed back would have the others made again. An error means that
+// all of it is to be handed back.
+func (d *Deliverer) Rest(list []Delivery, failed []error) error {
+	fault := errors.Join(failed...)
+	left := 0
+	for _, err := range failed {
+		if err != nil {
+			left++
+		}
+	}
+	if left == 0 || left == len(list) {
+		return fault
+	}
+	if _, unusable := errors.AsType[*eventbody.UnusableError](fault); unusable {
+		return fault // so is it for all the others
+	}
+	d.log.Warn("deliveries put off", append(names(&list[0]), zap.Int("count", left), zap.Error(fault))...)
+	var writing sync.WaitGroup
+	again := make([]error, len(list))
+	for i, x := range list {
+		if failed[i] != nil {
+			writing.Go(func() { again[i] = d.park(&x, time.Now().Add(restPause), limiter.Busy) })
+		}
+	}
+	writing.Wait()
+	return errors.Join(again...)
 }
 
 func (w *rangeWriter) store(r *webhooksv1.Range, at time.Time) error {

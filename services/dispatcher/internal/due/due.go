@@ -42,7 +42,9 @@ type events interface {
 
 // Deps is what a due needs.
 type Deps struct {
-	Deliver  func(context.Context, deliver.Delivery) error
+	Deliver func(context.Context, deliver.Delivery) error
+	// Rest settles a range whose deliveries have returned with these errors.
+	Rest     func(list []deliver.Delivery, failed []error) error
 	Events   events
 	Renderer *eventbody.Renderer
 	Rejecter *eventbody.Rejecter

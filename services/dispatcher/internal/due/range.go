@@ -2,7 +2,6 @@ package due
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"math/rand/v2"
 	"sync"
@@ -69,7 +68,7 @@ func (d *Due) HandleRange(ctx context.Context, msg jetstream.Msg) error {
 			defer p.release()
 		}
 		if failed[i] = b.inLine.Acquire(ctx, 1); failed[i] != nil {
-			break
+			continue // and so it is for the rest
 		}
 		of, next := p, sync.OnceFunc(func() { b.inLine.Release(1) })
 		all.Go(func() {
@@ -79,7 +78,7 @@ func (d *Due) HandleRange(ctx context.Context, msg jetstream.Msg) error {
 	}
 	begun()
 	all.Wait()
-	return errors.Join(failed...)
+	return d.Rest(list, failed)
 }
 
 // fromRange makes one delivery of a range, whose event is on this page. It calls

@@ -37,6 +37,8 @@ type Deps struct {
 	Event    func(ctx context.Context, project string, sequence uint64) (*jetstream.RawStreamMsg, error)
 	Registry *registry.Registry
 	Deliver  func(context.Context, deliver.Delivery) error
+	// Rest settles an event whose deliveries have returned with these errors.
+	Rest     func(list []deliver.Delivery, failed []error) error
 	Renderer *eventbody.Renderer
 	Rejecter *eventbody.Rejecter
 	Metrics  prometheus.Registerer
@@ -114,10 +116,9 @@ func (i *Intake) deliver(ctx context.Context, e *taken) error {
 	i.events.WithLabelValues("yes").Inc()
 	defer e.release()
 	now := time.Now()
-	failed := make([]error, len(webhooks))
-	var others sync.WaitGroup
+	all := make([]deliver.Delivery, len(webhooks))
 	for n, w := range webhooks {
-		x := deliver.Delivery{
+		all[n] = deliver.Delivery{
 			ID:        webhook.DeliveryID(e.id, w.ID),
 			EventID:   e.id,
 			EventType: e.eventType,
@@ -131,14 +132,15 @@ func (i *Intake) deliver(ctx context.Context, e *taken) error {
 			Bytes:     int64(len(e.message.Data)),
 			Body:      e.body,
 		}
-		if n == len(webhooks)-1 {
-			failed[n] = i.Deliver(ctx, x)
-			break
-		}
-		others.Go(func() { failed[n] = i.Deliver(ctx, x) })
 	}
+	failed := make([]error, len(all))
+	var others sync.WaitGroup
+	for n, x := range all[1:] {
+		others.Go(func() { failed[n+1] = i.Deliver(ctx, x) })
+	}
+	failed[0] = i.Deliver(ctx, all[0])
 	others.Wait()
-	return errors.Join(failed...)
+	return i.Rest(all, failed)
 }
 
 // taken is an event that is being taken in.
