@@ -2,6 +2,7 @@ package e2e_test
 
 import (
 	"bytes"
+	"context"
 	"encoding/base64"
 	"io"
 	"io/fs"
@@ -11,6 +12,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -221,4 +223,57 @@ func TestWhatIsOnItsWayWhenItsEventIsErased(t *testing.T) {
 	eventually(t, "the other one has come", func() bool { return len(s.outcomes(t, waits, one)) == 1 })
 	assert.Equal(t, []string{erased}, s.outcomes(t, waits, one), "without an attempt")
 	wantNowhere(t, folder, canary)
+}
+
+// A process that is killed while it erases goes on by itself at the next start.
+func TestErasingSurvivesSIGKILL(t *testing.T) {
+	t.Parallel()
+	const events = 400
+	folder := t.TempDir()
+	s := spawn(t, folder, nil)
+	canary := "canary" + ulid.Make().String()
+	for range events {
+		e := sampleOf(event.ConversationTranscribed)
+		e.GetConversation().Transcript = new(strings.Repeat(canary, 500)) // each is a file of some MiB to the broker
+		s.publish(t, e)
+	}
+	require.EqualValues(t, events, s.owes(t, topology.StreamEvents))
+	asked := make(chan error, 1)
+	go func() {
+		_, err := s.host().Call(context.WithoutCancel(t.Context()), http.MethodDelete, erasing, nil, http.StatusNoContent)
+		asked <- err
+	}()
+	eventually(t, "it is under way", func() bool { return s.owes(t, topology.StreamEvents) < events-20 })
+	s.signal(t, syscall.SIGKILL)
+	require.Equal(t, -1, s.exit())
+	require.Error(t, <-asked, "nobody was told that it is done")
+	s = spawn(t, folder, nil)
+	require.NotZero(t, s.owes(t, topology.StreamEvents), "it was killed in the middle")
+
+	eventually(t, "it is done, though nobody asked again", func() bool { return s.owes(t, topology.StreamEvents) == 0 })
+
+	s.call(t, http.MethodDelete, erasing, nil, http.StatusNoContent)
+	wantNowhere(t, folder, canary)
+}
+
+// A replay that is running leaves erased events out: those that it has written down
+// end as erased, the others are never sent.
+func TestAReplayLeavesErasedEventsOut(t *testing.T) {
+	t.Parallel()
+	const events = 200
+	s := start(t, nil)
+	began := time.Now()
+	r := crowdDoes(t, receiver.Status(http.StatusOK))
+	w := s.past(t, r, events)
+	id := s.replays(t, w, fields{"since": began, "max_per_second": 20}).ID
+	eventually(t, "it is under way", func() bool { return r.posts() > 20 })
+
+	s.call(t, http.MethodDelete, erasing, nil, http.StatusNoContent)
+
+	sent := r.posts()
+	done := s.wantReplay(t, w, id, "done")
+	assert.Less(t, done.Delivered, events)
+	assert.Equal(t, done.Delivered, r.posts())
+	assert.LessOrEqual(t, r.posts()-sent, 64, "no more than what was under way")
+	s.wantSettled(t)
 }

@@ -7,9 +7,13 @@ import (
 	"fmt"
 	"net/url"
 	"path/filepath"
+	"time"
 
 	_ "modernc.org/sqlite" // the driver, the same one that the database uses
 )
+
+// indexBusy is how long making an index waits for others.
+const indexBusy = 5 * time.Second
 
 // IndexIDs gives every collection of a database the index that its look-ups by
 // _id can use. FerretDB 1.24 asks SQLite for _ferretdb_sjson->'$._id' and indexes
@@ -17,7 +21,7 @@ import (
 // look-up reads the whole collection. It may be called any number of times, once
 // the collections exist.
 func (m *Mongo) IndexIDs(ctx context.Context, database string) (err error) {
-	db, err := m.open(database)
+	db, err := m.open(database, indexBusy)
 	if err != nil {
 		return err
 	}
@@ -35,10 +39,10 @@ func (m *Mongo) IndexIDs(ctx context.Context, database string) (err error) {
 	return nil
 }
 
-// open opens the file of a database beside FerretDB.
-func (m *Mongo) open(database string) (*sql.DB, error) {
+// open opens the file of a database beside FerretDB. It waits for others for so long.
+func (m *Mongo) open(database string, busy time.Duration) (*sql.DB, error) {
 	location := url.URL{Scheme: "file", OmitHost: true, Path: filepath.ToSlash(filepath.Join(m.dir, database+".sqlite"))}
-	location.RawQuery = url.Values{"_pragma": {"busy_timeout(5000)", "secure_delete(on)"}, "mode": {"rw"}}.Encode()
+	location.RawQuery = url.Values{"_pragma": {fmt.Sprintf("busy_timeout(%d)", busy.Milliseconds()), "secure_delete(on)"}, "mode": {"rw"}}.Encode()
 	db, err := sql.Open("sqlite", location.String())
 	if err != nil {
 		return nil, fmt.Errorf("open the database's file: %w", err)

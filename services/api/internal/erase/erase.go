@@ -35,9 +35,9 @@ import (
 const (
 	// lease is how long a replica works on an erasure without renewing that; another
 	// one takes it over then.
-	lease = 15 * time.Second
+	lease = 10 * time.Second
 	// renewEvery is how often it does.
-	renewEvery = 4 * time.Second
+	renewEvery = 3 * time.Second
 	// lookEvery is how often erasures are looked for that nobody works on.
 	lookEvery = 2 * time.Second
 	// followEvery is how often a request looks whether its erasure is done.

@@ -167,7 +167,8 @@ func (j *job) eraseRejections(ctx context.Context, sequences []uint64) error {
 			if err := protojson.Unmarshal(msg.Data, of); err != nil {
 				of.EventSequence = 0 // of whatever it is
 			}
-			if !wanted[of.GetEventSequence()] && !(j.erasure.EventID == "" && of.GetEventSequence() <= uint64(j.erasure.Through)) { //nolint:gosec // a sequence
+			all := j.erasure.EventID == "" && of.GetEventSequence() <= uint64(j.erasure.Through) //nolint:gosec // a sequence
+			if !all && !wanted[of.GetEventSequence()] {
 				return nil
 			}
 			err := stream.SecureDeleteMsg(ctx, msg.Sequence)

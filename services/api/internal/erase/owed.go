@@ -54,8 +54,8 @@ func (j *job) endDeliveries(ctx context.Context, w store.Webhook) error {
 	var ends ending
 	err := account.Each(ctx, j.JS, topology.StreamDeliveries, subject, func(msg *jetstream.RawStreamMsg) error {
 		owed := &webhooksv1.Delivery{}
-		if proto.Unmarshal(msg.Data, owed) != nil || !j.about(owed.GetEventId(), owed.GetEventSequence()) {
-			return nil
+		if err := proto.Unmarshal(msg.Data, owed); err != nil || !j.about(owed.GetEventId(), owed.GetEventSequence()) {
+			return nil //nolint:nilerr // whoever is given it says so
 		}
 		ends.records = append(ends.records, j.erased(owed))
 		ends.remove = append(ends.remove, msg.Sequence)

@@ -175,6 +175,9 @@ func (s *server) startReplay(c echo.Context, grant access.Grant) error {
 	}
 	ctx := c.Request().Context()
 	if given.dryRun {
+		if _, err := idempotencyKey(c.Request()); err != nil {
+			return err // it has no use here, but what is none is a mistake
+		}
 		estimate, err := s.Replays.DryRun(ctx, w, given.request)
 		if err != nil {
 			return queueProblem("count for a replay", err)

@@ -173,11 +173,17 @@ func (s *Store) TakeErasure(ctx context.Context, seen Erasure, owner string, unt
 	}
 	defer unlock()
 	until = until.UTC().Truncate(time.Millisecond)
-	result, err := s.erasures.UpdateOne(ctx, bson.D{
-		{Key: "_id", Value: seen.ID}, {Key: "done", Value: false}, {Key: "owner", Value: seen.Owner}, {Key: "until", Value: seen.Until},
-	}, bson.D{{Key: "$set", Value: bson.D{
-		{Key: "owner", Value: owner}, {Key: "until", Value: until},
-		{Key: "events", Value: seen.Events}, {Key: "attempts", Value: seen.Attempts},
+	asSeen := bson.D{
+		{Key: "_id", Value: seen.ID},
+		{Key: "done", Value: false},
+		{Key: "owner", Value: seen.Owner},
+		{Key: "until", Value: seen.Until},
+	}
+	result, err := s.erasures.UpdateOne(ctx, asSeen, bson.D{{Key: "$set", Value: bson.D{
+		{Key: "owner", Value: owner},
+		{Key: "until", Value: until},
+		{Key: "events", Value: seen.Events},
+		{Key: "attempts", Value: seen.Attempts},
 	}}})
 	if err != nil {
 		return seen, false, unavailable("take erasure", err)
@@ -199,8 +205,10 @@ func (s *Store) EndErasure(ctx context.Context, e Erasure) error {
 	}
 	defer unlock()
 	_, err = s.erasures.UpdateOne(ctx, bson.D{{Key: "_id", Value: e.ID}, {Key: "begun_at", Value: e.BegunAt}}, bson.D{{Key: "$set", Value: bson.D{
-		{Key: "done", Value: true}, {Key: "ended_at", Value: now()},
-		{Key: "events", Value: e.Events}, {Key: "attempts", Value: e.Attempts},
+		{Key: "done", Value: true},
+		{Key: "ended_at", Value: now()},
+		{Key: "events", Value: e.Events},
+		{Key: "attempts", Value: e.Attempts},
 	}}})
 	return unavailable("end erasure", err)
 }
