@@ -1,6 +1,7 @@
 package store_test
 
 import (
+	"fmt"
 	"testing"
 	"time"
 
@@ -104,4 +105,13 @@ func TestAnErasureIsBegunOnceAndAgainWhenItIsDone(t *testing.T) {
 	deleted, err := s.ExpireErasures(t.Context(), time.Now().Add(time.Hour), 10)
 	require.NoError(t, err)
 	assert.Zero(t, deleted, "what is not done is not forgotten")
+}
+
+// Locks are shared by what has the same hash: one is not taken within another.
+func TestManyErasuresBegin(t *testing.T) {
+	s := open(t)
+	for i := range 200 { // three for each lock
+		_, err := s.BeginErasure(t.Context(), store.Erasure{ProjectID: "p1", EventID: fmt.Sprint("e", i)})
+		require.NoError(t, err)
+	}
 }

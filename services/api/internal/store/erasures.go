@@ -53,6 +53,17 @@ func (s *Store) BeginErasure(ctx context.Context, e Erasure) (Erasure, error) {
 	defer cancel()
 	e.ID = erasureID(e.ProjectID, e.EventID)
 	e.BegunAt, e.Until = now(), time.Time{}.UTC()
+	begun, err := s.storeErasure(ctx, e)
+	if err != nil {
+		return Erasure{}, err
+	}
+	// Also of one that there was: whoever began it may have died before it counted.
+	return begun, s.countErasure(ctx)
+}
+
+// storeErasure holds the lock of the erasure, which may be the same as that of their
+// number.
+func (s *Store) storeErasure(ctx context.Context, e Erasure) (Erasure, error) {
 	unlock, err := s.lock(ctx, e.ID)
 	if err != nil {
 		return Erasure{}, err
@@ -62,10 +73,7 @@ func (s *Store) BeginErasure(ctx context.Context, e Erasure) (Erasure, error) {
 	if mongo.IsDuplicateKeyError(err) {
 		return s.beginAgain(ctx, e)
 	}
-	if err != nil {
-		return Erasure{}, unavailable("insert erasure", err)
-	}
-	return e, s.countErasure(ctx)
+	return e, unavailable("insert erasure", err)
 }
 
 // beginAgain is for a wish that there was before.
@@ -75,10 +83,9 @@ func (s *Store) beginAgain(ctx context.Context, e Erasure) (Erasure, error) {
 		return Erasure{}, err
 	}
 	if !before.Done {
-		// Whoever began it may have died before it counted.
-		return before, s.countErasure(ctx)
+		return before, nil
 	}
-	result, err := s.erasures.UpdateOne(ctx, bson.D{{Key: "_id", Value: e.ID}, {Key: "done", Value: true}}, bson.D{{Key: "$set", Value: bson.D{
+	_, err = s.erasures.UpdateOne(ctx, bson.D{{Key: "_id", Value: e.ID}, {Key: "done", Value: true}}, bson.D{{Key: "$set", Value: bson.D{
 		{Key: "by", Value: e.By},
 		{Key: "through", Value: max(e.Through, before.Through)},
 		{Key: "events", Value: int64(0)},
@@ -91,11 +98,6 @@ func (s *Store) beginAgain(ctx context.Context, e Erasure) (Erasure, error) {
 	}}})
 	if err != nil {
 		return Erasure{}, unavailable("begin erasure again", err)
-	}
-	if result.MatchedCount > 0 {
-		if err := s.countErasure(ctx); err != nil {
-			return Erasure{}, err
-		}
 	}
 	return s.LoadErasure(ctx, e.ProjectID, e.EventID)
 }
