@@ -37,7 +37,7 @@ var axePath = filepath.Join("..", "..", "bin", "axe", "axe.min.js")
 // shared is what all tests use.
 var shared struct {
 	missing  string // why there is no browser
-	browser  context.Context
+	browser  context.Context //nolint:containedctx // chromedp keeps the browser in one
 	system   inside.System
 	at       inside.Address
 	receiver *receiver.Receiver
@@ -78,7 +78,7 @@ func prepare(t run.T) {
 	browser, end := chromedp.NewContext(allocator)
 	t.Cleanup(end)
 	run.Must(t, chromedp.Do(browser), "start the browser")
-	shared.browser = browser
+	shared.browser = browser //nolint:fatcontext // it is the browser
 
 	folder, err := os.MkdirTemp("", "browser")
 	run.Must(t, err, "make a folder")

@@ -41,7 +41,7 @@ var (
 // tab is a tab of the browser, with a profile of its own.
 type tab struct {
 	t       *testing.T
-	ctx     context.Context
+	ctx     context.Context //nolint:containedctx // chromedp keeps the tab in one
 	project string
 	// said is what the browser complained about: scripts that fail, policies that are
 	// broken, resources that are missing.
