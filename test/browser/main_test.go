@@ -36,7 +36,7 @@ var axePath = filepath.Join("..", "..", "bin", "axe", "axe.min.js")
 
 // shared is what all tests use.
 var shared struct {
-	missing  string // why there is no browser
+	missing  string          // why there is no browser
 	browser  context.Context //nolint:containedctx // chromedp keeps the browser in one
 	system   inside.System
 	at       inside.Address
