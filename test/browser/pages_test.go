@@ -64,6 +64,7 @@ func newGallery(t *testing.T, project string) gallery {
 	off := g.webhooks["off"]
 	_, err := host().Call(t.Context(), http.MethodPatch, off.Path(), apiclient.Fields{"enabled": false}, http.StatusOK)
 	require.NoError(t, err)
+	g.webhooks["busy"] = busyWebhook(t, project+"-busy")
 	publish(t, project, 3)
 	g.await(t, "gone", "disabled")
 	g.await(t, "failing", "failing")
@@ -128,6 +129,9 @@ func (g gallery) pages() []shown {
 		{Name: "deliveries-none", Path: one("working") + "/deliveries?status=failed&trigger=replay"},
 		{Name: "delivery", Path: one("failing") + "/deliveries", Do: func(b *tab) { b.pressFirstRow() }},
 		{Name: "delivery-delivered", Path: one("working") + "/deliveries", Do: func(b *tab) { b.pressFirstRow() }},
+		{Name: "statistics", Path: one("busy") + "/statistics", Project: g.project + "-busy", Do: func(b *tab) { b.unfold("The same as a table") }},
+		{Name: "statistics-failing", Path: one("failing") + "/statistics"},
+		{Name: "statistics-empty", Path: one("off") + "/statistics"},
 		{Name: "not-found", Path: "/01ARZ3NDEKTSV4RRFFQ69G5FAV"},
 		{Name: "sign-in", Path: "/webhooks/sign-in", SignedOut: true},
 	}

@@ -97,13 +97,7 @@ type apiHealth struct {
 type apiStatistics struct {
 	Hours   []apiCounts `json:"hours"`
 	Last24h apiCounts   `json:"last_24_hours"`
-}
-
-type apiCounts struct {
-	Since     time.Time `json:"since"`
-	Attempts  uint64    `json:"attempts"`
-	Delivered uint64    `json:"delivered"`
-	Failed    uint64    `json:"failed"`
+	Last7d  apiCounts   `json:"last_7_days"`
 }
 
 // apiTest is what became of a test.

@@ -111,6 +111,7 @@ func (p *Portal) Route(e *echo.Echo, call httpapi.Call) {
 
 	webhook := routes{p: p, group: e.Group("/projects/:pid/webhooks/:id"), begin: p.beginWebhook}
 	webhook.get("", summary)
+	webhook.get("/statistics", statisticsPage)
 	webhook.get("/edit", editPage)
 	webhook.post("/edit", edit)
 	webhook.post("/enabled", setEnabled)
