@@ -204,6 +204,19 @@ func (b *tab) sees(text string) {
 	}, patience, 50*time.Millisecond, "%q at %s, which shows: %s", text, b.path(), b.text("main"))
 }
 
+// until loads the page again until it shows a text: without scripts it does not
+// change by itself.
+func (b *tab) until(text string) {
+	b.t.Helper()
+	require.Eventually(b.t, func() bool {
+		if strings.Contains(b.text("main"), text) {
+			return true
+		}
+		b.do(chromedp.Navigate(shared.at.API + b.path()))
+		return false
+	}, patience, 300*time.Millisecond, "%q at %s, which shows: %s", text, b.path(), b.text("main"))
+}
+
 // evaluate evaluates a script in the page, waits for what it promises, and returns it.
 func evaluate[T any](b *tab, script string) T {
 	b.t.Helper()

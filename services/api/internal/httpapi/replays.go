@@ -44,6 +44,7 @@ type estimated struct {
 	Oldest           *timestamp `json:"oldest"`
 	Newest           *timestamp `json:"newest"`
 	EstimatedSeconds int64      `json:"estimated_seconds"`
+	Pending          int64      `json:"pending"`
 	Complete         bool       `json:"complete"`
 }
 
@@ -212,7 +213,7 @@ func startProblem(w store.Webhook, running store.Replay, err error) error {
 }
 
 func showEstimate(e replay.Estimate) estimated {
-	shown := estimated{Count: e.Count, EstimatedSeconds: e.Seconds, Complete: e.Complete}
+	shown := estimated{Count: e.Count, EstimatedSeconds: e.Seconds, Pending: e.Pending, Complete: e.Complete}
 	if e.Count > 0 {
 		shown.Oldest, shown.Newest = optional(&e.Oldest), optional(&e.Newest)
 	}

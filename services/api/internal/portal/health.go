@@ -16,6 +16,8 @@ type health struct {
 	When *moment
 	// Detail says why, and Advice what to do; either may be empty.
 	Detail, Advice string
+	// Missed leads to where what was missed is sent; empty when nothing was, or nobody may.
+	Missed string
 }
 
 func (v *visit) health(w apiWebhook, newest []apiAttempt) health {
@@ -30,8 +32,11 @@ func (v *visit) health(w apiWebhook, newest []apiAttempt) health {
 			since := v.moment(*h.FailingSince)
 			failing.When = &since
 		}
-		if len(newest) > 0 && newest[0].Status != "delivered" {
-			failing.Detail, failing.Advice = newest[0].Message, newest[0].Advice
+		for _, a := range newest {
+			if a.Status == "pending" || a.StatusCode != nil && a.Status != "delivered" {
+				failing.Detail, failing.Advice = a.Message, a.Advice
+				break
+			}
 		}
 		return failing
 	case h.LastSuccessAt != nil:

@@ -10,6 +10,10 @@ import (
 // atOnce is how many webhooks are looked up at the same time.
 const atOnce = 8
 
+// lookBack is among how many of the newest attempts the reason of a failure is looked
+// for: those that were given up without another try do not tell it.
+const lookBack = 50
+
 // overviewBody is what the overview shows.
 type overviewBody struct {
 	Items []item
@@ -76,11 +80,14 @@ func (v *visit) item(w apiWebhook) (item, error) {
 	one.Chart = v.chart(statistics)
 	var newest []apiAttempt
 	if w.Health.State == "failing" {
-		if newest, err = v.api.newest(w.ID, 1); err != nil && !isGone(err) {
+		if newest, err = v.api.newest(w.ID, lookBack); err != nil && !isGone(err) {
 			return item{}, err
 		}
 	}
 	one.Health = v.health(w, newest)
+	if w.Enabled && v.project.CanChange && (w.Health.State == "failing" || one.Chart.Other > 0) {
+		one.Health.Missed = one.Path + "/replays?since=" + sinceFailing
+	}
 	return one, nil
 }
 

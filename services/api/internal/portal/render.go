@@ -170,6 +170,7 @@ func (v *visit) tabs(current string) []tab {
 	list := []struct{ path, template, text string }{
 		{"", "summary", v.t("tab.summary")},
 		{"/deliveries", "deliveries", v.t("tab.deliveries")},
+		{"/replays", "replays", v.t("tab.right")},
 		{"/statistics", "statistics", v.t("tab.statistics")},
 		{"/test", "test", v.t("tab.test")},
 		{"/edit", "edit", v.t("tab.settings")},

@@ -114,6 +114,8 @@ type Estimate struct {
 	Count          int64
 	Oldest, Newest time.Time
 	Seconds        int64
+	// Pending is how many are on their way already, and are not sent again for that.
+	Pending int64
 	// Complete says that all of it was counted; else there is more.
 	Complete bool
 }
@@ -166,8 +168,14 @@ func (s *Service) count(ctx context.Context, w store.Webhook, r Request, way *ac
 	}
 	err := s.events.Each(ctx, query, func(e eventlog.Event) error {
 		entry, err := of.Of(ctx, e)
-		if err != nil || !wanted(w, r.Only, e, entry) {
+		if err != nil {
 			return err
+		}
+		if !wanted(w, r.Only, e, entry) {
+			if onItsWay(entry) && w.Covers(e.Type, e.About) {
+				estimate.Pending++
+			}
+			return nil
 		}
 		if estimate.Count == 0 {
 			estimate.Oldest = e.Stored
@@ -186,7 +194,7 @@ func (s *Service) count(ctx context.Context, w store.Webhook, r Request, way *ac
 // wanted reports whether an event is to be sent. What is on its way is left alone,
 // whatever is asked for: it would come twice.
 func wanted(w store.Webhook, only string, e eventlog.Event, entry account.Entry) bool {
-	if !w.Covers(e.Type, e.About) || entry.State == account.Pending && !entry.Scheduled {
+	if !w.Covers(e.Type, e.About) || onItsWay(entry) {
 		return false
 	}
 	switch only {
@@ -198,6 +206,10 @@ func wanted(w store.Webhook, only string, e eventlog.Event, entry account.Entry)
 		return true
 	}
 }
+
+// onItsWay reports whether an event is delivered without a replay, and soon: it waits
+// for its turn, not for its next attempt.
+func onItsWay(entry account.Entry) bool { return entry.State == account.Pending && !entry.Scheduled }
 
 // Start begins a replay under an id. It returns the one that is running and
 // [store.ErrReplayRunning] when there is one, and [ErrDisabled] for a webhook that

@@ -1,0 +1,91 @@
+package browser_test
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/dembrane/webhooks/pkg/event"
+	"github.com/dembrane/webhooks/test/internal/apiclient"
+	"github.com/dembrane/webhooks/test/internal/receiver"
+	"github.com/dembrane/webhooks/test/internal/run"
+)
+
+// The longest way: a receiver fails until deliveries are given up, is mended, and gets
+// what it missed, in three clicks from the overview. With and without scripts.
+func TestAFailingReceiverIsMendedAndGetsWhatItMissed(t *testing.T) {
+	need(t, shared.missing)
+	for name, noScript := range map[string]bool{"with-scripts": false, "without-scripts": true} {
+		t.Run(name, func(t *testing.T) {
+			project := "mended-" + name
+			var works atomic.Bool
+			url := shared.receiver.Add(receiver.Hook{Path: "/" + project, Unnoted: true, Answer: func(http.Header, <-chan struct{}, receiver.Arrival) int {
+				if works.Load() {
+					return http.StatusNoContent
+				}
+				return http.StatusNotFound
+			}})
+			w, err := host().Create(t.Context(), project, apiclient.Fields{"name": "Archive", "url": url, "events": event.Types()})
+			require.NoError(t, err)
+			publish(t, project, 5)
+
+			as := phone
+			as.NoScript = noScript
+			b := open(t, project, as)
+			gallery{webhooks: map[string]apiclient.Webhook{"archive": w}}.await(t, "archive", "failing")
+			givenUp(t, w, 5)
+			b.visit("")
+			b.sees("Failing")
+			b.sees("404")
+			works.Store(true)
+			// A test that succeeds is what minutes of waiting are: the breaker closes.
+			_, err = host().Call(t.Context(), http.MethodPost, w.Path()+"/test", apiclient.Fields{}, http.StatusOK)
+			require.NoError(t, err)
+			b.press("Send what was missed") // one: it is counted since it began to fail
+			b.sees("missing")
+			b.press("Send all 5 now") // two
+			b.sees("on its way")
+			b.until("Done")
+			b.visit("/" + w.ID + "/replays?since=failing&only=missed")
+			b.sees("Nothing is missing")
+			b.visit("/" + w.ID + "/deliveries?status=delivered")
+			assert.Contains(t, b.text("main"), "Sent later")
+			b.wantQuiet()
+		})
+	}
+}
+
+// givenUp waits until so many deliveries of a webhook are given up.
+func givenUp(t *testing.T, w apiclient.Webhook, count int) {
+	t.Helper()
+	run.Until(t, patience, "deliveries are given up", func(ctx context.Context) error {
+		answer, err := host().Call(ctx, http.MethodGet, w.Path()+"/deliveries?status=failed", nil, http.StatusOK)
+		run.Pause(t, time.Second/4) // the API has a limit
+		if found := strings.Count(string(answer), `"failed"`); err == nil && found < count {
+			err = fmt.Errorf("%d are", found)
+		}
+		return err
+	})
+}
+
+// A replay to a receiver that takes nothing is stopped.
+func TestAReplayIsStopped(t *testing.T) {
+	need(t, shared.missing)
+	w := newWebhook(t, "stopped", receiver.Status(http.StatusServiceUnavailable))
+	publish(t, "stopped", 3)
+	givenUp(t, w, 3)
+	b := open(t, "stopped", desktop)
+	b.visit("/" + w.ID + "/replays?since=day&only=all")
+	b.press("Send all 3 now")
+	b.sees("Stop")
+	b.press("Stop")
+	b.sees("Stopped")
+	b.wantQuiet()
+}
