@@ -38,6 +38,14 @@ var (
 	snippetNode string
 	//go:embed snippets/verify.go.txt
 	snippetGo string
+	//go:embed snippets/verify.php
+	snippetPHP string
+	//go:embed snippets/Verify.cs
+	snippetCSharp string
+	//go:embed snippets/verify.rb
+	snippetRuby string
+	//go:embed snippets/Verify.java
+	snippetJava string
 )
 
 // copyable is what somebody needs to set up the same webhook elsewhere, and to
@@ -85,20 +93,28 @@ func (s *server) copyable(c echo.Context, grant access.Grant) error {
 	if err != nil {
 		return err
 	}
-	return c.JSON(http.StatusOK, s.describe(w, grant.Project))
+	format := formatOf(w)
+	if c.QueryParams().Has("format") {
+		asked, err := registration.Format(c.QueryParam("format"))
+		if err != nil {
+			return err
+		}
+		format = chat.Format(asked)
+	}
+	return c.JSON(http.StatusOK, s.describe(w, grant.Project, format))
 }
 
-func (s *server) describe(w store.Webhook, project access.Project) copyable {
+// describe shows samples in a format, which may be another than the webhook's.
+func (s *server) describe(w store.Webhook, project access.Project, format chat.Format) copyable {
 	// A fixed moment of the webhook's own, so that the samples stay the same.
 	at := w.CreatedAt
-	format := formatOf(w)
 	return copyable{
 		ID:        w.ID,
 		ProjectID: w.ProjectID,
 		Name:      w.Name,
 		URL:       w.URL,
 		Events:    w.Events,
-		Format:    string(format),
+		Format:    string(formatOf(w)),
 		HasSecret: len(w.Secrets) > 0,
 
 		HeaderNames: w.HeaderNames(),
@@ -108,6 +124,10 @@ func (s *server) describe(w store.Webhook, project access.Project) copyable {
 			{Language: "python", Code: snippetPython},
 			{Language: "node", Code: snippetNode},
 			{Language: "go", Code: snippetGo},
+			{Language: "php", Code: snippetPHP},
+			{Language: "csharp", Code: snippetCSharp},
+			{Language: "ruby", Code: snippetRuby},
+			{Language: "java", Code: snippetJava},
 		},
 		Notes: []string{
 			"A delivery is a POST to the URL. Answer 2xx quickly and do the work afterwards; a delivery may come more than once, with the same id.",
@@ -122,7 +142,7 @@ func bodyNote(format chat.Format) string {
 	if format == chat.JSON {
 		return "The body of each sample is exact, byte for byte: a JSON object with sorted keys, no spaces and all non-ASCII characters escaped. Compute the HMAC over the raw bytes as received, never over JSON that was parsed and written again."
 	}
-	return fmt.Sprintf("The format of this webhook is %s: the bodies are messages for that product. The body of each sample is exact, byte for byte.", format)
+	return fmt.Sprintf("The format is %s: the bodies are messages for that product. The body of each sample is exact, byte for byte.", format)
 }
 
 // samples are one of every event that this build sends.

@@ -102,6 +102,16 @@ func TestCopyableInAFormat(t *testing.T) {
 	for _, s := range got.Samples {
 		assert.Contains(t, s.Body, `"allowed_mentions":{"parse":[]}`, s.Event)
 	}
+	// Samples of another format can be had; the webhook's own stays what it is.
+	r = a.send("GET", base+"/"+made.id()+"/copyable?format=slack", "")
+	require.Equal(t, 200, r.status, r.raw)
+	assert.Equal(t, "discord", r.body["format"])
+	require.NoError(t, json.Unmarshal([]byte(r.raw), &got))
+	assert.Contains(t, got.Samples[0].Body, `"blocks":[`)
+	r = a.send("GET", base+"/"+made.id()+"/copyable?format=json", "")
+	require.NoError(t, json.Unmarshal([]byte(r.raw), &got))
+	assert.Contains(t, got.Samples[0].Body, `"project":{"id":"p1"`)
+	a.wantProblem(a.send("GET", base+"/"+made.id()+"/copyable?format=fax", ""), 422, "no such format")
 }
 
 func TestSnippets(t *testing.T) {

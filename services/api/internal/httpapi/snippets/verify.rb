@@ -1,0 +1,7 @@
+require "openssl"
+
+# body: the bytes as received; signature_header: X-Dembrane-Signature.
+def valid?(body, signature_header, secret)
+  expected = OpenSSL::HMAC.hexdigest("SHA256", secret, body)
+  OpenSSL.secure_compare(expected, signature_header.to_s)
+end
