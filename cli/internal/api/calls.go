@@ -31,6 +31,9 @@ type NewWebhook struct {
 	Name   string   `json:"name,omitempty"`
 	Secret string   `json:"secret,omitempty"`
 	Format string   `json:"format,omitempty"`
+	// Headers are extra request headers that the receiver wants; the values are secrets.
+	Headers      map[string]string `json:"headers,omitempty"`
+	MaxPerSecond float64           `json:"max_per_second,omitempty"`
 }
 
 // TestResult is what became of a test delivery.
@@ -38,6 +41,7 @@ type TestResult struct {
 	Success    bool   `json:"success"`
 	StatusCode *int   `json:"status_code"`
 	Message    string `json:"message"`
+	Advice     string `json:"advice"`
 	DurationMS int    `json:"duration_ms"`
 }
 

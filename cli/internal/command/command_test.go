@@ -152,6 +152,15 @@ func TestTheLifeOfAWebhook(t *testing.T) {
 	s.in = "secret-of-mine\n"
 	made := mustJSON[struct{ ID string }](s, "webhooks", "create", receiver.URL, "--name", "Mine", "--events", "report.generated", "--secret-file", "-")
 	id := made.ID
+	s.in = "X-Api-Key: 123:456\n\nAuthorization:Bearer 789\r\n"
+	keyed := mustJSON[struct {
+		HeaderNames  []string `json:"header_names"`
+		MaxPerSecond float64  `json:"max_per_second"`
+	}](s, "webhooks", "create", receiver.URL, "--events", "webhook.failing", "--headers-file", "-", "--max-per-second", "2.5")
+	assert.ElementsMatch(t, []string{"X-Api-Key", "Authorization"}, keyed.HeaderNames)
+	assert.InDelta(t, 2.5, keyed.MaxPerSecond, 0)
+	s.in = "not a header\n"
+	assert.Equal(t, 2, s.run("webhooks", "create", receiver.URL, "--headers-file", "-").status)
 	assert.Contains(t, s.must("webhooks", "list"), id)
 	assert.Contains(t, s.must("webhooks", "show", id), "report.generated")
 	failed := s.run("webhooks", "test", id)

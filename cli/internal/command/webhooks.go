@@ -86,7 +86,7 @@ func describe(w io.Writer, hook api.Webhook) {
 
 func (p *program) createWebhook() *cobra.Command {
 	var hook api.NewWebhook
-	var secretFile string
+	var secretFile, headersFile string
 	c := &cobra.Command{
 		Use: "create URL", Short: "Make a webhook", Args: arguments("URL"),
 		Example: `  dembrane-webhooks webhooks create https://example.org/hook --events conversation.summarized,report.generated --secret-file secret.txt
@@ -98,6 +98,12 @@ func (p *program) createWebhook() *cobra.Command {
 				var err error
 				if hook.Secret, err = config.Secret(secretFile, p.In); err != nil {
 					return usage("read --secret-file: %w", err)
+				}
+			}
+			if headersFile != "" {
+				var err error
+				if hook.Headers, err = p.headers(headersFile); err != nil {
+					return usage("read --headers-file: %w", err)
 				}
 			}
 			answer, err := client.Create(c.Context(), hook)
@@ -114,7 +120,30 @@ func (p *program) createWebhook() *cobra.Command {
 	c.Flags().StringVar(&hook.Name, "name", "", "what it is called")
 	c.Flags().StringVar(&hook.Format, "format", "", "json, or a chat: slack, teams, discord, mattermost, google_chat")
 	c.Flags().StringVar(&secretFile, "secret-file", "", "the file with the secret to sign with; - is standard input")
+	c.Flags().StringVar(&headersFile, "headers-file", "", "the file with extra request headers, one a line such as X-Api-Key: 123; - is standard input")
+	c.Flags().Float64Var(&hook.MaxPerSecond, "max-per-second", 0, "at most so many deliveries a second; 0 is what suits the format")
 	return c
+}
+
+// headers reads lines of a name, a colon and a value. Values are secrets, so they are
+// in a file and not among the arguments, which every user of the machine can read.
+func (p *program) headers(path string) (map[string]string, error) {
+	data, err := config.File(path, p.In)
+	if err != nil {
+		return nil, err //nolint:wrapcheck // it says which file
+	}
+	headers := map[string]string{}
+	for number, line := range strings.Split(string(data), "\n") {
+		if strings.TrimSpace(line) == "" {
+			continue
+		}
+		name, value, isHeader := strings.Cut(line, ":")
+		if !isHeader {
+			return nil, fmt.Errorf("line %d is not a name, a colon and a value", number+1)
+		}
+		headers[strings.TrimSpace(name)] = strings.TrimSpace(value)
+	}
+	return headers, nil
 }
 
 func (p *program) testWebhook() *cobra.Command {
@@ -133,6 +162,9 @@ func (p *program) testWebhook() *cobra.Command {
 					mark = p.paint(red, "✗")
 				}
 				say(w, "%s %s (%d ms)", mark, oneLine(result.Message, 400), result.DurationMS)
+				if result.Advice != "" {
+					say(w, "  %s", oneLine(result.Advice, 400))
+				}
 			}); err != nil {
 				return err
 			}
