@@ -10,6 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/dembrane/webhooks/pkg/topology"
+	"github.com/dembrane/webhooks/test/internal/receiver"
 )
 
 // replay is a replay as the API shows it.
@@ -151,6 +152,74 @@ func TestWhatAReceiverMissedComesOnceItIsMended(t *testing.T) {
 	eventually(t, "nothing is owed", func() bool { return s.owes(t, topology.StreamDeliveries) == 0 })
 	again := s.wantReplay(t, w, s.replays(t, w, fields{"since": began, "only": "missed"}).ID, "done")
 	assert.Zero(t, *again.Total, "it has everything")
+	r.wantNothingMore(t)
+}
+
+// What did not arrive is asked for again: what was given up and what waits for its
+// next attempt. Not what the receiver has, and not what nobody has tried to send.
+func TestAReplayOfWhatFailedSendsOnlyThat(t *testing.T) {
+	t.Parallel()
+	began := time.Now()
+	s := start(t, settings{"RETRY_ATTEMPTS": "2"})
+	before := started()
+	s.publish(t, before)
+	s.wantSettled(t) // nobody wanted it
+	later := receiver.RetryAfter(http.StatusForbidden, "3600")
+	broken := receiver.Status(http.StatusInternalServerError)
+	r := receiverDoes(t, receiver.Status(http.StatusOK), broken, broken, later, receiver.Status(http.StatusGone))
+	w := s.register(t, r)
+	var list []attempt
+	publish := func(outcomes ...string) (id string) {
+		e := started()
+		s.publish(t, e)
+		for range len(outcomes) - len(list) {
+			r.next(t)
+		}
+		list = s.wantAttempts(t, w, outcomes...)
+		return e.GetId()
+	}
+	publish(delivered)
+	failed := []string{
+		publish(delivered, retry, exhausted),
+		publish(delivered, retry, exhausted, retry),
+		publish(delivered, retry, exhausted, retry, gone),
+	}
+	eventually(t, "it is off", func() bool { return !s.get(t, w).Enabled })
+	s.settle(t)
+	s.publish(t, started())
+	eventually(t, "the one that came while it was off is settled", func() bool {
+		left, err := s.Unsettled(t.Context())
+		require.NoError(t, err)
+		return left == 1 // the one that is to be tried again
+	})
+	s.change(t, w, fields{"enabled": true})
+
+	counts := func(only string) int {
+		var estimate struct{ Count int }
+		body := s.call(t, http.MethodPost, w.Path()+"/replay", fields{"since": began, "only": only, "dry_run": true}, http.StatusOK)
+		require.NoError(t, json.Unmarshal(body, &estimate))
+		return estimate.Count
+	}
+	assert.Equal(t, 3, counts("failed"))
+	assert.Equal(t, 5, counts("missed"), "these, and the two that were never tried")
+	assert.Equal(t, 6, counts("all"))
+
+	done := s.wantReplay(t, w, s.replays(t, w, fields{"since": began, "only": "failed"}).ID, "done")
+
+	assert.Equal(t, 3, *done.Total)
+	assert.Equal(t, 3, done.Delivered)
+	var came []string
+	for range failed {
+		came = append(came, r.next(t).Event)
+	}
+	assert.ElementsMatch(t, failed, came)
+	list = s.wantAttempts(t, w, delivered, retry, exhausted, retry, gone, delivered, delivered, delivered)
+	for _, a := range list[5:] {
+		assert.Equal(t, "replay", a.Trigger)
+	}
+	eventually(t, "the next attempt is off the schedule", func() bool { return s.owes(t, topology.StreamDeliveries) == 0 })
+	assert.Zero(t, counts("failed"), "nothing has failed any more")
+	assert.Equal(t, 2, counts("missed"))
 	r.wantNothingMore(t)
 }
 
