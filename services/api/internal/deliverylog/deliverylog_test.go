@@ -49,6 +49,7 @@ func newWorld(t *testing.T) *world {
 	require.NoError(t, err)
 	t.Cleanup(func() { assert.NoError(t, s.Close(context.Background())) })
 	require.NoError(t, s.Prepare(t.Context()))
+	mongo.IndexIDs()
 	server := natstest.Start(t, natstest.Embedded())
 	js, err := jetstream.New(server.Connect(t))
 	require.NoError(t, err)

@@ -146,6 +146,7 @@ func newAPIWith(t *testing.T, change func(*httpapi.Deps), limits func(*http.Serv
 	require.NoError(t, err)
 	t.Cleanup(func() { assert.NoError(t, s.Close(context.Background())) })
 	require.NoError(t, s.Prepare(t.Context()))
+	mongo.IndexIDs()
 	keyset, err := secret.NewKeyset()
 	require.NoError(t, err)
 	box, err := secret.OpenKeyset(keyset)

@@ -8,9 +8,11 @@ package mongotest
 
 import (
 	"context"
+	"database/sql"
 	"fmt"
 	"log/slog"
 	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -19,6 +21,7 @@ import (
 	"github.com/oklog/ulid/v2"
 	"go.mongodb.org/mongo-driver/mongo"
 	"go.mongodb.org/mongo-driver/mongo/options"
+	_ "modernc.org/sqlite" // the driver that the server has, too
 )
 
 // patience bounds everything that the helper waits for.
@@ -105,6 +108,47 @@ func (s *Server) run() {
 			s.tb.Errorf("stop the test's database: %v", err)
 		}
 	}
+}
+
+// IndexIDs gives the collections of an embedded server the index by which the
+// embedded default finds documents by _id; without it every look-up reads the whole
+// collection. The collections are there by then. A borrowed server has one.
+func (s *Server) IndexIDs() {
+	s.tb.Helper()
+	if s.dir == "" {
+		return
+	}
+	db, err := sql.Open("sqlite", "file:"+filepath.Join(s.dir, s.database+".sqlite")+"?_pragma=busy_timeout(5000)")
+	if err != nil {
+		s.tb.Fatalf("open the file of the test's database: %v", err)
+	}
+	defer func() { _ = db.Close() }() // nothing is left to be written
+	for _, table := range s.tables(db) {
+		statement := fmt.Sprintf(`CREATE INDEX IF NOT EXISTS %q ON %q (_ferretdb_sjson->'$._id')`, table+"_by_id", table)
+		if _, err := db.ExecContext(s.tb.Context(), statement); err != nil {
+			s.tb.Fatalf("index %s: %v", table, err)
+		}
+	}
+}
+
+func (s *Server) tables(db *sql.DB) (list []string) {
+	s.tb.Helper()
+	rows, err := db.QueryContext(s.tb.Context(), `SELECT table_name FROM _ferretdb_collections`)
+	if err != nil {
+		s.tb.Fatalf("list the collections of the test's database: %v", err)
+	}
+	defer func() { _ = rows.Close() }() // Err says what went wrong
+	for rows.Next() {
+		var table string
+		if err := rows.Scan(&table); err != nil {
+			s.tb.Fatalf("list the collections of the test's database: %v", err)
+		}
+		list = append(list, table)
+	}
+	if err := rows.Err(); err != nil {
+		s.tb.Fatalf("list the collections of the test's database: %v", err)
+	}
+	return list
 }
 
 func (s *Server) drop() {
