@@ -16,6 +16,10 @@
 // When it returns an error the event may or may not be stored. Publishing it again
 // with the same id is safe: within the duplicate window it is stored once, and
 // after that receivers still see the same id.
+//
+// Event ids must be unique over all projects and event types: an event whose id any
+// other event had within the duplicate window is taken for that event and dropped,
+// and Publish returns nil.
 package publisher
 
 import (

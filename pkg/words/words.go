@@ -139,14 +139,19 @@ func (f Fact) fill(text string, in Language) string {
 	return strings.NewReplacer(
 		"{status}", strings.TrimSpace(strconv.Itoa(f.StatusCode)+" "+statusText(f.StatusCode)),
 		"{size}", size(f.BodyBytes),
-		"{took}", took(f.Took, in),
+		"{took}", Took(f.Took, in),
 		"{target}", target,
 	).Replace(text)
 }
 
-// took is a duration as people read it.
-func took(d time.Duration, in Language) string {
-	if d < time.Second {
+// Took is how long something took, as people read it.
+func Took(d time.Duration, in Language) string {
+	switch {
+	case d < time.Millisecond && in == Dutch:
+		return "minder dan 1 ms"
+	case d < time.Millisecond:
+		return "less than 1 ms"
+	case d < time.Second:
 		return strconv.FormatInt(d.Milliseconds(), 10) + " ms"
 	}
 	seconds := strconv.FormatFloat(d.Seconds(), 'f', 1, 64)

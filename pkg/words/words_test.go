@@ -95,6 +95,22 @@ func TestLanguagesDiffer(t *testing.T) {
 	})
 }
 
+func TestTook(t *testing.T) {
+	for d, want := range map[time.Duration][2]string{
+		0:                             {"less than 1 ms", "minder dan 1 ms"},
+		time.Millisecond - 1:          {"less than 1 ms", "minder dan 1 ms"},
+		time.Millisecond:              {"1 ms", "1 ms"},
+		12*time.Millisecond + 900_000: {"12 ms", "12 ms"},
+		time.Second - 1:               {"999 ms", "999 ms"},
+		time.Second:                   {"1.0 s", "1,0 s"},
+		1500 * time.Millisecond:       {"1.5 s", "1,5 s"},
+	} {
+		for _, in := range Languages() {
+			assert.Equal(t, want[in], Took(d, in), d.String())
+		}
+	}
+}
+
 func TestSay(t *testing.T) {
 	const (
 		retry, exhausted = webhooksv1.Outcome_OUTCOME_RETRY, webhooksv1.Outcome_OUTCOME_EXHAUSTED
@@ -106,6 +122,8 @@ func TestSay(t *testing.T) {
 		contains []string
 	}{
 		{Fact{Outcome: webhooksv1.Outcome_OUTCOME_DELIVERED, StatusCode: 204, Took: 12 * time.Millisecond}, English, []string{"204 No Content", "12 ms"}},
+		{Fact{Outcome: webhooksv1.Outcome_OUTCOME_DELIVERED, StatusCode: 204}, English, []string{"answered 204 No Content in less than 1 ms."}},
+		{Fact{Outcome: webhooksv1.Outcome_OUTCOME_DELIVERED, StatusCode: 204}, Dutch, []string{"antwoordde 204 No Content in minder dan 1 ms."}},
 		{Fact{Outcome: retry, Reason: status, StatusCode: 404}, English, []string{"404 Not Found: nothing is listening", "tried again", "URL is complete"}},
 		{Fact{Outcome: retry, Reason: status, StatusCode: 404}, Dutch, []string{"404 Not Found: op deze URL luistert niets", "opnieuw geprobeerd"}},
 		{Fact{Outcome: exhausted, Reason: status, StatusCode: 418}, English, []string{"418 I'm a teapot", "last attempt", "Send it again"}},

@@ -146,7 +146,7 @@ func (p *program) describeAttempt(w io.Writer, a api.AttemptDetail) {
 	if a.Advice != "" {
 		say(w, "→ %s", oneLine(a.Advice, 1000))
 	}
-	say(w, "\n%s of %s, attempt %d (%s), %s, %d ms", a.Event, a.EventID, a.Number, a.Trigger, stamp(a.StartedAt), a.DurationMS)
+	say(w, "\n%s of %s, attempt %d (%s), %s, %s", a.Event, a.EventID, a.Number, a.Trigger, stamp(a.StartedAt), took(a.DurationMS))
 	if a.NextAttemptAt != nil {
 		say(w, "next attempt %s", stamp(*a.NextAttemptAt))
 	}

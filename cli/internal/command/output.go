@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strconv"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -102,6 +103,14 @@ func table(w io.Writer, titles []string, rows [][]string) {
 }
 
 func stamp(at time.Time) string { return at.Local().Format("2006-01-02 15:04:05") }
+
+// took is a duration as people read it, of one that is counted in whole milliseconds.
+func took(ms int) string {
+	if ms == 0 {
+		return "less than 1 ms"
+	}
+	return strconv.Itoa(ms) + " ms"
+}
 
 func size(n uint64) string {
 	switch {

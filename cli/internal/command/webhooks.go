@@ -161,7 +161,7 @@ func (p *program) testWebhook() *cobra.Command {
 				if !result.Success {
 					mark = p.paint(red, "✗")
 				}
-				say(w, "%s %s (%d ms)", mark, oneLine(result.Message, 400), result.DurationMS)
+				say(w, "%s %s (%s)", mark, oneLine(result.Message, 400), took(result.DurationMS))
 				if result.Advice != "" {
 					say(w, "  %s", oneLine(result.Advice, 400))
 				}

@@ -87,6 +87,8 @@ func isoTime(t time.Time) string { return t.UTC().Format(time.RFC3339) }
 // took is a duration as people read it.
 func took(in words.Language, ms float64) string {
 	switch {
+	case ms < 0.1:
+		return words.Took(0, in)
 	case ms < 10:
 		return decimal(in, float64(int(ms*10))/10) + " ms"
 	case ms < 1000:
