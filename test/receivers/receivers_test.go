@@ -5,6 +5,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -36,6 +37,7 @@ func TestEveryReceiverOfTheDocumentation(t *testing.T) {
 			t.Run(l.name, func(t *testing.T) {
 				t.Parallel()
 				commands := l.commands(t)
+				wantASecret(t, l.name, commands[0])
 				for j, secret := range []string{rawSecret, standardSecret} {
 					r := &program{language: l.name, commands: commands, secret: secret, port: ports[portsEach*i+j], inbox: t.TempDir()}
 					r.start(t)
@@ -60,6 +62,21 @@ type program struct {
 
 	running []*process.Process
 	handled strings.Builder // by those that have been killed
+}
+
+// wantASecret starts the receiver without a secret, with which everybody could sign:
+// it says so, and does not run. PHP's server starts without its program, which then
+// refuses everything.
+func wantASecret(t *testing.T, language string, command []string) {
+	t.Helper()
+	if language == "php" {
+		return
+	}
+	c := exec.CommandContext(t.Context(), command[0], command[1:]...) //nolint:gosec // the receivers of this repository
+	c.Dir, c.Env = t.TempDir(), append(os.Environ(), "PORT=0")
+	said, err := c.CombinedOutput()
+	require.Error(t, err)
+	assert.Contains(t, string(said), "set WEBHOOK_SECRET: without one, anybody can sign")
 }
 
 func (r *program) url() string { return "http://127.0.0.1:" + strconv.Itoa(r.port) + "/hook" }

@@ -78,6 +78,8 @@ type HeaderLine struct {
 type AttemptDetail struct {
 	Attempt
 
+	Detail string `json:"detail"`
+
 	Request *struct {
 		URL      string       `json:"url"`
 		Headers  []HeaderLine `json:"headers"`

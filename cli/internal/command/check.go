@@ -52,7 +52,7 @@ func (c *checks) add(what, state, message, advice string) {
 
 func (p *program) check() *cobra.Command {
 	return &cobra.Command{
-		Use: "check", Short: "Look at settings, API, NATS, versions, limits and clocks, and say what is wrong", Args: cobra.NoArgs,
+		Use: "check", Short: "Look at settings, API, NATS, versions, limits and clocks, and say what is wrong", Args: arguments(),
 		Long: `Look at everything that can be reached from here: settings, the API, token and project,
 NATS, versions, limits, streams, dispatchers and clocks. Say what is wrong and what to do.
 Who only writes a receiver needs no NATS: its lines then say "skipped" unless --nats is set.`,

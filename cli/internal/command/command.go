@@ -95,6 +95,8 @@ func judge(err error) (status int, advice string) {
 			return exitForbidden, ""
 		case p.Status == 404 && p.Detail == "Project not found":
 			return exitForbidden, "Check --project, and that the token's owner has a part in it."
+		case p.Status == 404 && p.Detail == "Webhook not found":
+			return exitFailed, "See `dembrane-webhooks webhooks list`: it has the ids of the project's webhooks."
 		case p.Status >= 500 || p.Status == 429:
 			return exitUnreachable, ""
 		default:
@@ -157,8 +159,8 @@ something is missing or wrong), 4 not allowed, 5 nobody answers.`,
 		Version:       around.Version,
 		SilenceUsage:  true,
 		SilenceErrors: true,
-		Args:          cobra.NoArgs,
 	}
+	onlyCommands(root)
 	all := root.PersistentFlags()
 	all.StringVar(&p.flags.API, "api", "", "where the API is (default "+config.DefaultAPI+")")
 	all.StringVarP(&p.flags.Project, "project", "p", "", "the project's id")
@@ -213,19 +215,52 @@ func (p *program) withClient(run func(c *cobra.Command, client *api.Client, args
 func arguments(names ...string) cobra.PositionalArgs {
 	return func(c *cobra.Command, args []string) error {
 		if len(args) != len(names) {
-			return usage("`%s` takes %s, and nothing else", c.CommandPath(), strings.Join(names, " and "))
+			return wantArguments(c, names...)
 		}
 		return nil
 	}
 }
 
+// optional is for a command that takes one argument or none.
+func optional(name string) cobra.PositionalArgs {
+	return func(c *cobra.Command, args []string) error {
+		if len(args) > 1 {
+			return wantArguments(c, "["+name+"]")
+		}
+		return nil
+	}
+}
+
+func wantArguments(c *cobra.Command, names ...string) error {
+	return usage("write `%s`\nSee `%s --help`.", strings.Join(append([]string{c.CommandPath()}, names...), " "), c.CommandPath())
+}
+
 // group is a command that only has others.
 func group(use, short string, commands ...*cobra.Command) *cobra.Command {
-	g := &cobra.Command{Use: use, Short: short, Args: cobra.NoArgs, RunE: func(c *cobra.Command, _ []string) error {
-		return c.Help() //nolint:wrapcheck // it is printed
-	}}
+	g := &cobra.Command{Use: use, Short: short}
+	onlyCommands(g)
 	g.AddCommand(commands...)
 	return g
+}
+
+// onlyCommands makes a command show what is below it, and refuse what is not.
+func onlyCommands(c *cobra.Command) {
+	c.SuggestionsMinimumDistance = 2
+	c.Args = unknownCommand
+	c.RunE = func(c *cobra.Command, _ []string) error {
+		return c.Help() //nolint:wrapcheck // it is printed
+	}
+}
+
+func unknownCommand(c *cobra.Command, args []string) error {
+	if len(args) == 0 {
+		return nil
+	}
+	meant := ""
+	if like := c.SuggestionsFor(args[0]); len(like) > 0 {
+		meant = "; did you mean " + strings.Join(like, " or ") + "?"
+	}
+	return usage("there is no command `%s %s`%s\nSee `%s --help`.", c.CommandPath(), args[0], meant, c.CommandPath())
 }
 
 // moment reads a time: RFC 3339, or how long ago, as in 90m, 24h or 7d.

@@ -92,13 +92,14 @@ func TestListenSaysAtOnceWhatIsWrong(t *testing.T) {
 		status      int
 		want        string
 	}{
-		"token":      {map[string]string{"DEMBRANE_TOKEN": "made-up"}, nil, 4, "DEMBRANE_TOKEN"},
-		"project":    {map[string]string{"DEMBRANE_PROJECT": ""}, nil, 2, "--project"},
-		"api":        {map[string]string{"DEMBRANE_API": "http://127.0.0.1:1"}, nil, 5, "--api"},
-		"no url":     {nil, []string{"localhost:3000"}, 2, "http://localhost:3000/hook"},
-		"event":      {nil, []string{"--events", "report.deleted"}, 1, "report.generated"},
-		"since":      {nil, []string{"--since", "yesterday"}, 2, "24h"},
-		"other flag": {nil, []string{"--evnets", "x"}, 2, "--help"},
+		"token":       {map[string]string{"DEMBRANE_TOKEN": "made-up"}, nil, 4, "DEMBRANE_TOKEN"},
+		"project":     {map[string]string{"DEMBRANE_PROJECT": ""}, nil, 2, "--project"},
+		"api":         {map[string]string{"DEMBRANE_API": "http://127.0.0.1:1"}, nil, 5, "--api"},
+		"api as host": {map[string]string{"DEMBRANE_API": "127.0.0.1:8080"}, nil, 2, "http://127.0.0.1:8080"},
+		"no url":      {nil, []string{"localhost:3000"}, 2, "http://localhost:3000/hook"},
+		"event":       {nil, []string{"--events", "report.deleted"}, 1, "report.generated"},
+		"since":       {nil, []string{"--since", "yesterday"}, 2, "24h"},
+		"other flag":  {nil, []string{"--evnets", "x"}, 2, "--help"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			r := s.with(test.environment).run(append([]string{"listen"}, test.args...)...)
@@ -106,6 +107,31 @@ func TestListenSaysAtOnceWhatIsWrong(t *testing.T) {
 			assert.Contains(t, r.err, test.want)
 		})
 	}
+}
+
+// A script notices a misspelt command by the status, and a person is told which was meant.
+func TestCommandsThatDoNotExist(t *testing.T) {
+	s := newShell(t, "no-such-command")
+	for line, want := range map[string]string{
+		"lisen":             "did you mean listen?",
+		"frobnicate":        "`dembrane-webhooks --help`",
+		"webhooks tset":     "did you mean test?",
+		"replay cancel x":   "write `dembrane-webhooks replay cancel WEBHOOK REPLAY`",
+		"replay":            "write `dembrane-webhooks replay WEBHOOK`",
+		"listen a b":        "write `dembrane-webhooks listen [URL]`",
+		"webhooks list now": "write `dembrane-webhooks webhooks list`",
+	} {
+		r := s.run(strings.Fields(line)...)
+		assert.Equal(t, 2, r.status, line)
+		assert.Empty(t, r.out, line)
+		assert.Contains(t, r.err, want, line)
+	}
+	for _, line := range []string{"", "webhooks"} {
+		assert.Contains(t, s.must(strings.Fields(line)...), "Available Commands", line)
+	}
+	r := s.run("webhooks", "show", "01JB8Z2V9N6Q4T7X3M5K1C8D0F")
+	assert.Equal(t, 1, r.status)
+	assert.Contains(t, r.err, "webhooks list")
 }
 
 func TestVerifyNamesTheMistake(t *testing.T) {

@@ -143,6 +143,9 @@ func (p *program) showDelivery() *cobra.Command {
 
 func (p *program) describeAttempt(w io.Writer, a api.AttemptDetail) {
 	say(w, "%s", oneLine(a.Message, 1000))
+	if a.Detail != "" {
+		say(w, "%s", oneLine(a.Detail, 1000))
+	}
 	if a.Advice != "" {
 		say(w, "→ %s", oneLine(a.Advice, 1000))
 	}

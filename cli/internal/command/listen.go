@@ -65,7 +65,7 @@ nothing is missed. Nothing that happens here reaches anybody's webhooks.`,
   dembrane-webhooks listen --print --since 1h
   # some events, for a script
   dembrane-webhooks listen --json --events conversation.summarized | jq .body`,
-		Args: cobra.MaximumNArgs(1),
+		Args: optional("URL"),
 		RunE: p.withClient(func(c *cobra.Command, client *api.Client, args []string) error {
 			l.client = client
 			if len(args) == 1 {

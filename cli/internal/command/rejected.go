@@ -40,7 +40,7 @@ func (p *program) rejected() *cobra.Command {
 
 func (p *program) listRejected() *cobra.Command {
 	return &cobra.Command{
-		Use: "list", Short: "Events that could not be read, and why", Args: cobra.NoArgs,
+		Use: "list", Short: "Events that could not be read, and why", Args: arguments(),
 		Example: "  dembrane-webhooks rejected list",
 		RunE: func(c *cobra.Command, _ []string) error {
 			nc, js, err := p.broker()

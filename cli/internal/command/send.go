@@ -39,7 +39,7 @@ and project is filled in.`,
 		Example: `  dembrane-webhooks send conversation.summarized --project demo
   dembrane-webhooks send report.generated -p demo --count 20
   dembrane-webhooks send --file event.json`,
-		Args: cobra.MaximumNArgs(1),
+		Args: optional("EVENT"),
 		ValidArgsFunction: func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
 			return event.Types(), cobra.ShellCompDirectiveNoFileComp
 		},

@@ -48,7 +48,7 @@ func streamNames() []string {
 
 func (p *program) streams() *cobra.Command {
 	return &cobra.Command{
-		Use: "streams", Short: "How full the streams are, and what waits (for operators)", Args: cobra.NoArgs,
+		Use: "streams", Short: "How full the streams are, and what waits (for operators)", Args: arguments(),
 		Long: `How full the streams in NATS are, and what waits in them. docs/flow.md says what each
 is for, docs/operating.md what to do when one is full.`,
 		Example: "  dembrane-webhooks streams --nats nats://nats.internal:4222 --nats-creds operator.creds",

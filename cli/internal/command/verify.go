@@ -39,7 +39,7 @@ bytes that arrived, before anything parses them.`,
   dembrane-webhooks verify --request request.txt --secret-file secret.txt
   # what is it that my own code computes?
   dembrane-webhooks verify --request request.txt --secret-file secret.txt --computed 5d41402a...`,
-		Args: cobra.NoArgs,
+		Args: arguments(),
 		RunE: func(c *cobra.Command, _ []string) error {
 			in, err := v.input()
 			if err != nil {

@@ -23,7 +23,7 @@ func (p *program) webhooks() *cobra.Command {
 
 func (p *program) listWebhooks() *cobra.Command {
 	return &cobra.Command{
-		Use: "list", Short: "The project's webhooks and how they are", Args: cobra.NoArgs,
+		Use: "list", Short: "The project's webhooks and how they are", Args: arguments(),
 		Example: "  dembrane-webhooks webhooks list\n  dembrane-webhooks webhooks list --json | jq -r '.[].id'",
 		RunE: p.withClient(func(c *cobra.Command, client *api.Client, _ []string) error {
 			answer, err := client.List(c.Context())

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
@@ -71,6 +72,9 @@ func Load(flags Settings, path string, environment map[string]string) (Settings,
 		Project:   cmp.Or(flags.Project, e.Project, file.Project),
 		NATS:      cmp.Or(flags.NATS, e.NATS, file.NATS, DefaultNATS),
 		NATSCreds: cmp.Or(flags.NATSCreds, e.NATSCreds, file.NATSCreds),
+	}
+	if at, err := url.Parse(s.API); err != nil || at.Host == "" || (at.Scheme != "http" && at.Scheme != "https") {
+		return Settings{}, fmt.Errorf("%q is no address of an API: write it in full, as in %s", s.API, DefaultAPI)
 	}
 	for _, source := range []Settings{flags, e, file} {
 		if source.Token == "" && source.TokenFile == "" {

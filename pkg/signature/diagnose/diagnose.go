@@ -8,6 +8,7 @@
 package diagnose
 
 import (
+	"cmp"
 	"fmt"
 	"net/http"
 	"strconv"
@@ -88,7 +89,7 @@ type Report struct {
 func Check(in Input) Report {
 	r := received(in.Header)
 	expected := r.signed(in.Secret, in.Body)
-	report := Report{Schemes: []Scheme{r.plain(dembraneHeader, expected), r.plain(webhookHeader, expected), r.standard(expected, in)}}
+	report := Report{Schemes: r.schemes(in, expected)}
 	for _, scheme := range report.Schemes {
 		report.Verified = report.Verified || scheme.State == Matches
 	}
@@ -105,6 +106,11 @@ func Check(in Input) Report {
 		report.Findings = append(report.Findings, r.explainComputed(in))
 	}
 	return report
+}
+
+// schemes compares each of the ways in which a delivery is signed.
+func (r arrived) schemes(in Input, expected http.Header) []Scheme {
+	return []Scheme{r.plain(dembraneHeader, expected), r.plain(webhookHeader, expected), r.standard(expected, in)}
 }
 
 // explain looks for the mistake that makes a signature fit.
@@ -124,7 +130,7 @@ func (r arrived) explain(in Input, expected http.Header) []Finding {
 		}
 	}
 	if len(in.Body) > maxPairs {
-		return unexplained(in.Body)
+		return r.unexplained(in, expected)
 	}
 	for _, secret := range secrets {
 		for _, body := range bodies {
@@ -133,17 +139,30 @@ func (r arrived) explain(in Input, expected http.Header) []Finding {
 			}
 		}
 	}
-	return unexplained(in.Body)
+	return r.unexplained(in, expected)
 }
 
 // unexplained is said when no mistake fits: what the body shows of itself may be
-// one that cannot be undone.
-func unexplained(body []byte) []Finding {
-	shape := shapeOf(body)
-	if shape == CutBody {
-		return []Finding{found(CutBody, len(body))}
+// one that cannot be undone, and so may what is left of the signatures.
+func (r arrived) unexplained(in Input, expected http.Header) []Finding {
+	shape := shapeOf(in.Body)
+	switch {
+	case shape == CutBody:
+		return []Finding{found(CutBody, len(in.Body))}
+	case shape != OtherSecret:
+		return []Finding{found(shape)}
 	}
-	return []Finding{found(shape)}
+	malformed := ""
+	for _, scheme := range r.schemes(in, expected) {
+		switch scheme.State {
+		case Malformed:
+			malformed = cmp.Or(malformed, scheme.Header)
+		case Missing:
+		case Matches, Differs, Old, Early:
+			return []Finding{found(OtherSecret)}
+		}
+	}
+	return []Finding{found(CutHeader, malformed)}
 }
 
 // remarks are what is worth knowing beside the verdict.

@@ -90,6 +90,9 @@ func header(name string, change func(string) string) edit {
 
 func gone(string) string { return "" }
 
+// masked is how logs write what they hide.
+func masked(string) string { return "***" }
+
 // only leaves one signature header.
 func only(name string) edit {
 	return func(in *diagnose.Input) {
@@ -160,6 +163,11 @@ func TestEveryUsualMistakeIsNamed(t *testing.T) {
 		{"a form", plainSecret, []edit{body(func(b []byte) []byte { return append([]byte("payload="), b...) })}, []diagnose.Code{diagnose.NotJSON}},
 
 		{"no secret", plainSecret, []edit{secret("")}, []diagnose.Code{diagnose.NoSecret}},
+		{"signature cut off", plainSecret, []edit{only(signature.HeaderBody), header(signature.HeaderBody, func(v string) string { return v[:20] })}, []diagnose.Code{diagnose.CutHeader}},
+		{"every signature replaced", plainSecret, []edit{
+			header(signature.HeaderBody, masked), header(signature.HeaderReference, masked), header(signature.HeaderSignature, masked),
+		}, []diagnose.Code{diagnose.CutHeader}},
+		{"one signature cut off, and another secret", plainSecret, []edit{secret("something else"), header(signature.HeaderBody, masked)}, []diagnose.Code{diagnose.OtherSecret}},
 		{"another secret", plainSecret, []edit{secret("something else")}, []diagnose.Code{diagnose.OtherSecret}},
 		{"secret with a line break", plainSecret, []edit{secret(plainSecret + "\n")}, []diagnose.Code{diagnose.SecretBlanks}},
 		{"secret in quotes", plainSecret, []edit{secret(`"` + plainSecret + `"`)}, []diagnose.Code{diagnose.SecretQuotes}},

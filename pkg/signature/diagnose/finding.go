@@ -50,6 +50,7 @@ const (
 	EarlyTimestamp Code = "early_timestamp"
 	ChangedTime    Code = "id_or_timestamp_changed"
 	ChangedHeader  Code = "header_changed"
+	CutHeader      Code = "signature_not_whole"
 	NoStandard     Code = "no_standard_headers"
 	// What the receiver's own code came to.
 	ComputedRight   Code = "computed_right"
@@ -61,7 +62,7 @@ type text struct{ message, advice string }
 
 const (
 	rawBytes = "Compute the signature of the bytes as they came over the network, before anything parses or changes them: " +
-		"docs/receiving.md shows how in each framework."
+		"the programs in docs/receivers show how."
 	copySecret = "Copy the secret once more, or give the webhook a new one, and pass it on unchanged."
 )
 
@@ -162,6 +163,7 @@ func headerTexts() map[Code]text {
 			"Take all three headers from the same attempt: each has a time and a signature of its own.",
 		},
 		ChangedHeader: {"%s does not fit, and webhook-signature does: that header was changed.", "Take all headers from the same attempt."},
+		CutHeader:     {"%s is not whole, or something else was put in its place, so there is nothing to compare with.", "Save the headers once more, with their whole values: logs often cut them."},
 		NoStandard: {
 			"webhook-id, webhook-timestamp or webhook-signature is missing, so an old delivery that is sent again cannot be told.",
 			"Let all headers through to the receiver.",

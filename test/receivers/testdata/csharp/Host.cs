@@ -12,7 +12,7 @@ public static class Host
 {
     public static void Main()
     {
-        var verifier = new Verifier(Environment.GetEnvironmentVariable("WEBHOOK_SECRET"));
+        var verifier = new Verifier(Environment.GetEnvironmentVariable("WEBHOOK_SECRET") ?? "");
         var inbox = new Inbox(Environment.GetEnvironmentVariable("INBOX"), json => Console.WriteLine(Regex.Match(json, "\"id\":\"(evt_[^\"]+)\"").Groups[1]));
         new Thread(inbox.Work) { IsBackground = true }.Start();
         var listener = new HttpListener();
