@@ -36,7 +36,8 @@ func TestCreateAndGet(t *testing.T) {
 	}
 	assert.ElementsMatch(t, []string{
 		"id", "project_id", "name", "description", "url", "events", "format", "enabled", "status",
-		"has_secret", "header_names", "max_per_second", "in_force", "health", "created_by", "date_created", "date_updated",
+		"has_secret", "previous_secret_valid_until", "header_names", "max_per_second", "in_force", "health",
+		"created_by", "date_created", "date_updated",
 	}, keys)
 	assert.Equal(t, "p1", r.body["project_id"])
 	assert.Equal(t, "CRM", r.body["name"])
@@ -46,6 +47,7 @@ func TestCreateAndGet(t *testing.T) {
 	assert.Equal(t, true, r.body["enabled"])
 	assert.Equal(t, "published", r.body["status"])
 	assert.Equal(t, true, r.body["has_secret"])
+	assert.Nil(t, r.body["previous_secret_valid_until"])
 	assert.Equal(t, map[string]any{
 		"state": "ok", "failing_since": nil, "last_success_at": nil, "last_attempt_at": nil,
 		"last_status_code": nil, "disabled_reason": nil,
