@@ -97,7 +97,7 @@ func scenes() []scene {
 			{key: "apart", title: "api cut off from NATS while a host changes webhooks", dispatchers: 1, long: true, strike: cutAPI},
 		}},
 		{name: "majority", servers: 3, unhurried: true, retries: quick, proxied: true, faults: []fault{
-			{key: "lagging", title: "one of three nats-servers stopped for 6 s, then answers what it missed", dispatchers: 1, long: true, strike: stopReplica},
+			{key: "lagging", title: "one of three nats-servers stopped for 6 s, then answers what it missed", dispatchers: 2, long: true, strike: stopReplica},
 			{key: "leaderless", title: "two of three nats-servers gone while a host changes webhooks", dispatchers: 1, long: true, crash: true, strike: stopMajority},
 			{key: "partition", title: "network cut between two of three nats-servers", dispatchers: 1, long: true, strike: cutRoute},
 		}},
