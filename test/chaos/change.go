@@ -71,9 +71,13 @@ func (c *changes) publish(ctx context.Context) error {
 	return c.x.publish(ctx, c.x.book, project{c.project, []int{hookMade}})
 }
 
-// inForce fails until all of it is in force: the api has taken its marks off.
-func (c *changes) inForce(ctx context.Context) error {
-	marked, err := c.x.unprojected(ctx, c.project)
+// inForce fails until all of it is in force.
+func (c *changes) inForce(ctx context.Context) error { return c.x.allInForce(ctx, c.project) }
+
+// allInForce fails until everything of the project is in force: the api has taken
+// its marks off.
+func (s *stack) allInForce(ctx context.Context, project string) error {
+	marked, err := s.unprojected(ctx, project)
 	if err == nil && marked {
 		err = errors.New("not all that a host has changed is in force")
 	}

@@ -44,6 +44,8 @@ type scene struct {
 	// proxied says that the network can break: between the brokers of a cluster, or
 	// between the only one and the api.
 	proxied bool
+	// replicaSet says that the api finds its database behind what plays a replica set.
+	replicaSet bool
 	// ackWait is the least that an ack wait may be shortened to.
 	ackWait time.Duration
 	// unhurried leaves the ack wait as the services set it: in an outage longer than
@@ -100,6 +102,9 @@ func scenes() []scene {
 			{key: "lagging", title: "one of three nats-servers stopped for 6 s, then answers what it missed", dispatchers: 2, long: true, strike: stopReplica},
 			{key: "leaderless", title: "two of three nats-servers gone while a host changes webhooks", dispatchers: 1, long: true, crash: true, strike: stopMajority},
 			{key: "partition", title: "network cut between two of three nats-servers", dispatchers: 1, long: true, strike: cutRoute},
+		}},
+		{name: "failover", servers: 1, replicaSet: true, unhurried: true, retries: quick, faults: []fault{
+			{key: "failover", title: "MongoDB fails over while a host makes webhooks", dispatchers: 1, long: true, least: len(failovers()), strike: failOver},
 		}},
 		{name: "memory", servers: 1, unhurried: true, limited: true, retries: lasting, faults: []fault{
 			{key: "memory", title: "the largest bodies on every path at once", dispatchers: 1, long: true, once: true, strike: fillMemory},

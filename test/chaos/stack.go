@@ -15,6 +15,7 @@ import (
 	"github.com/dembrane/webhooks/pkg/event"
 	"github.com/dembrane/webhooks/pkg/natstest"
 	"github.com/dembrane/webhooks/pkg/secret"
+	"github.com/dembrane/webhooks/services/api/mongotest/mongoproxy"
 	"github.com/dembrane/webhooks/test/internal/apiclient"
 	"github.com/dembrane/webhooks/test/internal/inside"
 	"github.com/dembrane/webhooks/test/internal/process"
@@ -78,6 +79,7 @@ type stack struct {
 	nowhere     int                      // a port on which nobody listens
 	pacer       *pacer
 	database    *process.Process
+	replicaSet  *mongoproxy.Proxy // between the api and the database; nil without one
 	api         *process.Process
 	dispatchers []*process.Process // the first one is always at work, the second one when asked for
 	projects    []project
@@ -148,6 +150,11 @@ func (s *stack) prepare(t run.T) (mongoURI string) {
 		common = append(common, "EVENTS_MAX_BYTES=1073741824", "DELIVERIES_MAX_BYTES=268435456", "RANGES_MAX_BYTES=268435456",
 			"ATTEMPTS_MAX_BYTES=268435456", "REJECTED_MAX_BYTES=67108864", "WEBHOOKS_MAX_BYTES=67108864")
 	}
+	databaseOfAPI := mongoURI
+	if s.scene.replicaSet {
+		s.replicaSet = mongoproxy.StartReplicaSet(t, mongoURI)
+		databaseOfAPI = s.replicaSet.URI()
+	}
 	timeout, apiLimit, dispatcherLimit := "1s", "off", "off"
 	if s.scene.limited {
 		timeout, apiLimit, dispatcherLimit = "15s", apiCollects, dispatcherCollects
@@ -155,7 +162,7 @@ func (s *stack) prepare(t run.T) (mongoURI string) {
 	s.api = &process.Process{
 		Name: "api", Program: s.programs.api, Folder: s.folder, Ready: complete("http://" + local(2) + "/readyz"),
 		Env: append([]string{
-			"NATS_URL=" + s.apiBrokerURLs(t), "HTTP_ADDR=" + local(1), "OPS_ADDR=" + local(2), "MONGODB_URI=" + mongoURI, "STATIC_TOKENS_FILE=" + tokensFile,
+			"NATS_URL=" + s.apiBrokerURLs(t), "HTTP_ADDR=" + local(1), "OPS_ADDR=" + local(2), "MONGODB_URI=" + databaseOfAPI, "STATIC_TOKENS_FILE=" + tokensFile,
 			"API_RATE_PER_SECOND=0", "GOMEMLIMIT=" + apiLimit,
 		}, common...),
 	}

@@ -15,7 +15,7 @@ import (
 	"github.com/dembrane/webhooks/pkg/natstest"
 	"github.com/dembrane/webhooks/services/api/app"
 	"github.com/dembrane/webhooks/services/api/internal/mongotest"
-	"github.com/dembrane/webhooks/services/api/internal/mongotest/mongoproxy"
+	"github.com/dembrane/webhooks/services/api/mongotest/mongoproxy"
 )
 
 // wantAway waits until operators are told that these are away, or nothing, and

@@ -129,15 +129,19 @@ func (c *consumers) consume(taking, working context.Context, what consumption) {
 	}
 }
 
-// report remembers why a consumer does not consume.
+// report remembers why a consumer does not consume. One that consumes again may
+// have a new leader, which has not heard what was said to the one before.
 func (c *consumers) report(name string, err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if err == nil {
-		delete(c.faults, name)
+	if err != nil {
+		c.faults[name] = err
 		return
 	}
-	c.faults[name] = err
+	if c.faults[name] != nil {
+		delete(c.faults, name)
+		c.acked.mayBeLost()
+	}
 }
 
 // Err is why some consumers do not consume, in words; nil when all do.

@@ -101,13 +101,19 @@ const ackedMax = 1 << 14
 // repeatFor is how long after a new connection they are tried to be sent again.
 const repeatFor = 30 * time.Second
 
-// acked is the acknowledgements that may have been lost, with a connection or with
-// a nats-server on their way. Those are sent again on the next connection, and what
-// is given out again all the same is acknowledged again: its receiver has it, and
-// would get it a second time otherwise.
+// settleDown is how long others may find out that they have a new leader as well,
+// before acknowledgements are sent again to all of them.
+const settleDown = 500 * time.Millisecond
+
+// acked is the acknowledgements that may have been lost, with a connection, with a
+// nats-server on their way, or with the leader of their consumer. Those are sent
+// again on the next connection and to the next leader, and what is given out again
+// here all the same is acknowledged again: its receiver has it, and would get it a
+// second time otherwise. Another dispatcher would not know.
 type acked struct {
 	mu     sync.Mutex
 	recent *simplelru.LRU[place, string] // subjects to acknowledge on
+	again  chan struct{}                 // they may have been lost
 }
 
 func newAcked() *acked {
@@ -115,7 +121,7 @@ func newAcked() *acked {
 	if err != nil {
 		panic(err) // only a size below 1 is refused
 	}
-	return &acked{recent: recent}
+	return &acked{recent: recent, again: make(chan struct{}, 1)}
 }
 
 func (a *acked) add(at place, reply string) {
@@ -136,7 +142,16 @@ func (a *acked) has(msg jetstream.Msg) bool {
 	return a.recent.Contains(placeOf(meta))
 }
 
-// keep sends them whenever the connection is there again, until ctx is done.
+// mayBeLost has all of them sent again.
+func (a *acked) mayBeLost() {
+	select {
+	case a.again <- struct{}{}:
+	default: // they are about to be
+	}
+}
+
+// keep sends them whenever the connection is there again or they may have been lost
+// in another way, until ctx is done.
 func (a *acked) keep(ctx context.Context, js jetstream.JetStream, log *zap.Logger) {
 	nc := js.Conn()
 	connected := nc.StatusChanged(nats.CONNECTED)
@@ -146,6 +161,8 @@ func (a *acked) keep(ctx context.Context, js jetstream.JetStream, log *zap.Logge
 		case <-ctx.Done():
 			return
 		case <-connected:
+		case <-a.again:
+			retry.Pause(ctx, settleDown)
 		}
 		// JetStream may need a leader first. Much later, what is not settled has come again.
 		repeating, cancel := context.WithTimeout(ctx, repeatFor)

@@ -2,6 +2,7 @@ package app
 
 import (
 	"context"
+	"errors"
 	"testing"
 	"time"
 
@@ -59,6 +60,42 @@ func TestALostAcknowledgementIsSentAgain(t *testing.T) {
 		network.Heal()
 		return false
 	}, 20*time.Second, time.Second)
+	cancel()
+	<-ended
+}
+
+// A consumer's leader stands still or is replaced, and the connection to another
+// nats-server stays: what was said to the old leader is said to the new one before
+// another dispatcher is given the message.
+func TestANewLeaderIsToldWhatWasAcknowledged(t *testing.T) {
+	js, err := jetstream.New(natstest.Start(t, natstest.Embedded()).Connect(t))
+	require.NoError(t, err)
+	_, err = js.CreateStream(t.Context(), jetstream.StreamConfig{Name: "S", Subjects: []string{"s"}})
+	require.NoError(t, err)
+	consumer, err := js.CreateConsumer(t.Context(), "S", jetstream.ConsumerConfig{Durable: "c", AckPolicy: jetstream.AckExplicitPolicy})
+	require.NoError(t, err)
+	_, err = js.Publish(t.Context(), "s", nil)
+	require.NoError(t, err)
+	msg, err := consumer.Next(jetstream.FetchMaxWait(10 * time.Second))
+	require.NoError(t, err)
+	meta, err := msg.Metadata()
+	require.NoError(t, err)
+	c := newConsumers(js, nil, time.Minute, 1, zaptest.NewLogger(t))
+	c.acked.add(placeOf(meta), msg.Reply()) // and nobody heard of it
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		c.acked.keep(ctx, js, zaptest.NewLogger(t))
+	}()
+
+	c.report("c", errors.New("nothing was heard of the consumer"))
+	c.report("c", nil)
+
+	assert.Eventually(t, func() bool {
+		info, err := consumer.Info(t.Context())
+		return err == nil && info.NumAckPending == 0
+	}, 10*time.Second, 10*time.Millisecond)
 	cancel()
 	<-ended
 }

@@ -21,8 +21,8 @@ import (
 	"golang.org/x/net/dns/dnsmessage"
 
 	"github.com/dembrane/webhooks/services/api/internal/mongotest"
-	"github.com/dembrane/webhooks/services/api/internal/mongotest/mongoproxy"
 	"github.com/dembrane/webhooks/services/api/internal/store"
+	"github.com/dembrane/webhooks/services/api/mongotest/mongoproxy"
 )
 
 // openURI opens a store that is closed with the test.

@@ -16,9 +16,9 @@ import (
 
 	"github.com/dembrane/webhooks/proto/webhooksv1"
 	"github.com/dembrane/webhooks/services/api/internal/mongotest"
-	"github.com/dembrane/webhooks/services/api/internal/mongotest/mongoproxy"
 	"github.com/dembrane/webhooks/services/api/internal/registration"
 	"github.com/dembrane/webhooks/services/api/internal/store"
+	"github.com/dembrane/webhooks/services/api/mongotest/mongoproxy"
 )
 
 // faulty is a store behind a proxy that plays a replica set.

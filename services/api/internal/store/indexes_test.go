@@ -12,8 +12,8 @@ import (
 	"go.uber.org/zap/zaptest"
 
 	"github.com/dembrane/webhooks/services/api/internal/mongotest"
-	"github.com/dembrane/webhooks/services/api/internal/mongotest/mongoproxy"
 	"github.com/dembrane/webhooks/services/api/internal/store"
+	"github.com/dembrane/webhooks/services/api/mongotest/mongoproxy"
 )
 
 // asked collects the indexes that are asked for, and the ones that are dropped.

@@ -13,7 +13,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/dembrane/webhooks/services/api/internal/mongotest"
-	"github.com/dembrane/webhooks/services/api/internal/mongotest/mongoproxy"
+	"github.com/dembrane/webhooks/services/api/mongotest/mongoproxy"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }

@@ -121,12 +121,18 @@ const (
 
 const duplicateKey Code = 11000
 
-// retryable reports what servers label as worth another try.
-func (c Code) retryable() bool {
-	return slices.Contains([]Code{
+// Codes are all of them. None of them is the fault of what was to be written.
+func Codes() []Code {
+	return []Code{
 		HostUnreachable, HostNotFound, NetworkTimeout, ShutdownInProgress, PrimarySteppedDown, ExceededTimeLimit, SocketException,
 		NotWritablePrimary, InterruptedAtShutdown, InterruptedDueToReplStateChange, NotPrimaryNoSecondaryOk, NotPrimaryOrSecondary,
-	}, c)
+		WriteConcernTimeout, WriteConflict, OutOfDiskSpace, RequestRateTooLarge,
+	}
+}
+
+// retryable reports what servers label as worth another try.
+func (c Code) retryable() bool {
+	return !slices.Contains([]Code{WriteConcernTimeout, WriteConflict, OutOfDiskSpace, RequestRateTooLarge}, c)
 }
 
 // String is what is said beside the code.

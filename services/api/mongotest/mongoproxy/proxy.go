@@ -1,5 +1,6 @@
-// Package mongoproxy stands between a MongoDB driver and a server in tests, and
-// does to what passes what a server, a network or a failover may do to it.
+// Package mongoproxy stands between a MongoDB driver and a server, in tests and where
+// services are harmed on purpose (test/chaos), and does to what passes what a server,
+// a network or a failover may do to it.
 //
 //	driver ──▶ rule? ──▶ action ──▶ Forward ──▶ server
 //
@@ -22,7 +23,6 @@ import (
 	"slices"
 	"strings"
 	"sync"
-	"testing"
 
 	"go.mongodb.org/mongo-driver/bson"
 	"go.mongodb.org/mongo-driver/x/mongo/driver/wiremessage"
@@ -50,15 +50,23 @@ type Proxy struct {
 	primary     bool
 }
 
+// Test is what a proxy needs of the test, or of the program, that it is part of.
+type Test interface {
+	Helper()
+	Errorf(format string, args ...any)
+	FailNow()
+	Cleanup(do func())
+}
+
 // Start puts a proxy before the server at uri; it ends with the test.
-func Start(tb testing.TB, uri string) *Proxy {
+func Start(tb Test, uri string) *Proxy {
 	tb.Helper()
 	return start(tb, uri, false, nil)
 }
 
 // StartTLS is [Start] with a proxy that speaks TLS only, and the certificate (PEM)
 // of the authority that clients have to trust.
-func StartTLS(tb testing.TB, uri string) (p *Proxy, authority []byte) {
+func StartTLS(tb Test, uri string) (p *Proxy, authority []byte) {
 	tb.Helper()
 	certified := httptest.NewUnstartedServer(nil)
 	certified.StartTLS()
@@ -68,20 +76,22 @@ func StartTLS(tb testing.TB, uri string) (p *Proxy, authority []byte) {
 }
 
 // StartReplicaSet is [Start] with a proxy that says it is a replica set.
-func StartReplicaSet(tb testing.TB, uri string) *Proxy {
+func StartReplicaSet(tb Test, uri string) *Proxy {
 	tb.Helper()
 	return start(tb, uri, true, nil)
 }
 
-func start(tb testing.TB, uri string, set bool, secured *tls.Config) *Proxy {
+func start(tb Test, uri string, set bool, secured *tls.Config) *Proxy {
 	tb.Helper()
 	server, err := url.Parse(uri)
 	if err != nil || server.Host == "" {
-		tb.Fatal("mongoproxy: the URI names no server")
+		tb.Errorf("mongoproxy: the URI names no server")
+		tb.FailNow()
 	}
 	listener, err := new(net.ListenConfig).Listen(context.Background(), "tcp", "127.0.0.1:0")
 	if err != nil {
-		tb.Fatalf("mongoproxy: %v", err)
+		tb.Errorf("mongoproxy: %v", err)
+		tb.FailNow()
 	}
 	if secured != nil {
 		listener = tls.NewListener(listener, secured)
