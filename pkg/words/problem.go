@@ -15,18 +15,7 @@ func Problem(english string, in Language) string {
 	if in != Dutch {
 		return english
 	}
-	for _, p := range problems() {
-		values := p.pattern.FindStringSubmatch(english)
-		if values == nil {
-			continue
-		}
-		translated := p.dutch
-		for i, value := range values[1:] {
-			translated = strings.ReplaceAll(translated, "{"+strconv.Itoa(i+1)+"}", value)
-		}
-		return translated
-	}
-	return english
+	return translate(problems(), english, func(value string) string { return value })
 }
 
 // ProblemPatterns are the English sentences of the table, with {} for what differs.
@@ -45,9 +34,11 @@ type translation struct {
 	dutch   string
 }
 
-var problems = sync.OnceValue(func() []translation { //nolint:gochecknoglobals // never changed
-	table := problemTable()
-	// The particular goes before the general.
+var problems = sync.OnceValue(func() []translation { return compile(problemTable()) }) //nolint:gochecknoglobals // never changed
+
+// compile makes patterns of a table of English and Dutch sentences. The particular
+// goes before the general.
+func compile(table [][2]string) []translation {
 	literal := func(row [2]string) int { return len(strings.ReplaceAll(row[0], "{}", "")) }
 	slices.SortStableFunc(table, func(a, b [2]string) int { return literal(b) - literal(a) })
 	list := make([]translation, len(table))
@@ -56,7 +47,24 @@ var problems = sync.OnceValue(func() []translation { //nolint:gochecknoglobals /
 		list[i] = translation{pattern: regexp.MustCompile("^" + pattern + "$"), dutch: row[1]}
 	}
 	return list
-})
+}
+
+// translate says in Dutch what is in a table; what is not stays as it is. into is for
+// the values that the sentence has.
+func translate(table []translation, english string, into func(value string) string) string {
+	for _, t := range table {
+		values := t.pattern.FindStringSubmatch(english)
+		if values == nil {
+			continue
+		}
+		translated := t.dutch
+		for i, value := range values[1:] {
+			translated = strings.ReplaceAll(translated, "{"+strconv.Itoa(i+1)+"}", into(value))
+		}
+		return translated
+	}
+	return english
+}
 
 // problemTable has a row for each sentence: in English, with {} for what differs, and
 // in Dutch, with the same by its number.

@@ -74,13 +74,18 @@ func newGallery(t *testing.T, project string) gallery {
 // await waits until a webhook is in a state of health.
 func (g gallery) await(t *testing.T, name, state string) {
 	t.Helper()
-	run.Until(t, patience, name+" is "+state, func(ctx context.Context) error {
-		w, err := host().Get(ctx, g.webhooks[name])
-		if err == nil && w.Health.State != state {
-			err = errors.New("it is " + w.Health.State)
+	run.Until(t, patience, name+" is "+state, isIn(g.webhooks[name], state))
+}
+
+// isIn returns nil when a webhook is in a state of health.
+func isIn(w apiclient.Webhook, state string) func(context.Context) error {
+	return func(ctx context.Context) error {
+		found, err := host().Get(ctx, w)
+		if err == nil && found.Health.State != state {
+			err = errors.New("it is " + found.Health.State)
 		}
 		return err
-	})
+	}
 }
 
 // publish publishes events of the project, as the pipeline does.
@@ -136,6 +141,18 @@ func (g gallery) pages() []shown {
 		{Name: "statistics", Path: one("busy") + "/statistics", Project: g.project + "-busy", Do: func(b *tab) { b.unfold("The same as a table") }},
 		{Name: "statistics-failing", Path: one("failing") + "/statistics"},
 		{Name: "statistics-empty", Path: one("off") + "/statistics"},
+		{Name: "developer", Path: one("working") + "/developer"},
+		{Name: "developer-chat", Path: one("working") + "/developer?format=slack&event=conversation.summarized"},
+		{Name: "check", Path: one("working") + "/check"},
+		{Name: "check-faults", Path: one("working") + "/check", Do: func(b *tab) { b.press("Check") }},
+		{Name: "check-differs", Path: one("working") + "/check", Do: func(b *tab) {
+			b.put("body", checkedBody+"\n")
+			b.put("headers", checkedHeaders(time.Now(), true))
+			b.put("secret", checkSecret)
+			b.press("Check")
+		}},
+		{Name: "missing-some", Path: one("gone") + "/missing"},
+		{Name: "missing-none", Path: one("working") + "/missing"},
 		{Name: "not-found", Path: "/01ARZ3NDEKTSV4RRFFQ69G5FAV"},
 		{Name: "sign-in", Path: "/webhooks/sign-in", SignedOut: true},
 	}

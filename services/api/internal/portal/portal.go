@@ -112,6 +112,10 @@ func (p *Portal) Route(e *echo.Echo, call httpapi.Call) {
 	webhook := routes{p: p, group: e.Group("/projects/:pid/webhooks/:id"), begin: p.beginWebhook}
 	webhook.get("", summary)
 	webhook.get("/statistics", statisticsPage)
+	webhook.get("/developer", developerPage)
+	webhook.get("/check", checkPage)
+	webhook.post("/check", check)
+	webhook.get("/missing", missingPage)
 	webhook.get("/edit", editPage)
 	webhook.post("/edit", edit)
 	webhook.post("/enabled", setEnabled)

@@ -175,8 +175,9 @@ func (v *visit) tabs(current string) []tab {
 		{"/test", "test", v.t("tab.test")},
 		{"/edit", "edit", v.t("tab.settings")},
 		{"/secret", "secret", v.t("tab.secret")},
+		{"/developer", "developer", v.t("tab.developer")},
 	}
-	within := map[string]string{"delivery": "deliveries"}
+	within := map[string]string{"delivery": "deliveries", "check": "developer", "missing": "developer"}
 	tabs := make([]tab, len(list))
 	for i, one := range list {
 		tabs[i] = tab{Path: v.one() + one.path, Text: one.text, Current: one.template == current || one.template == within[current]}
