@@ -103,6 +103,10 @@
     });
   }
 
+  // On a phone, the tab that one is on may be out of sight.
+  const here = document.querySelector(".tabs [aria-current]");
+  here?.closest(".tabs").scrollTo({ left: here.offsetLeft - 16 });
+
   (document.getElementById("faults") ?? document.querySelector("[data-focus]"))?.focus();
   if (zoneIsNew) refresh(true);
   setInterval(() => { if (document.visibilityState === "visible" && isLive()) refresh(false); }, refreshEvery);
