@@ -12,6 +12,8 @@ import (
 const (
 	// Hours is how many hours are counted: seven days.
 	Hours = 7 * 24
+	// dayHours is how many of them are the last day.
+	dayHours = 24
 	// exhaustedMost is how many of the last deliveries that were given up are
 	// remembered.
 	exhaustedMost = 10
@@ -110,6 +112,21 @@ func duration(class uint32) time.Duration {
 	return time.Duration(ms * float64(time.Millisecond)).Round(100 * time.Microsecond)
 }
 
+// LastFailure is the newest request that failed, of those that are remembered in
+// summary; nil when one was delivered since. Tests do not count.
+func (a *Activity) LastFailure() *webhooksv1.LogEntry {
+	for _, e := range slices.Backward(a.Tail) {
+		switch {
+		case e.GetTrigger() == webhooksv1.Trigger_TRIGGER_TEST || !made(e):
+		case e.GetOutcome() == webhooksv1.Outcome_OUTCOME_DELIVERED:
+			return nil
+		default:
+			return e
+		}
+	}
+	return nil
+}
+
 // Sum is what became of attempts in some time.
 type Sum struct {
 	// Since is when that time began.
@@ -166,10 +183,9 @@ type Statistics struct {
 
 // Statistics sums the counts up. The last hour is the one that now is in.
 func (a *Activity) Statistics(now time.Time) Statistics {
-	const day = 24
 	current := now.UnixMilli() / int64(hour)
 	first := current - Hours + 1
-	s := Statistics{Day: newSum(startOf(current - day + 1)), Week: newSum(startOf(first))}
+	s := Statistics{Day: newSum(startOf(current - dayHours + 1)), Week: newSum(startOf(first))}
 	byNumber := map[int64]*webhooksv1.HourCounts{}
 	for _, h := range a.Counts.GetHours() {
 		byNumber[h.GetHour()] = h
@@ -179,13 +195,29 @@ func (a *Activity) Statistics(now time.Time) Statistics {
 		if h := byNumber[number]; h != nil {
 			sum.add(h)
 			s.Week.add(h)
-			if number > current-day {
+			if number > current-dayHours {
 				s.Day.add(h)
 			}
 		}
 		s.ByHour = append(s.ByHour, sum)
 	}
 	return s
+}
+
+// Day sums the counts up by hour, for the last 24 hours, oldest first. The last hour
+// is the one that now is in.
+func (a *Activity) Day(now time.Time) []Sum {
+	first := now.UnixMilli()/int64(hour) - dayHours + 1
+	sums := make([]Sum, dayHours)
+	for i := range sums {
+		sums[i] = newSum(startOf(first + int64(i)))
+	}
+	for _, h := range a.Counts.GetHours() {
+		if i := h.GetHour() - first; 0 <= i && i < dayHours {
+			sums[i].add(h)
+		}
+	}
+	return sums
 }
 
 func startOf(number int64) time.Time { return time.UnixMilli(number * int64(hour)).UTC() }

@@ -169,5 +169,38 @@ func TestStatisticsOfAWebhook(t *testing.T) {
 	assert.InEpsilon(t, 10, day["p50_ms"], 0.1)
 	first, _ := r.body["hours"].([]any)[0].(map[string]any)
 	assert.Nil(t, first["p50_ms"])
+	last, _ := r.body["last_failure"].(map[string]any)
+	assert.Equal(t, "timeout", last["reason"])
 	assert.Equal(t, http.StatusOK, a.send("HEAD", path, "").status)
+	a.record("p1", id, &webhooksv1.Attempt{DurationUs: 10_000})
+	assert.Nil(t, a.send("GET", path, "").body["last_failure"], "it works again")
+}
+
+// What an overview shows of all webhooks, in one request.
+func TestStatisticsOfAProject(t *testing.T) {
+	a := newAPI(t)
+	a.create("p2", minimal) // of others
+	quiet, busy := a.create("p1", minimal).id(), a.create("p1", minimal).id()
+	a.record("p1", busy, &webhooksv1.Attempt{DurationUs: 10_000}, &webhooksv1.Attempt{DurationUs: 10_000},
+		failure(webhooksv1.Reason_REASON_TIMEOUT, 0, webhooksv1.Outcome_OUTCOME_RETRY))
+	r := a.send("GET", base+"/statistics", "", "Accept-Language", "nl")
+	require.Equal(t, http.StatusOK, r.status, r.raw)
+	webhooks, _ := r.body["webhooks"].([]any)
+	require.Len(t, webhooks, 2)
+	newest, oldest := webhooks[0].(map[string]any), webhooks[1].(map[string]any)
+	assert.Equal(t, []any{busy, quiet}, []any{newest["webhook_id"], oldest["webhook_id"]})
+	hours, _ := newest["hours"].([]any)
+	require.Len(t, hours, 24)
+	var delivered, failed float64
+	for _, h := range hours {
+		hour, _ := h.(map[string]any)
+		delivered += hour["delivered"].(float64)
+		failed += hour["failed"].(float64)
+	}
+	assert.Equal(t, []float64{2, 1}, []float64{delivered, failed})
+	attempt, _ := newest["last_failure"].(map[string]any)
+	require.NotNil(t, attempt, r.raw)
+	assert.Contains(t, attempt["message"], "niet op tijd")
+	assert.Len(t, oldest["hours"], 24)
+	assert.Nil(t, oldest["last_failure"])
 }

@@ -164,6 +164,7 @@ func (s *server) route(e *echo.Echo) {
 	webhooks.GET("/copyable", s.guard(access.Read, s.listElsewhere))
 	e.GET(routeListen, s.guard(access.Change, s.listen))
 	webhooks.GET("/project", s.guard(access.Read, s.project))
+	webhooks.GET("/statistics", s.guard(access.Read, s.lately))
 	webhooks.GET("/:id", s.guard(access.Read, s.get))
 	webhooks.PATCH("/:id", s.change)
 	webhooks.DELETE("/:id", s.guard(access.Withdraw, s.remove))

@@ -7,16 +7,19 @@ import (
 
 	"github.com/labstack/echo/v4"
 
+	"github.com/dembrane/webhooks/pkg/words"
 	"github.com/dembrane/webhooks/services/api/internal/access"
 	"github.com/dembrane/webhooks/services/api/internal/activity"
 )
 
 // statistics is what became of a webhook's attempts of late, tests left out.
 type statistics struct {
-	Hours      []counted `json:"hours"`
-	Last24h    counted   `json:"last_24_hours"`
-	Last7Days  counted   `json:"last_7_days"`
-	MeasuredAt timestamp `json:"measured_at"`
+	Hours     []counted `json:"hours"`
+	Last24h   counted   `json:"last_24_hours"`
+	Last7Days counted   `json:"last_7_days"`
+	// LastFailure is null when the newest request was delivered, or there was none.
+	LastFailure *attempted `json:"last_failure"`
+	MeasuredAt  timestamp  `json:"measured_at"`
 }
 
 // counted is a span of time: an hour, a day or a week. The durations are null when
@@ -47,12 +50,72 @@ func (s *server) statistics(c echo.Context, grant access.Grant) error {
 	counts := a.Statistics(now)
 	shown := statistics{
 		Hours: make([]counted, len(counts.ByHour)), Last24h: showSum(counts.Day), Last7Days: showSum(counts.Week),
-		MeasuredAt: timestamp(now),
+		LastFailure: showFailure(a, language(c)), MeasuredAt: timestamp(now),
 	}
 	for i, sum := range counts.ByHour {
 		shown.Hours[i] = showSum(sum)
 	}
 	return c.JSON(http.StatusOK, shown)
+}
+
+// lately is what became of the attempts of all webhooks of a project in the last 24
+// hours, tests left out.
+type lately struct {
+	Webhooks   []latelyOne `json:"webhooks"`
+	MeasuredAt timestamp   `json:"measured_at"`
+}
+
+// latelyOne is one of them.
+type latelyOne struct {
+	WebhookID   string     `json:"webhook_id"`
+	Hours       []hourly   `json:"hours"`
+	LastFailure *attempted `json:"last_failure"`
+}
+
+type hourly struct {
+	Since     timestamp `json:"since"`
+	Delivered uint64    `json:"delivered"`
+	Failed    uint64    `json:"failed"`
+}
+
+// lately reads one document for each webhook.
+func (s *server) lately(c echo.Context, grant access.Grant) error {
+	webhooks, err := s.Store.List(c.Request().Context(), grant.Project.ID)
+	if err != nil {
+		return fmt.Errorf("list webhooks: %w", err)
+	}
+	ids := make([]string, len(webhooks))
+	for i, w := range webhooks {
+		ids[i] = w.ID
+	}
+	activities, err := s.Store.Activities(c.Request().Context(), ids)
+	if err != nil {
+		return fmt.Errorf("load statistics: %w", err)
+	}
+	now, in := time.Now(), language(c)
+	shown := lately{Webhooks: make([]latelyOne, len(webhooks)), MeasuredAt: timestamp(now)}
+	for i, a := range activities {
+		one := latelyOne{WebhookID: ids[i], LastFailure: showFailure(a, in)}
+		for _, sum := range a.Day(now) {
+			hour := hourly{Since: timestamp(sum.Since), Delivered: sum.Delivered}
+			for _, n := range sum.Failed {
+				hour.Failed += n
+			}
+			one.Hours = append(one.Hours, hour)
+		}
+		shown.Webhooks[i] = one
+	}
+	return c.JSON(http.StatusOK, shown)
+}
+
+// showFailure is null when there is none.
+func showFailure(a *activity.Activity, in words.Language) *attempted {
+	e := a.LastFailure()
+	if e == nil {
+		return nil
+	}
+	shown := showEntry(e, in)
+	return &shown
 }
 
 func showSum(sum activity.Sum) counted {

@@ -287,6 +287,7 @@ func TestActions(t *testing.T) {
 		{"GET", "/" + id + "/deliveries", "", access.Read},
 		{"GET", "/" + id + "/statistics", "", access.Read},
 		{"GET", "/copyable", "", access.Read},
+		{"GET", "/statistics", "", access.Read},
 		{"PATCH", "/" + id, `{"name":"x"}`, access.Change},
 		{"PATCH", "/" + id, `{"enabled":true}`, access.Change},
 		{"PATCH", "/" + id, `{"enabled":false,"name":"x"}`, access.Change},

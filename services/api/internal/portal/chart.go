@@ -1,38 +1,31 @@
 package portal
 
+import (
+	"fmt"
+	"strings"
+)
+
 // The size of the small chart, in the units of its drawing.
 const (
 	chartHours  = 24
 	chartHeight = 32
-	barWidth    = 7
-	barStep     = 9
+	barWidth    = 8 // as in the style sheet
+	barStep     = 10
 )
 
-// chart is what became of the deliveries of the last 24 hours, one bar an hour.
+// chart is what became of the deliveries of the last 24 hours, one bar an hour: from
+// below what was delivered, above it what was not. A page can have many charts, so
+// each is three paths of thick lines.
 type chart struct {
-	Width, Height int
-	Bars          []bar
-	// Label says it in words.
-	Label            string
+	Width, Height    int
+	Good, Bad, None  string
+	Label            string // says it in words
 	Delivered, Other uint64
 }
 
-// bar is one hour: from below what was delivered, above it what was not.
-type bar struct {
-	X, Width            int
-	GoodY, GoodHeight   int
-	BadY, BadHeight     int
-	Title               string
-	IsEmpty             bool
-	EmptyY, EmptyHeight int
-}
-
-// chart draws the newest hours of the statistics, which are in order of time.
-func (v *visit) chart(s apiStatistics) chart {
-	hours := s.Hours
-	if len(hours) > chartHours {
-		hours = hours[len(hours)-chartHours:]
-	}
+// chart draws the newest hours, which are in order of time.
+func (v *visit) chart(hours []apiCounts) chart {
+	hours = hours[max(0, len(hours)-chartHours):]
 	most := uint64(1)
 	c := chart{Width: chartHours*barStep - (barStep - barWidth), Height: chartHeight}
 	for _, h := range hours {
@@ -41,24 +34,29 @@ func (v *visit) chart(s apiStatistics) chart {
 		c.Other += h.Failed
 	}
 	c.Label = v.n("chart.delivered", c.Delivered) + ", " + v.n("chart.failed", c.Other)
-	if len(hours) == 0 {
-		c.Bars = []bar{{Width: c.Width, IsEmpty: true, EmptyY: chartHeight - 1, EmptyHeight: 1, Title: c.Label}}
-	}
-	for i, h := range hours {
-		b := bar{X: (chartHours - len(hours) + i) * barStep, Width: barWidth}
-		b.GoodHeight, b.BadHeight = scaled(h.Delivered, most), scaled(h.Failed, most)
-		if over := b.GoodHeight + b.BadHeight - chartHeight; over > 0 {
-			b.GoodHeight -= over
+	var good, bad, none strings.Builder
+	for i := range chartHours {
+		var h apiCounts // nothing, for hours before the first
+		if from := chartHours - len(hours); i >= from {
+			h = hours[i-from]
 		}
-		b.GoodY = chartHeight - b.GoodHeight
-		b.BadY = b.GoodY - b.BadHeight
-		if h.Delivered+h.Failed == 0 {
-			b.IsEmpty, b.EmptyY, b.EmptyHeight = true, chartHeight-1, 1
+		up, down := scaled(h.Delivered, most), scaled(h.Failed, most)
+		up -= max(0, up+down-chartHeight)
+		drawBar(&good, i, chartHeight, up)
+		drawBar(&bad, i, chartHeight-up, down)
+		if up+down == 0 {
+			drawBar(&none, i, chartHeight, 1)
 		}
-		b.Title = h.Since.In(v.zone).Format("15:04 MST") + ": " + v.n("chart.delivered", h.Delivered) + ", " + v.n("chart.failed", h.Failed)
-		c.Bars = append(c.Bars, b)
 	}
+	c.Good, c.Bad, c.None = good.String(), bad.String(), none.String()
 	return c
+}
+
+// drawBar adds the bar of an hour to a path: a line up from a foot, as thick as a bar is wide.
+func drawBar(path *strings.Builder, hour, foot, height int) {
+	if height > 0 {
+		fmt.Fprintf(path, "M%d %dv-%d", hour*barStep+barWidth/2, foot, height)
+	}
 }
 
 // scaled is the height of a part of a bar: something is never nothing.

@@ -7,7 +7,6 @@ import (
 	"io"
 	"net/http"
 	"net/url"
-	"strconv"
 	"time"
 
 	"github.com/labstack/echo/v4"
@@ -98,6 +97,16 @@ type apiStatistics struct {
 	Hours   []apiCounts `json:"hours"`
 	Last24h apiCounts   `json:"last_24_hours"`
 	Last7d  apiCounts   `json:"last_7_days"`
+	// LastFailure is nil unless the newest request failed.
+	LastFailure *apiAttempt `json:"last_failure"`
+}
+
+// apiLately is what became of a webhook's attempts in the last 24 hours.
+type apiLately struct {
+	WebhookID string      `json:"webhook_id"`
+	Hours     []apiCounts `json:"hours"`
+	// LastFailure is nil unless the newest request failed.
+	LastFailure *apiAttempt `json:"last_failure"`
 }
 
 // apiTest is what became of a test.
@@ -148,10 +157,17 @@ func (a client) statistics(id string) (apiStatistics, error) {
 	return fetch[apiStatistics](a, "/"+url.PathEscape(id)+"/statistics")
 }
 
-// newest are the newest attempts of a webhook.
-func (a client) newest(id string, limit int) ([]apiAttempt, error) {
-	list, err := a.attempts(id, url.Values{"limit": {strconv.Itoa(limit)}})
-	return list.Data, err
+// lately is what became of the attempts of all webhooks in the last 24 hours, by
+// their ids.
+func (a client) lately() (map[string]apiLately, error) {
+	found, err := fetch[struct {
+		Webhooks []apiLately `json:"webhooks"`
+	}](a, "/statistics")
+	byID := make(map[string]apiLately, len(found.Webhooks))
+	for _, one := range found.Webhooks {
+		byID[one.WebhookID] = one
+	}
+	return byID, err
 }
 
 // create makes a webhook once, however often the same form is sent.

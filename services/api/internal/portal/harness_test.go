@@ -67,19 +67,19 @@ func (identity) Names(context.Context, []string) (map[string]string, error) { re
 
 // site is the API and the pages over a real socket and a real store.
 type site struct {
-	t     *testing.T
+	t     testing.TB
 	url   string
 	pages *portal.Portal
 	reply *webhooksv1.Attempt
 	store *store.Store
 }
 
-func newSite(t *testing.T) *site {
+func newSite(t testing.TB) *site {
 	t.Helper()
 	return newSiteWith(t, portal.Deps{SessionCookie: sessionCookie, SignIn: true, DashboardURL: "https://dashboard.example.org", Log: zap.NewNop()})
 }
 
-func newSiteWith(t *testing.T, deps portal.Deps) *site {
+func newSiteWith(t testing.TB, deps portal.Deps) *site {
 	t.Helper()
 	mongo := mongotest.StartEmbedded(t)
 	s, err := store.Open(t.Context(), mongo.URI(), mongo.Database(), zap.NewNop())

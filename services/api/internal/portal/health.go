@@ -20,7 +20,7 @@ type health struct {
 	Missed string
 }
 
-func (v *visit) health(w apiWebhook, newest []apiAttempt) health {
+func (v *visit) health(w apiWebhook, last *apiAttempt) health {
 	switch h := w.Health; {
 	case h.State == "disabled" && h.DisabledReason != nil:
 		return health{Tone: "bad", Icon: "stop", Word: v.t("health.stopped"), Lead: v.t("health.stopped.lead"), Detail: v.translated(*h.DisabledReason)}
@@ -32,11 +32,8 @@ func (v *visit) health(w apiWebhook, newest []apiAttempt) health {
 			since := v.moment(*h.FailingSince)
 			failing.When = &since
 		}
-		for _, a := range newest {
-			if a.Status == "pending" || a.StatusCode != nil && a.Status != "delivered" {
-				failing.Detail, failing.Advice = a.Message, a.Advice
-				break
-			}
+		if last != nil {
+			failing.Detail, failing.Advice = last.Message, last.Advice
 		}
 		return failing
 	case h.LastSuccessAt != nil:

@@ -1,18 +1,6 @@
 package portal
 
-import (
-	"context"
-	"net/http"
-
-	"golang.org/x/sync/errgroup"
-)
-
-// atOnce is how many webhooks are looked up at the same time.
-const atOnce = 8
-
-// lookBack is among how many of the newest attempts the reason of a failure is looked
-// for: those that were given up without another try do not tell it.
-const lookBack = 50
+import "net/http"
 
 // overviewBody is what the overview shows.
 type overviewBody struct {
@@ -40,17 +28,14 @@ func overview(v *visit) error {
 	if err != nil {
 		return err
 	}
-	items := make([]item, len(webhooks))
-	group, _ := errgroup.WithContext(context.WithoutCancel(v.c.Request().Context()))
-	group.SetLimit(atOnce)
-	for i, w := range webhooks {
-		group.Go(func() (err error) {
-			items[i], err = v.item(w)
-			return err
-		})
+	lately, err := v.api.lately()
+	if err != nil {
+		return err
 	}
-	if err := group.Wait(); err != nil {
-		return err //nolint:wrapcheck // a problem of the API, as it is
+	items := make([]item, len(webhooks))
+	for i, w := range webhooks {
+		of := lately[w.ID] // nothing for one that was made in between
+		items[i] = v.item(w, of.Hours, of.LastFailure)
 	}
 	body := overviewBody{Items: items, CanAdd: v.project.CanChange, WhyNot: v.whyNot()}
 	if body.CanAdd && len(items) >= v.project.MaxWebhooks {
@@ -66,38 +51,25 @@ func overview(v *visit) error {
 	return v.render(http.StatusOK, "overview", v.t("overview.title"), body)
 }
 
-// item looks up what the list does not say. Somebody may delete the webhook meanwhile:
-// then it is shown for the last time.
-func (v *visit) item(w apiWebhook) (item, error) {
-	one := item{apiWebhook: w, Path: v.base() + "/" + w.ID, CanSwitch: w.Enabled || v.project.CanChange}
-	var statistics apiStatistics
-	var err error
-	if w.Health.LastAttemptAt != nil { // else there are none
-		if statistics, err = v.api.statistics(w.ID); err != nil && !isGone(err) {
-			return item{}, err
-		}
+// item is a webhook with what became of its attempts of late.
+func (v *visit) item(w apiWebhook, hours []apiCounts, lastFailure *apiAttempt) item {
+	one := item{
+		apiWebhook: w, Path: v.base() + "/" + w.ID, CanSwitch: w.Enabled || v.project.CanChange,
+		Chart: v.chart(hours), Health: v.health(w, lastFailure),
 	}
-	one.Chart = v.chart(statistics)
-	var newest []apiAttempt
-	if w.Health.State == "failing" {
-		if newest, err = v.api.newest(w.ID, lookBack); err != nil && !isGone(err) {
-			return item{}, err
-		}
-	}
-	one.Health = v.health(w, newest)
 	if w.Enabled && v.project.CanChange && (w.Health.State == "failing" || one.Chart.Other > 0) {
 		one.Health.Missed = one.Path + "/replays?since=" + sinceFailing
 	}
-	return one, nil
+	return one
 }
 
 // summary is the page of one webhook.
 func summary(v *visit) error {
-	one, err := v.item(*v.webhook)
+	statistics, err := v.api.statistics(v.webhook.ID)
 	if err != nil {
 		return err
 	}
-	return v.render(http.StatusOK, "summary", v.webhook.Name, one)
+	return v.render(http.StatusOK, "summary", v.webhook.Name, v.item(*v.webhook, statistics.Hours, statistics.LastFailure))
 }
 
 // setEnabled is the switch.

@@ -86,15 +86,9 @@ func stopSigning(v *visit) error {
 	return v.done(v.one()+"/secret", "unsigned")
 }
 
-// deleteBody is the page that says what deleting a webhook costs.
-type deleteBody struct{ Item item }
-
+// deletePage says what deleting the webhook costs.
 func deletePage(v *visit) error {
-	one, err := v.item(*v.webhook)
-	if err != nil {
-		return err
-	}
-	return v.render(http.StatusOK, "delete", v.t("delete.title"), deleteBody{Item: one})
+	return v.render(http.StatusOK, "delete", v.t("delete.title"), nil)
 }
 
 func deleteWebhook(v *visit) error {

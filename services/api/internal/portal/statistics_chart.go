@@ -64,6 +64,14 @@ type axis struct {
 	Lines  []int
 }
 
+// bar is a span of time: from below what was delivered, above it what was not.
+type bar struct {
+	X, Width          int
+	GoodY, GoodHeight int
+	BadY, BadHeight   int
+	Title             string
+}
+
 // countsChart has a bar for each quarter of a day.
 type countsChart struct {
 	Width, Height int

@@ -10,6 +10,7 @@ import (
 
 	"go.mongodb.org/mongo-driver/bson"
 	"go.mongodb.org/mongo-driver/mongo"
+	"golang.org/x/sync/errgroup"
 	"google.golang.org/protobuf/proto"
 
 	"github.com/dembrane/webhooks/pkg/retry"
@@ -85,6 +86,24 @@ func (s *Store) Activity(ctx context.Context, webhookID string) (*activity.Activ
 		return nil, err
 	}
 	return d.decode()
+}
+
+// activitiesAtOnce bounds how many activities are looked up at the same time.
+const activitiesAtOnce = 8
+
+// Activities is [Store.Activity] of several webhooks, in their order. They are looked
+// up one by one: asked for several ids at once, the embedded database reads everything.
+func (s *Store) Activities(ctx context.Context, webhookIDs []string) ([]*activity.Activity, error) {
+	found := make([]*activity.Activity, len(webhookIDs))
+	group, ctx := errgroup.WithContext(ctx)
+	group.SetLimit(activitiesAtOnce)
+	for i, id := range webhookIDs {
+		group.Go(func() (err error) {
+			found[i], err = s.Activity(ctx, id)
+			return err
+		})
+	}
+	return found, group.Wait() //nolint:wrapcheck // an error of Activity, as it is
 }
 
 // loadActivity returns one of revision 0 when there is none yet.

@@ -66,7 +66,7 @@
   addEventListener("pageshow", () => {
     for (const form of document.querySelectorAll("[data-sent]")) {
       delete form.dataset.sent;
-      form.querySelector("[aria-busy]")?.removeAttribute("aria-busy");
+      for (const button of form.elements) button.removeAttribute("aria-busy");
     }
   });
 
