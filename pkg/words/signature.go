@@ -85,8 +85,8 @@ func signatureBodies() [][2]string {
 		},
 		{"There are blanks or line breaks around the body that were not sent.", "Rond de inhoud staan spaties of regeleinden die niet zijn verzonden."},
 		{
-			"Compute the signature of the bytes as they came over the network, before anything parses or changes them: docs/receiving.md shows how in each framework.",
-			"Bereken de handtekening van de bytes zoals ze over het netwerk kwamen, voordat iets ze leest of verandert: docs/receiving.md laat per framework zien hoe.",
+			"Compute the signature of the bytes as they came over the network, before anything parses or changes them: the programs in docs/receivers show how.",
+			"Bereken de handtekening van de bytes zoals ze over het netwerk kwamen, voordat iets ze leest of verandert: de programma's in docs/receivers laten zien hoe.",
 		},
 		{"The body begins with a byte order mark that was not sent.", "De inhoud begint met een byte order mark die niet is verzonden."},
 		{"Save and read it as UTF-8 without a byte order mark.", "Bewaar en lees hem als UTF-8 zonder byte order mark."},
@@ -190,6 +190,14 @@ func signatureHeaders() [][2]string {
 			"Neem alle drie de headers van dezelfde poging: elke poging heeft een eigen tijd en handtekening.",
 		},
 		{"{} does not fit, and webhook-signature does: that header was changed.", "{1} klopt niet en webhook-signature wel: die header is veranderd."},
+		{
+			"{} is not whole, or something else was put in its place, so there is nothing to compare with.",
+			"{1} is niet volledig, of er is iets anders voor in de plaats gezet, dus er is niets om mee te vergelijken.",
+		},
+		{
+			"Save the headers once more, with their whole values: logs often cut them.",
+			"Bewaar de headers opnieuw, met hun volledige waarden: logboeken korten ze vaak in.",
+		},
 		{"Take all headers from the same attempt.", "Neem alle headers van dezelfde poging."},
 		{
 			"webhook-id, webhook-timestamp or webhook-signature is missing, so an old delivery that is sent again cannot be told.",
