@@ -76,7 +76,7 @@ func use(ctx context.Context) (err error) {
 		Since: time.Now().Add(-time.Hour), Only: new(webhooks.ReplayOnlyAll), DryRun: new(true),
 	})).JSON200
 	check(estimate != nil && estimate.Count == 0 && estimate.Oldest == nil && estimate.Complete, "dry run: %+v", estimate)
-	statistics := must(api.GetStatisticsWithResponse(ctx, project, made.Id)).JSON200
+	statistics := must(api.GetStatisticsWithResponse(ctx, project, made.Id, nil)).JSON200
 	check(statistics != nil && len(statistics.Hours) == 168, "statistics: %+v", statistics)
 
 	refused := must(api.CreateWebhookWithResponse(ctx, project, nil, webhooks.NewWebhook{
