@@ -57,6 +57,18 @@ func WithPassword(password string) Option {
 	return func(s *Server) { s.options.Username, s.options.Password = "test", password }
 }
 
+// WithUser lets one more user in, who may not publish on these subjects. Who shows no
+// password may do everything.
+func WithUser(name, password string, denied ...string) Option {
+	return func(s *Server) {
+		s.options.NoAuthUser = "anybody"
+		s.options.Users = []*server.User{{Username: s.options.NoAuthUser}, {
+			Username: name, Password: password,
+			Permissions: &server.Permissions{Publish: &server.SubjectPermission{Deny: denied}},
+		}}
+	}
+}
+
 // WithLimits limits the account that everybody is in.
 func WithLimits(limits *server.JetStreamAccountLimits) Option {
 	return func(s *Server) { s.limits = limits }

@@ -50,9 +50,10 @@ type story struct {
 	revision uint64
 }
 
-func begin(t *testing.T) *story {
+func begin(t *testing.T, options ...natstest.Option) *story {
 	t.Helper()
-	s := &story{t: t, server: natstest.Start(t, natstest.Embedded()), records: make(chan *webhooksv1.Attempt, 10000)}
+	server := natstest.Start(t, append(options, natstest.Embedded())...)
+	s := &story{t: t, server: server, records: make(chan *webhooksv1.Attempt, 10000)}
 	s.nc = s.server.Connect(t)
 	js, err := jetstream.New(s.nc)
 	require.NoError(t, err)
