@@ -117,7 +117,7 @@ func (p program) run(t *testing.T, folder, body, signature, secret string) strin
 
 func (p program) start(t *testing.T, folder, body string, command []string) string {
 	t.Helper()
-	run := exec.CommandContext(t.Context(), command[0], command[1:]...) //nolint:gosec // from the table above
+	run := exec.CommandContext(t.Context(), command[0], command[1:]...)
 	run.Dir, run.Stdin, run.Env = folder, strings.NewReader(body), append(os.Environ(), "GOWORK=off")
 	output, err := run.CombinedOutput()
 	require.NoError(t, err, string(output))

@@ -88,7 +88,7 @@ func (v *visit) figures(c apiCounts) figures {
 		Delivered: number(v.in, c.Delivered), Failed: number(v.in, c.Failed), Share: none,
 		P50: v.within(c.P50), P95: v.within(c.P95), P99: v.within(c.P99),
 	}
-	if percent, any := c.share(); any {
+	if percent, ok := c.share(); ok {
 		f.Share = decimal(v.in, percent) + "\u00a0%"
 	}
 	return f

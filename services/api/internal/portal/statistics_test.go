@@ -73,9 +73,9 @@ func TestAnAxisEndsAboveTheHighestBar(t *testing.T) {
 
 // One failure in thousands is not rounded away.
 func TestSuccessIsNeverRoundedUp(t *testing.T) {
-	share, any := apiCounts{Delivered: 9999, Failed: 1}.share()
-	assert.True(t, any)
+	share, ok := apiCounts{Delivered: 9999, Failed: 1}.share()
+	assert.True(t, ok)
 	assert.InDelta(t, 99.9, share, 0.001)
-	_, any = apiCounts{}.share()
-	assert.False(t, any)
+	_, ok = apiCounts{}.share()
+	assert.False(t, ok)
 }
