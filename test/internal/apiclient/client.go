@@ -64,11 +64,15 @@ func decoded[T any](body []byte, err error) (value T, _ error) {
 	return value, err
 }
 
-// Call makes one request, wants this status, and returns the body of the answer.
+// Call makes one request, with a body unless in is nil, wants this status, and returns
+// the body of the answer.
 func (c Client) Call(ctx context.Context, method, path string, in any, want int) ([]byte, error) {
 	data, err := json.Marshal(in)
 	if err != nil {
 		return nil, fmt.Errorf("encode a request: %w", err)
+	}
+	if string(data) == "null" {
+		data = nil
 	}
 	request, err := http.NewRequestWithContext(ctx, method, c.URL+path, bytes.NewReader(data))
 	if err != nil {
