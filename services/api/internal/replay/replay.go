@@ -80,6 +80,8 @@ type Service struct {
 	log       *zap.Logger
 	// owner names this process among the replicas.
 	owner string
+	// lease and renewEvery are how long a replay is this process's.
+	lease, renewEvery time.Duration
 	// wake tells the loop of [Service.Run] that there is something to do.
 	wake chan struct{}
 
@@ -94,6 +96,7 @@ func New(deps Deps) *Service {
 	return &Service{
 		store: deps.Store, js: deps.JS, events: eventlog.New(deps.JS), reader: topology.NewEventReader(deps.JS),
 		ranges: ranges.NewWriter(deps.JS), retention: deps.Retention, log: deps.Log, owner: ulid.Make().String(),
+		lease: lease, renewEvery: renewEvery,
 		wake: make(chan struct{}, 1), running: map[string]bool{}, refreshed: map[string]time.Time{},
 	}
 }

@@ -72,7 +72,7 @@ func (s *Service) look(ctx context.Context, parts *sync.WaitGroup) error {
 		if s.runs(seen.ReplayID) || time.Now().Before(seen.Until) {
 			continue
 		}
-		taken, ok, err := s.store.TakeReplay(ctx, seen, s.owner, time.Now().Add(lease))
+		taken, ok, err := s.store.TakeReplay(ctx, seen, s.owner, time.Now().Add(s.lease))
 		if err != nil {
 			return err //nolint:wrapcheck // it says what it was
 		}
@@ -135,11 +135,11 @@ func (s *Service) hold(ctx context.Context, running store.RunningReplay) {
 // renew renews the lease until ctx is done or somebody else has it.
 func (s *Service) renew(ctx context.Context, running *store.RunningReplay) {
 	for {
-		retry.Pause(ctx, renewEvery)
+		retry.Pause(ctx, s.renewEvery)
 		if ctx.Err() != nil {
 			return
 		}
-		taken, ok, err := s.store.TakeReplay(ctx, *running, s.owner, time.Now().Add(lease))
+		taken, ok, err := s.store.TakeReplay(ctx, *running, s.owner, time.Now().Add(s.lease))
 		switch {
 		case err == nil && ok:
 			*running = taken

@@ -1,0 +1,287 @@
+package replay
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strconv"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+	"github.com/oklog/ulid/v2"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"go.uber.org/goleak"
+	"go.uber.org/zap"
+
+	"github.com/dembrane/webhooks/pkg/event"
+	"github.com/dembrane/webhooks/pkg/natstest"
+	"github.com/dembrane/webhooks/pkg/topology"
+	"github.com/dembrane/webhooks/proto/webhooksv1"
+	"github.com/dembrane/webhooks/services/api/internal/account"
+	"github.com/dembrane/webhooks/services/api/internal/mongotest"
+	"github.com/dembrane/webhooks/services/api/internal/registration"
+	"github.com/dembrane/webhooks/services/api/internal/store"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+const (
+	project  = "p1"
+	patience = 30 * time.Second
+	// events are more than may be written down and not attempted, several times.
+	events = 4 * minWindow
+)
+
+// world is a webhook that has missed everything. The test plays the dispatchers.
+type world struct {
+	t       *testing.T
+	js      jetstream.JetStream
+	mongo   *mongotest.Server
+	store   *store.Store
+	webhook store.Webhook
+	came    []string // the ids of the events that were delivered
+}
+
+func newWorld(t *testing.T) *world {
+	t.Helper()
+	js, err := jetstream.New(natstest.Start(t, natstest.Embedded()).Connect(t))
+	require.NoError(t, err)
+	require.NoError(t, topology.Ensure(t.Context(), js, topology.Settings{
+		Replicas: 1, EventsMaxAge: time.Hour, DuplicateWindow: time.Minute,
+	}))
+	w := &world{t: t, js: js, mongo: mongotest.StartEmbedded(t)}
+	w.store = w.open()
+	t.Cleanup(func() { assert.NoError(t, w.store.Close(context.Background())) })
+	require.NoError(t, w.store.Prepare(t.Context()))
+	for i := range events {
+		msg := nats.NewMsg(topology.SubjectEvent(project, event.ReportGenerated))
+		msg.Header.Set(nats.MsgIdHdr, "evt_"+strconv.Itoa(i))
+		_, err := js.PublishMsgAsync(msg)
+		require.NoError(t, err)
+	}
+	w.takeIn()
+	w.webhook, err = w.store.Create(t.Context(), store.Webhook{
+		ID: registration.NewID(), ProjectID: project, Name: "CRM", URL: "https://example.org/hook",
+		Events: []string{event.ReportGenerated}, Status: registration.Published, CreatedAt: time.Now().UTC(),
+	}, 50)
+	require.NoError(t, err)
+	return w
+}
+
+func (w *world) open() *store.Store {
+	w.t.Helper()
+	s, err := store.Open(w.t.Context(), w.mongo.URI(), w.mongo.Database(), zap.NewNop())
+	require.NoError(w.t, err)
+	return s
+}
+
+// takeIn plays the intake of the project's part: nobody wants the events.
+func (w *world) takeIn() {
+	w.t.Helper()
+	<-w.js.PublishAsyncComplete()
+	stream, err := w.js.Stream(w.t.Context(), topology.StreamEvents)
+	require.NoError(w.t, err)
+	last, err := stream.GetLastMsgForSubject(w.t.Context(), topology.SubjectStored(project, ">"))
+	require.NoError(w.t, err)
+	configs, err := topology.IntakeConsumers(w.t.Context(), w.js, topology.Consumption{AckWait: time.Minute, MaxAckPending: 100_000})
+	require.NoError(w.t, err)
+	name := topology.ConsumerIntake(topology.Part(last.Subject))
+	at := slices.IndexFunc(configs, func(c jetstream.ConsumerConfig) bool { return c.Durable == name || c.Name == name })
+	require.GreaterOrEqual(w.t, at, 0)
+	consumer, err := stream.CreateConsumer(w.t.Context(), configs[at])
+	require.NoError(w.t, err)
+	batch, err := consumer.Fetch(events, jetstream.FetchMaxWait(patience))
+	require.NoError(w.t, err)
+	taken := 0
+	for msg := range batch.Messages() {
+		require.NoError(w.t, msg.DoubleAck(w.t.Context()))
+		taken++
+	}
+	require.Equal(w.t, events, taken)
+}
+
+// run runs a service until the test ends, or until the returned function is called.
+func (w *world) run(s *store.Store, change func(*Service)) (_ *Service, stop func()) {
+	w.t.Helper()
+	service := New(Deps{Store: s, JS: w.js, Retention: time.Hour, Log: zap.NewNop()})
+	change(service)
+	ctx, cancel := context.WithCancel(w.t.Context())
+	ended := make(chan error, 1)
+	go func() { ended <- service.Run(ctx) }()
+	return service, func() {
+		cancel()
+		assert.NoError(w.t, <-ended)
+	}
+}
+
+// start asks for everything since the beginning.
+func (w *world) start(s *Service) string {
+	w.t.Helper()
+	started, err := s.Start(w.t.Context(), w.webhook, ulid.Make().String(), "somebody",
+		Request{Since: time.Now().Add(-time.Hour), Only: All})
+	require.NoError(w.t, err)
+	return started.ID
+}
+
+// waiting is how many deliveries of a replay are written down and not attempted.
+func (w *world) waiting(id string) (count int) {
+	w.t.Helper()
+	require.NoError(w.t, account.EachRange(w.t.Context(), w.js, topology.SubjectRange(w.webhook.ID), func(r *webhooksv1.Range, _ uint64) error {
+		assert.Equal(w.t, id, r.GetReplayId())
+		assert.Equal(w.t, webhooksv1.Trigger_TRIGGER_REPLAY, r.GetTrigger())
+		count += len(r.GetEventIds())
+		return nil
+	}))
+	return count
+}
+
+// deliver delivers what is written down at this moment, as dispatchers and the
+// recorder do: first the outcomes are stored, then the range is settled.
+func (w *world) deliver() {
+	w.t.Helper()
+	stream, err := w.js.Stream(w.t.Context(), topology.StreamRanges)
+	require.NoError(w.t, err)
+	require.NoError(w.t, account.EachRange(w.t.Context(), w.js, topology.SubjectRange(w.webhook.ID), func(r *webhooksv1.Range, place uint64) error {
+		var made []*webhooksv1.Attempt
+		sequence := uint64(0)
+		for i, step := range r.GetSequenceSteps() {
+			sequence += step
+			made = append(made, &webhooksv1.Attempt{
+				Id: ulid.Make().String(), ProjectId: project, WebhookId: w.webhook.ID, EventId: r.GetEventIds()[i], EventSequence: sequence,
+				Number: 1, Outcome: webhooksv1.Outcome_OUTCOME_DELIVERED, Trigger: r.GetTrigger(), ReplayId: r.GetReplayId(),
+			})
+		}
+		w.came = append(w.came, r.GetEventIds()...)
+		require.NoError(w.t, w.store.AppendOutcomes(w.t.Context(), made))
+		return stream.DeleteMsg(w.t.Context(), place)
+	}))
+}
+
+func (w *world) until(what string, so func() bool) {
+	w.t.Helper()
+	require.Eventually(w.t, so, patience, 20*time.Millisecond, what)
+}
+
+// untilIs waits until a replay is in a state; meanwhile what is written down is
+// delivered, if that is asked for.
+func (w *world) untilIs(id string, state store.ReplayState, delivering bool) (r store.Replay) {
+	w.t.Helper()
+	w.until(fmt.Sprintf("the replay is %s", state), func() bool {
+		if delivering {
+			w.deliver()
+		}
+		var err error
+		r, err = w.store.LoadReplay(w.t.Context(), id)
+		require.NoError(w.t, err)
+		return r.State == state
+	})
+	return r
+}
+
+// holder is which process runs the replay of the webhook, and until when.
+func (w *world) holder() store.RunningReplay {
+	w.t.Helper()
+	all, err := w.store.RunningReplays(w.t.Context())
+	require.NoError(w.t, err)
+	if len(all) == 0 {
+		return store.RunningReplay{}
+	}
+	return all[0]
+}
+
+// No more is written down than the receiver takes soon; what is cancelled then is
+// not sent, and may be asked for again.
+func TestAReplayIsCancelledInTheMiddle(t *testing.T) {
+	w := newWorld(t)
+	s, stop := w.run(w.store, func(*Service) {})
+	defer stop()
+	id := w.start(s)
+	w.until("the window is full", func() bool { return w.waiting(id) == minWindow })
+	w.deliver()
+	w.until("the next ones follow", func() bool { return w.waiting(id) > 0 })
+
+	require.NoError(t, s.Cancel(t.Context(), w.webhook.ID, id))
+
+	w.until("the runner has let go of it", func() bool { return w.waiting(id) == 0 && !s.runs(id) && w.holder().ReplayID == "" })
+	require.NoError(t, s.Cancel(t.Context(), w.webhook.ID, id), "as often as one likes")
+	cancelled, err := s.Get(t.Context(), w.webhook.ID, id)
+	require.NoError(t, err)
+	assert.Equal(t, store.ReplayCancelled, cancelled.State)
+	assert.NotNil(t, cancelled.EndedAt)
+	assert.EqualValues(t, minWindow, cancelled.Delivered)
+	require.Len(t, w.came, minWindow)
+	rest, err := s.DryRun(t.Context(), w.webhook, Request{Since: time.Now().Add(-time.Hour), Only: Missed})
+	require.NoError(t, err)
+	assert.EqualValues(t, events-minWindow, rest.Count)
+	assert.True(t, rest.Complete)
+}
+
+// A replay waits while its webhook is disabled, and sends the rest when it is enabled.
+func TestAReplayPausesWhileItsWebhookIsDisabled(t *testing.T) {
+	w := newWorld(t)
+	s, stop := w.run(w.store, func(*Service) {})
+	defer stop()
+	id := w.start(s)
+	w.until("the window is full", func() bool { return w.waiting(id) == minWindow })
+	enabled := func(status registration.Status) {
+		_, err := w.store.Change(t.Context(), project, w.webhook.ID, func(x *store.Webhook) error {
+			x.Status = status
+			return nil
+		})
+		require.NoError(t, err)
+	}
+
+	enabled(registration.Draft)
+
+	paused := w.untilIs(id, store.ReplayPaused, false)
+	assert.Contains(t, paused.Message, "disabled")
+	assert.Equal(t, minWindow, w.waiting(id), "nothing more is written down")
+	_, err := s.Start(t.Context(), w.webhook, ulid.Make().String(), "somebody", Request{Since: time.Now().Add(-time.Hour), Only: All})
+	require.ErrorIs(t, err, store.ErrReplayRunning, "it is still the one that runs")
+	enabled(registration.Published)
+	done := w.untilIs(id, store.ReplayDone, true)
+	assert.Empty(t, done.Message)
+	assert.EqualValues(t, events, done.Delivered)
+	slices.Sort(w.came)
+	assert.Len(t, slices.Compact(w.came), events)
+}
+
+// As long as a process renews its lease, a replay is its own. Once it does not, another
+// one goes on where it was.
+func TestAReplayIsTakenOverWhenItsLeaseRunsOut(t *testing.T) {
+	w := newWorld(t)
+	quick := func(s *Service) { s.lease, s.renewEvery = 2*time.Second, 50*time.Millisecond }
+	dying := w.open()
+	first, stopFirst := w.run(dying, quick)
+	id := w.start(first)
+	w.until("the window is full", func() bool { return w.waiting(id) == minWindow })
+	second, stop := w.run(w.store, quick)
+	defer stop()
+	begun := w.holder()
+	require.Equal(t, first.owner, begun.Owner)
+	w.until("it has been renewed for longer than a lease", func() bool {
+		second.wakeUp()
+		return w.holder().Until.Sub(begun.Until) > first.lease
+	})
+	require.Equal(t, first.owner, w.holder().Owner, "nobody takes away what is renewed")
+
+	require.NoError(t, dying.Close(t.Context())) // it can neither renew its lease nor give it back
+
+	left := w.holder()
+	w.until("another one has it", func() bool {
+		second.wakeUp()
+		return w.holder().Owner == second.owner
+	})
+	assert.False(t, time.Now().Before(left.Until), "not before the lease was over")
+	w.until("the first one lets go", func() bool { return !first.runs(id) })
+	stopFirst()
+	done := w.untilIs(id, store.ReplayDone, true)
+	assert.EqualValues(t, events, done.Delivered)
+	assert.Less(t, len(w.came)-events, minWindow, "at most one range comes twice")
+	slices.Sort(w.came)
+	assert.Len(t, slices.Compact(w.came), events)
+	assert.Empty(t, w.holder().ReplayID, "the next one may begin")
+}
