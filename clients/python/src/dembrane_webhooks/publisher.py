@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import random
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import TracebackType
@@ -23,6 +24,9 @@ DEFAULT_PATIENCE_SECONDS = 30.0
 _FIRST_PAUSE_SECONDS = 0.05
 _MAX_PAUSE_SECONDS = 5.0
 _PAUSE_GROWTH = 1.5
+
+# The same trouble with a connection is logged once in this time.
+_NOTED_AGAIN_AFTER_SECONDS = 60.0
 
 # A server that went away never acknowledges, so the first wait is short; a large event
 # over a slow line needs long, so every try waits twice as long as the one before.
@@ -197,7 +201,7 @@ class Publisher:
             "name": "dembrane-webhooks-publisher",
             "max_reconnect_attempts": -1,
             "reconnect_time_wait": 0.25,
-            "error_cb": _note,
+            "error_cb": _Notes().note,
             **self._options,
         }
 
@@ -206,8 +210,19 @@ class _TemporaryError(Exception):
     """A refusal that may pass."""
 
 
-async def _note(error: Exception) -> None:
-    _log.warning("nats: %s: %s", type(error).__name__, error)
+class _Notes:
+    """The log of what goes wrong with a connection, which is tried again four times a second."""
+
+    def __init__(self) -> None:
+        self._noted: dict[str, float] = {}
+
+    async def note(self, error: Exception) -> None:
+        text = f"{type(error).__name__}: {error}"
+        now = time.monotonic()
+        self._noted = {old: at for old, at in self._noted.items() if now - at < _NOTED_AGAIN_AFTER_SECONDS}
+        if text not in self._noted:
+            self._noted[text] = now
+            _log.warning("nats: %s", text)
 
 
 def _judged(refusal: Exception, message: Message, connection: Client) -> Exception:
