@@ -133,12 +133,21 @@ func TestScriptsOfOthersDoNotRun(t *testing.T) {
 	b.wantQuiet()
 }
 
-// At 200 % a page of 1280 pixels has 640.
+// At 200 % a page of 1280 pixels has 640. It is accessible in Dutch, too.
 func TestPagesFitAtTwiceTheSize(t *testing.T) {
+	w := newWebhook(t, "twice", receiver.Status(http.StatusNotFound))
+	publish(t, "twice", 1)
+	awaitAttempts(t, w, 1)
 	b := open(t, "twice", look{Width: 640, Height: 450, Dutch: true})
-	for _, path := range []string{"", "/new", "/clone"} {
+	one := "/" + w.ID
+	for _, path := range []string{
+		"", "/new", "/clone", one, one + "/deliveries", one + "/replays", one + "/statistics", one + "/test", one + "/edit",
+		one + "/secret", one + "/delete",
+	} {
 		b.visit(path)
 		b.wantFits()
+		b.wantAccessible()
 	}
 	assert.Equal(t, "nl", evaluate[string](b, `document.documentElement.lang`))
+	b.wantQuiet()
 }

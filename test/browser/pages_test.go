@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"strings"
 	"testing"
 	"time"
 
@@ -65,6 +66,12 @@ func newGallery(t *testing.T, project string) gallery {
 	_, err := host().Call(t.Context(), http.MethodPatch, off.Path(), apiclient.Fields{"enabled": false}, http.StatusOK)
 	require.NoError(t, err)
 	g.webhooks["busy"] = busyWebhook(t, project+"-busy")
+	for _, name := range []string{
+		"أرشيف المقابلات في المدينة", "ארכיון הראיונות", strings.Repeat("Interviews", 12), strings.Repeat("Town talks of the northern districts ", 3),
+	} {
+		_, err := host().Create(t.Context(), project+"-names", apiclient.Fields{"name": name, "url": hook(project, http.StatusOK), "events": event.Types()})
+		require.NoError(t, err)
+	}
 	publish(t, project, 3)
 	g.await(t, "gone", "disabled")
 	g.await(t, "failing", "failing")
@@ -104,6 +111,7 @@ func (g gallery) pages() []shown {
 	return []shown{
 		{Name: "overview", Path: ""},
 		{Name: "overview-empty", Path: "", Project: "empty"},
+		{Name: "overview-names", Path: "", Project: g.project + "-names"},
 		{Name: "new", Path: "/new"},
 		{Name: "new-suggestion", Path: "/new", Do: func(b *tab) {
 			b.fill("url", "https://hooks.slack.com/services/T000/B000/XXXX")
