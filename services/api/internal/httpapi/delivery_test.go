@@ -187,15 +187,17 @@ func TestStatisticsOfAProject(t *testing.T) {
 	require.Equal(t, http.StatusOK, r.status, r.raw)
 	webhooks, _ := r.body["webhooks"].([]any)
 	require.Len(t, webhooks, 2)
-	newest, oldest := webhooks[0].(map[string]any), webhooks[1].(map[string]any)
+	newest, _ := webhooks[0].(map[string]any)
+	oldest, _ := webhooks[1].(map[string]any)
 	assert.Equal(t, []any{busy, quiet}, []any{newest["webhook_id"], oldest["webhook_id"]})
 	hours, _ := newest["hours"].([]any)
 	require.Len(t, hours, 24)
 	var delivered, failed float64
 	for _, h := range hours {
 		hour, _ := h.(map[string]any)
-		delivered += hour["delivered"].(float64)
-		failed += hour["failed"].(float64)
+		up, _ := hour["delivered"].(float64)
+		down, _ := hour["failed"].(float64)
+		delivered, failed = delivered+up, failed+down
 	}
 	assert.Equal(t, []float64{2, 1}, []float64{delivered, failed})
 	attempt, _ := newest["last_failure"].(map[string]any)

@@ -74,27 +74,27 @@ type site struct {
 	store *store.Store
 }
 
-func newSite(t testing.TB) *site {
-	t.Helper()
-	return newSiteWith(t, portal.Deps{SessionCookie: sessionCookie, SignIn: true, DashboardURL: "https://dashboard.example.org", Log: zap.NewNop()})
+func newSite(tb testing.TB) *site {
+	tb.Helper()
+	return newSiteWith(tb, portal.Deps{SessionCookie: sessionCookie, SignIn: true, DashboardURL: "https://dashboard.example.org", Log: zap.NewNop()})
 }
 
-func newSiteWith(t testing.TB, deps portal.Deps) *site {
-	t.Helper()
-	mongo := mongotest.StartEmbedded(t)
-	s, err := store.Open(t.Context(), mongo.URI(), mongo.Database(), zap.NewNop())
-	require.NoError(t, err)
-	t.Cleanup(func() { assert.NoError(t, s.Close(context.Background())) })
-	require.NoError(t, s.Prepare(t.Context()))
+func newSiteWith(tb testing.TB, deps portal.Deps) *site {
+	tb.Helper()
+	mongo := mongotest.StartEmbedded(tb)
+	s, err := store.Open(tb.Context(), mongo.URI(), mongo.Database(), zap.NewNop())
+	require.NoError(tb, err)
+	tb.Cleanup(func() { assert.NoError(tb, s.Close(context.Background())) })
+	require.NoError(tb, s.Prepare(tb.Context()))
 	keyset, err := secret.NewKeyset()
-	require.NoError(t, err)
+	require.NoError(tb, err)
 	box, err := secret.OpenKeyset(keyset)
-	require.NoError(t, err)
-	here := &site{t: t, store: s, reply: &webhooksv1.Attempt{
+	require.NoError(tb, err)
+	here := &site{t: tb, store: s, reply: &webhooksv1.Attempt{
 		Outcome: webhooksv1.Outcome_OUTCOME_DELIVERED, StatusCode: 200, StartedAt: timestamppb.Now(),
 	}}
 	here.pages, err = portal.New(deps)
-	require.NoError(t, err)
+	require.NoError(tb, err)
 	server, err := httpapi.New(httpapi.Deps{
 		Store: s, Access: identity{}, Secrets: box, Renderer: payload.Renderer{AdminBaseURL: deps.DashboardURL},
 		Rules: registration.URLRules{Address: func(addr netip.Addr) error {
@@ -111,11 +111,11 @@ func newSiteWith(t testing.TB, deps portal.Deps) *site {
 		Log:      zap.NewNop(), Metrics: httpapi.NewMetrics(prometheus.NewRegistry()),
 		SessionCookie: sessionCookie, Limit: 50, TestTimeout: time.Second, Pages: here.pages,
 	})
-	require.NoError(t, err)
+	require.NoError(tb, err)
 	listening := httptest.NewUnstartedServer(server.Handler)
 	listening.Config = server
 	listening.Start()
-	t.Cleanup(listening.Close)
+	tb.Cleanup(listening.Close)
 	here.url = listening.URL
 	return here
 }

@@ -35,7 +35,7 @@ func (s *site) fullProject(attempts int) string {
 		fails := i%5 == 0
 		log := make([]*webhooksv1.LogEntry, attempts)
 		for j := range log {
-			log[j] = weekOld(j, attempts, fails)
+			log[j] = weekOld(j, attempts, j%9 == 0 || fails && j == attempts-1)
 		}
 		require.NoError(s.t, s.store.AppendLog(s.t.Context(), "p1", w.ID, log, func(string) bool { return false }))
 		health := store.Health{LastAttemptAt: new(time.Now()), LastSuccessAt: new(time.Now())}
@@ -49,15 +49,15 @@ func (s *site) fullProject(attempts int) string {
 	return path
 }
 
-// weekOld is one attempt of many, spread over a week; the newest ones failed.
-func weekOld(number, of int, fails bool) *webhooksv1.LogEntry {
+// weekOld is one attempt of many, spread over a week.
+func weekOld(number, of int, failed bool) *webhooksv1.LogEntry { //nolint:revive // that is what became of it
 	at := time.Now().Add(-7 * 24 * time.Hour).Add(time.Duration(number) * 7 * 24 * time.Hour / time.Duration(of))
 	e := &webhooksv1.Attempt{
 		DeliveryId: "dlv_" + ulid.Make().String(), EventId: "evt_" + ulid.Make().String(), EventType: "conversation.summarized",
 		Number: 1, Trigger: webhooksv1.Trigger_TRIGGER_EVENT, DurationUs: 83_000,
 		Outcome: webhooksv1.Outcome_OUTCOME_DELIVERED, StatusCode: 200,
 	}
-	if number%9 == 0 || fails && number == of-1 {
+	if failed {
 		e.Outcome, e.Reason, e.StatusCode = webhooksv1.Outcome_OUTCOME_RETRY, webhooksv1.Reason_REASON_STATUS, 404
 	}
 	return activity.Entry(e, ulid.MustNewDefault(at))
