@@ -32,8 +32,14 @@ var signatures = sync.OnceValue(func() []translation { //nolint:gochecknoglobals
 
 func signatureValues() [][2]string {
 	return [][2]string{
-		{"1 day", "1 dag"}, {"{} days", "{1} dagen"}, {"1 hour", "1 uur"}, {"{} hours", "{1} uur"},
-		{"1 minute", "1 minuut"}, {"{} minutes", "{1} minuten"}, {"1 second", "1 seconde"}, {"{} seconds", "{1} seconden"},
+		{"1 day", "1 dag"},
+		{"{} days", "{1} dagen"},
+		{"1 hour", "1 uur"},
+		{"{} hours", "{1} uur"},
+		{"1 minute", "1 minuut"},
+		{"{} minutes", "{1} minuten"},
+		{"1 second", "1 seconde"},
+		{"{} seconds", "{1} seconden"},
 		{"there are blanks between its parts", "er staan spaties tussen de delen"},
 		{"its keys are in another order", "de sleutels staan in een andere volgorde"},
 		{`letters like é are written as they are, not as \u00e9`, `letters als é staan er zoals ze zijn, niet als \u00e9`},

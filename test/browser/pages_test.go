@@ -155,7 +155,7 @@ func (g gallery) pages() []shown {
 		{Name: "check-faults", Path: one("working") + "/check", Do: func(b *tab) { b.press("Check") }},
 		{Name: "check-differs", Path: one("working") + "/check", Do: func(b *tab) {
 			b.put("body", checkedBody+"\n")
-			b.put("headers", checkedHeaders(time.Now(), true))
+			b.put("headers", checkedHeaders(time.Now(), "X-Dembrane-Signature", "X-Webhook-Signature"))
 			b.put("secret", checkSecret)
 			b.press("Check")
 		}},
