@@ -50,7 +50,11 @@ func (v *visit) fail(err error) error {
 		v.p.Log.Error("page failed", zap.String("request_id", v.requestID()), zap.Error(err))
 	}
 	if refusal.Status == http.StatusUnauthorized && v.p.SignIn {
-		return v.redirect(pathSignIn + "?next=" + url.QueryEscape(v.back()))
+		query := url.Values{"next": {v.back()}}
+		if v.c.Request().Method != http.MethodGet {
+			query.Set("unsaved", "true")
+		}
+		return v.redirect(pathSignIn + "?" + query.Encode())
 	}
 	f := failure{Detail: refusal.Detail}
 	title := ""

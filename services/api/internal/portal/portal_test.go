@@ -219,6 +219,19 @@ func TestWhoSeesWhat(t *testing.T) {
 	assert.Equal(t, http.StatusNotFound, good.get("/projects/missing/webhooks").status)
 }
 
+// Whoever sends a form after the session has ended is told that nothing came of it.
+func TestAFormWithoutASessionSaysThatNothingWasChanged(t *testing.T) {
+	s := newSite(t)
+	one := s.as("good").add("url", "https://example.org/", "name", "As it was")
+	for token, want := range map[string]bool{"good": false, "": true} {
+		b := s.as(token)
+		sent := b.post(one+"/enabled", "_token", b.token("/webhooks/sign-in"), "enabled", "false", "back", overview)
+		require.Equal(t, http.StatusSeeOther, sent.status)
+		assert.Equal(t, want, sent.header.Get("Location") == "/webhooks/sign-in?next="+url.QueryEscape(overview)+"&unsaved=true", sent.header)
+		assert.Equal(t, want, strings.Contains(b.get(sent.header.Get("Location")).body, "so nothing was changed"), token)
+	}
+}
+
 // A tier that fell leaves looking, switching off and deleting.
 func TestATierThatIsTooLowFreezes(t *testing.T) {
 	s := newSite(t)

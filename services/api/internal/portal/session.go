@@ -75,6 +75,8 @@ type signInForm struct {
 	TokenFault, ProjectFault string
 	// Spent says that the code of a link was used up.
 	Spent bool
+	// Unsaved says that a form was sent without a session, so nothing came of it.
+	Unsaved bool
 }
 
 func signInPage(v *visit) error {
@@ -84,7 +86,7 @@ func signInPage(v *visit) error {
 	next := local(v.c.QueryParam("next"), "")
 	given := v.c.QueryParam("code")
 	if given == "" {
-		return v.renderSignIn(http.StatusOK, signInForm{Next: next, Project: projectOf(next)})
+		return v.renderSignIn(http.StatusOK, signInForm{Next: next, Project: projectOf(next), Unsaved: v.c.QueryParam("unsaved") != ""})
 	}
 	if token := v.p.codes.redeem(given, v.now); token != "" {
 		v.setCookie(v.p.SessionCookie, token, 0)
