@@ -15,6 +15,7 @@ import (
 
 	"github.com/dembrane/webhooks/pkg/event"
 	"github.com/dembrane/webhooks/pkg/observe"
+	"github.com/dembrane/webhooks/pkg/words"
 	"github.com/dembrane/webhooks/proto/webhooksv1"
 	"github.com/dembrane/webhooks/services/api/internal/store"
 )
@@ -159,16 +160,20 @@ func ownEvent(w store.Webhook, what string, last *webhooksv1.Attempt, number int
 	}
 }
 
+// ownMessage has the words of the table and nothing of what the receiver said, such as
+// where a redirect leads: it may repeat the event, which can be erased, and this
+// message stays.
 func ownMessage(what, host string, last *webhooksv1.Attempt) string {
-	detail := last.GetDetail()
-	if detail == "" && last.GetStatusCode() != 0 {
-		detail = fmt.Sprintf("The receiver answered %d.", last.GetStatusCode())
-	}
+	why := words.Say(words.Fact{
+		Outcome: last.GetOutcome(), Reason: last.GetReason(), Cause: last.GetCause(), Phase: last.GetTiming().GetEndedIn(),
+		StatusCode: int(last.GetStatusCode()), Took: time.Duration(last.GetDurationUs()) * time.Microsecond,
+		BodyBytes: last.GetRequest().GetBodyBytes(),
+	}, words.English).Message
 	switch what {
 	case event.WebhookFailing:
-		return "Deliveries to " + host + " fail. " + detail
+		return "Deliveries to " + host + " fail. " + why
 	case event.WebhookDisabled:
-		return "The webhook to " + host + " was switched off, and gets nothing until it is enabled again. " + detail
+		return "The webhook to " + host + " was switched off, and gets nothing until it is enabled again. " + why
 	default:
 		return "Deliveries to " + host + " arrive again."
 	}

@@ -102,3 +102,19 @@ func TestAWebhookThatIsSwitchedOffIsAnnounced(t *testing.T) {
 	assert.Equal(t, "gone", disabled.GetReason())
 	assert.EqualValues(t, 410, disabled.GetStatusCode())
 }
+
+// What a receiver says may repeat an event, which can be erased; the message about the
+// webhook stays.
+func TestNothingThatAReceiverSaidIsAnnounced(t *testing.T) {
+	w := newWorld(t)
+	made := w.create()
+	tracker := w.tracker(w.store)
+	a := attemptOf(made, retried, 302)
+	a.Reason = webhooksv1.Reason_REASON_REDIRECT
+	a.Detail = "The receiver answered 302 to /a-secret."
+	a.Response = &webhooksv1.Response{Headers: []*webhooksv1.Header{{Name: "Location", Value: "/a-secret"}}, Body: []byte("a-secret")}
+	require.NoError(t, tracker.Update(t.Context(), []*webhooksv1.Attempt{a}))
+	require.Equal(t, []string{"webhook.failing"}, w.said())
+	assert.Contains(t, w.published[0].GetWebhook().GetMessage(), "302")
+	assert.NotContains(t, w.published[0].String(), "a-secret")
+}
