@@ -79,6 +79,9 @@ func (s system) call(t *testing.T, method, path string, in map[string]any) (stat
 	t.Helper()
 	data, err := json.Marshal(in)
 	require.NoError(t, err)
+	if in == nil {
+		data = nil
+	}
 	request, err := http.NewRequestWithContext(t.Context(), method, s.api+path, bytes.NewReader(data))
 	require.NoError(t, err)
 	request.Header.Set("Authorization", "Bearer "+s.token)

@@ -3,7 +3,6 @@ package portal
 import (
 	"net/http"
 	"net/url"
-	"slices"
 	"time"
 )
 
@@ -76,19 +75,22 @@ type ledgerSpan struct {
 
 func missingPage(v *visit) error {
 	spans := []ledgerSpan{
-		{"1h", v.t("missing.hour"), time.Hour, sinceDay}, {"24h", v.t("missing.day"), 24 * time.Hour, sinceDay},
+		{"1h", v.t("missing.hour"), time.Hour, sinceDay},
+		{"24h", v.t("missing.day"), 24 * time.Hour, sinceDay},
 		{"7d", v.t("missing.week"), 7 * 24 * time.Hour, sinceWeek},
 	}
-	chosen := slices.IndexFunc(spans, func(s ledgerSpan) bool { return s.value == v.c.QueryParam("since") })
-	if chosen < 0 {
-		chosen = 1
+	chosen, span := 1, spans[1]
+	for i, s := range spans {
+		if s.value == v.c.QueryParam("since") {
+			chosen, span = i, s
+		}
 	}
 	body := missingBody{Since: filterField{Name: "since", Label: v.t("missing.since")}, CanReplay: v.project.CanChange && v.webhook.Enabled}
-	body.Replay = v.one() + "/replays?" + url.Values{"since": {spans[chosen].replay}, "only": {"missed"}}.Encode()
+	body.Replay = v.one() + "/replays?" + url.Values{"since": {span.replay}, "only": {"missed"}}.Encode()
 	for i, s := range spans {
 		body.Since.Options = append(body.Since.Options, option{Value: s.value, Text: s.text, Chosen: i == chosen})
 	}
-	if err := v.account(&body, v.now.Add(-spans[chosen].span)); err != nil {
+	if err := v.account(&body, v.now.Add(-span.span)); err != nil {
 		return err
 	}
 	return v.render(http.StatusOK, "missing", v.t("missing.title"), body)
