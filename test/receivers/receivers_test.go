@@ -72,7 +72,7 @@ func wantASecret(t *testing.T, language string, command []string) {
 	if language == "php" {
 		return
 	}
-	c := exec.CommandContext(t.Context(), command[0], command[1:]...) //nolint:gosec // the receivers of this repository
+	c := exec.CommandContext(t.Context(), command[0], command[1:]...)
 	c.Dir, c.Env = t.TempDir(), append(os.Environ(), "PORT=0")
 	said, err := c.CombinedOutput()
 	require.Error(t, err)

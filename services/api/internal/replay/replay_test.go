@@ -165,14 +165,11 @@ func (w *world) until(what string, so func() bool) {
 	require.Eventually(w.t, so, patience, 20*time.Millisecond, what)
 }
 
-// untilIs waits until a replay is in a state; meanwhile what is written down is
-// delivered, if that is asked for.
-func (w *world) untilIs(id string, state store.ReplayState, delivering bool) (r store.Replay) {
+// untilIs waits until a replay is in a state, and does something meanwhile.
+func (w *world) untilIs(id string, state store.ReplayState, meanwhile func()) (r store.Replay) {
 	w.t.Helper()
 	w.until(fmt.Sprintf("the replay is %s", state), func() bool {
-		if delivering {
-			w.deliver()
-		}
+		meanwhile()
 		var err error
 		r, err = w.store.LoadReplay(w.t.Context(), id)
 		require.NoError(w.t, err)
@@ -236,13 +233,13 @@ func TestAReplayPausesWhileItsWebhookIsDisabled(t *testing.T) {
 
 	enabled(registration.Draft)
 
-	paused := w.untilIs(id, store.ReplayPaused, false)
+	paused := w.untilIs(id, store.ReplayPaused, func() {})
 	assert.Contains(t, paused.Message, "disabled")
 	assert.Equal(t, minWindow, w.waiting(id), "nothing more is written down")
 	_, err := s.Start(t.Context(), w.webhook, ulid.Make().String(), "somebody", Request{Since: time.Now().Add(-time.Hour), Only: All})
 	require.ErrorIs(t, err, store.ErrReplayRunning, "it is still the one that runs")
 	enabled(registration.Published)
-	done := w.untilIs(id, store.ReplayDone, true)
+	done := w.untilIs(id, store.ReplayDone, w.deliver)
 	assert.Empty(t, done.Message)
 	assert.EqualValues(t, events, done.Delivered)
 	slices.Sort(w.came)
@@ -278,7 +275,7 @@ func TestAReplayIsTakenOverWhenItsLeaseRunsOut(t *testing.T) {
 	assert.False(t, time.Now().Before(left.Until), "not before the lease was over")
 	w.until("the first one lets go", func() bool { return !first.runs(id) })
 	stopFirst()
-	done := w.untilIs(id, store.ReplayDone, true)
+	done := w.untilIs(id, store.ReplayDone, w.deliver)
 	assert.EqualValues(t, events, done.Delivered)
 	assert.Less(t, len(w.came)-events, minWindow, "at most one range comes twice")
 	slices.Sort(w.came)
