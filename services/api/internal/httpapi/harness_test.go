@@ -46,7 +46,10 @@ const (
 
 // identity is a driver with a fixed set of callers: "good" manages p1 and p2,
 // "all" everything; every other token is the error of its name.
-type identity struct{ actions *[]access.Action }
+type identity struct {
+	mu      *sync.Mutex
+	actions *[]access.Action
+}
 
 func (i identity) Authorize(_ context.Context, token, projectID string, action access.Action) (access.Grant, error) {
 	switch {
@@ -67,6 +70,8 @@ func (i identity) Authorize(_ context.Context, token, projectID string, action a
 	case token != "all" && projectID != "p1" && projectID != "p2":
 		return access.Grant{}, access.ErrProject
 	}
+	i.mu.Lock()
+	defer i.mu.Unlock()
 	*i.actions = append(*i.actions, action)
 	return access.Grant{Caller: token, Project: access.Project{ID: projectID, Name: "Town talks", Language: "nl"}}, nil
 }
@@ -154,7 +159,7 @@ func newAPIWith(t *testing.T, change func(*httpapi.Deps), limits func(*http.Serv
 	core, logs := observer.New(zap.DebugLevel)
 	a := &api{t: t, mongo: mongo, store: s, box: box, logs: logs}
 	deps := httpapi.Deps{
-		Store: s, Access: identity{&a.actions}, Secrets: box,
+		Store: s, Access: identity{&sync.Mutex{}, &a.actions}, Secrets: box,
 		Rules: registration.URLRules{Address: func(addr netip.Addr) error {
 			if addr.IsPrivate() || addr.IsLoopback() {
 				return errors.New("forbidden")
