@@ -120,12 +120,23 @@ func command[P, R any](of cdp.Command[P, R], with P) chromedp.Action[chromedp.Vo
 	}
 }
 
+// patiently makes a step again when the page exchanged an element between finding and
+// using it: the script of the pages does so, and then nothing was done with it.
+func patiently(step func() error) error {
+	for range 5 {
+		if err := step(); err == nil || !strings.Contains(err.Error(), "Could not find node") {
+			return err
+		}
+	}
+	return step()
+}
+
 // do makes steps in the tab.
 func (b *tab) do(steps ...chromedp.Action[chromedp.Void]) {
 	b.t.Helper()
 	ctx, cancel := context.WithTimeout(b.ctx, patience)
 	defer cancel()
-	require.NoError(b.t, chromedp.Do(ctx, steps...), "at %s", b.path())
+	require.NoError(b.t, patiently(func() error { return chromedp.Do(ctx, steps...) }), "at %s", b.path())
 }
 
 // ask makes a step that has a result.
@@ -133,8 +144,11 @@ func ask[T any](b *tab, step chromedp.Action[T]) T {
 	b.t.Helper()
 	ctx, cancel := context.WithTimeout(b.ctx, patience)
 	defer cancel()
-	result, err := chromedp.Run(ctx, step)
-	require.NoError(b.t, err, "at %s", b.path())
+	var result T
+	require.NoError(b.t, patiently(func() (err error) {
+		result, err = chromedp.Run(ctx, step)
+		return err
+	}), "at %s", b.path())
 	return result
 }
 
@@ -170,7 +184,10 @@ func (b *tab) press(text string) {
 	which := fmt.Sprintf(`//*[self::a or self::button or self::summary][normalize-space(.)=%q or @aria-label=%q]`, text, text)
 	ctx, cancel := context.WithTimeout(b.ctx, patience)
 	defer cancel()
-	_, err := chromedp.RunResponse(ctx, chromedp.Click(chromedp.Search(which)))
+	err := patiently(func() error {
+		_, err := chromedp.RunResponse(ctx, chromedp.Click(chromedp.Search(which)))
+		return err
+	})
 	require.NoError(b.t, err, "press %q at %s: %s", text, b.path(), b.text("main"))
 }
 
@@ -179,7 +196,10 @@ func (b *tab) pressFirstRow() {
 	b.t.Helper()
 	ctx, cancel := context.WithTimeout(b.ctx, patience)
 	defer cancel()
-	_, err := chromedp.RunResponse(ctx, chromedp.Click(chromedp.CSS(".log-row")))
+	err := patiently(func() error {
+		_, err := chromedp.RunResponse(ctx, chromedp.Click(chromedp.CSS(".log-row")))
+		return err
+	})
 	require.NoError(b.t, err, "press the first row at %s", b.path())
 }
 
