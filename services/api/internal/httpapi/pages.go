@@ -24,7 +24,7 @@ type Pages interface {
 // Call makes a request of the API for a request c of a page, without a socket.
 // Who may do what, what is valid and how it is said are the API's. It counts as a
 // part of c: not against the caller's limit once more, and with no line of its own
-// in the log unless it fails on our side.
+// in the log unless it fails on our side. It is for one goroutine at a time, as c is.
 type Call func(c echo.Context, r *http.Request) Answer
 
 // Answer is what the API answered.

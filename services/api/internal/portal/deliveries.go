@@ -44,12 +44,12 @@ type option struct {
 
 // logRow is an attempt in a list.
 type logRow struct {
-	Path, Event, Host string
-	State             state
-	When              moment
-	Took              float64
-	Message           string
-	Advice            string
+	Path, Event string
+	State       state
+	When        moment
+	Took        float64
+	Message     string
+	Advice      string
 	// Note says how it came about, when that is out of the ordinary.
 	Note string
 }

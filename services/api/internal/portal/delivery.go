@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
+	"strconv"
 	"strings"
 	"unicode/utf8"
 
@@ -107,11 +108,11 @@ func delivery(v *visit) error {
 
 // timeline is every attempt of the delivery, the first one first.
 func (v *visit) timeline(shown apiAttempt) ([]step, error) {
-	list, err := v.api.attempts(v.webhook.ID, url.Values{"delivery_id": {shown.DeliveryID}, "limit": {"50"}})
+	list, err := v.api.attempts(v.webhook.ID, url.Values{"delivery_id": {shown.DeliveryID}, "limit": {strconv.Itoa(maxTimeline)}})
 	if err != nil {
 		return nil, err
 	}
-	found := list.Data[:min(len(list.Data), maxTimeline)]
+	found := list.Data
 	if !slices.ContainsFunc(found, func(a apiAttempt) bool { return a.ID == shown.ID }) {
 		found = append(found, shown) // further down the log than one request looks
 	}
