@@ -27,9 +27,14 @@ type Known struct {
 	loaded bool
 	begun  int64 // the number of erasures that it was loaded at
 	newest time.Time
+	read   time.Time // when all of them were read
 	// through is up to which sequence, by what [Known.key] says.
 	through map[erasedKey]int64
 }
+
+// rereadEvery is how often, at most, all erasures are read again: those that the store
+// has forgotten are forgotten here, too.
+const rereadEvery = time.Hour
 
 // erasedKey is an event of a project, or all of them when there is no event.
 type erasedKey struct{ projectID, eventID string }
@@ -64,12 +69,15 @@ func (k *Known) refresh(ctx context.Context) error {
 		return err //nolint:wrapcheck // it says what it was
 	}
 	since := time.Time{}
-	if k.loaded && !k.newest.IsZero() {
+	if k.loaded && !k.newest.IsZero() && time.Since(k.read) < rereadEvery {
 		since = k.newest.Add(-skew)
 	}
 	list, err := k.store.ErasuresSince(ctx, since)
 	if err != nil {
 		return err //nolint:wrapcheck // it says what it was
+	}
+	if since.IsZero() {
+		k.through, k.read = map[erasedKey]int64{}, time.Now()
 	}
 	for _, e := range list {
 		of := erasedKey{e.ProjectID, e.EventID}

@@ -3,7 +3,9 @@ package erase
 import (
 	"context"
 	"errors"
+	"fmt"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/assert"
@@ -95,4 +97,24 @@ func TestAnErasedEventDidNotExpire(t *testing.T) {
 func TestNothingIsWrittenWhenItIsNotKnownWhatWasErased(t *testing.T) {
 	w := &wishes{err: errors.New("away")}
 	require.ErrorIs(t, NewKnown(w).Apply(t.Context(), nil), w.err)
+}
+
+// What the store forgets is not kept here for as long as the process lives.
+func TestWhatTheStoreForgetsIsForgotten(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := &wishes{}
+		k := NewKnown(w)
+		for i := range uint64(100) {
+			w.erase("p1", fmt.Sprint("e", i), int64(i))
+			require.NoError(t, k.Apply(t.Context(), nil))
+		}
+		assert.Len(t, k.through, 100)
+		w.list = nil
+		<-time.After(rereadEvery)
+		w.erase("p1", "new", 500)
+		a := answered("p1", "new", 500)
+		require.NoError(t, k.Apply(t.Context(), []*webhooksv1.Attempt{a}))
+		assert.Nil(t, a.GetResponse())
+		assert.Len(t, k.through, 1)
+	})
 }
