@@ -28,6 +28,10 @@ import (
 // patience is how long a test waits for anything on a page.
 const patience = 15 * time.Second
 
+// internalName is a host of a network of one's own, where pages are often served
+// without TLS.
+const internalName = "pages.internal"
+
 // screenshots is where `make screenshots` wants pictures of every page; empty for none.
 var screenshots = flag.String("screenshots", "", "folder for pictures of every page")
 
@@ -69,7 +73,8 @@ func prepare(t run.T) {
 		return
 	}
 	options := append(chromedp.DefaultExecAllocatorOptions[:], chromedp.ExecPath(program), chromedp.DisableGPU,
-		chromedp.Flag("lang", "en-GB"), chromedp.Flag("force-device-scale-factor", "1"), chromedp.Flag("hide-scrollbars", true))
+		chromedp.Flag("lang", "en-GB"), chromedp.Flag("force-device-scale-factor", "1"), chromedp.Flag("hide-scrollbars", true),
+		chromedp.Flag("host-resolver-rules", "MAP "+internalName+" 127.0.0.1"))
 	if os.Geteuid() == 0 {
 		options = append(options, chromedp.NoSandbox)
 	}

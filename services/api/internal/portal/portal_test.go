@@ -119,6 +119,10 @@ func TestForeignFormsAreRefused(t *testing.T) {
 			b.header.Set("Origin", "https://evil.example")
 			return b.post(one+"/delete", "_token", token)
 		},
+		"no origin": func() answer {
+			b.header.Set("Origin", "null")
+			return b.post(one+"/delete", "_token", token)
+		},
 		"sign-in": func() answer {
 			b.header.Set("Origin", "https://evil.example")
 			return b.fill("/webhooks/sign-in", "token", "good", "project", "p1")
@@ -156,7 +160,8 @@ func TestEveryPageIsGuarded(t *testing.T) {
 		assert.NotContains(t, policy, "unsafe", path)
 		assert.Equal(t, "DENY", page.header.Get("X-Frame-Options"), path)
 		assert.Equal(t, "nosniff", page.header.Get("X-Content-Type-Options"), path)
-		assert.Equal(t, "no-referrer", page.header.Get("Referrer-Policy"), path)
+		assert.Equal(t, "same-origin", page.header.Get("Referrer-Policy"), path)
+		assert.Equal(t, "same-origin", page.header.Get("Cross-Origin-Resource-Policy"), path)
 		assert.Equal(t, "no-store", page.header.Get("Cache-Control"), path)
 		for _, inline := range []string{" style=", "<style", "onclick", "javascript:", "<script>"} {
 			assert.NotContains(t, page.body, inline, path)

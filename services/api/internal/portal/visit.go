@@ -43,6 +43,10 @@ func (p *Portal) visit(c echo.Context, now time.Time) *visit {
 	header.Set("Content-Security-Policy", policy)
 	header.Set("X-Frame-Options", "DENY")
 	header.Set("Cross-Origin-Opener-Policy", "same-origin")
+	header.Set("Cross-Origin-Resource-Policy", "same-origin")
+	// With no-referrer, a browser also hides from us that a form is ours: its Origin is
+	// then "null", which is all that it says when there is no TLS.
+	header.Set(echo.HeaderReferrerPolicy, "same-origin")
 	v := &visit{c: c, p: p, in: languageOf(c.Request()), zone: zoneOf(c.Request()), now: now}
 	v.api = client{c: c, call: p.call, in: v.in, base: "/api/projects/" + url.PathEscape(c.Param("pid")) + "/webhooks"}
 	return v
