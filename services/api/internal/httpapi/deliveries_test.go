@@ -117,7 +117,7 @@ func TestDeliveriesAreFiltered(t *testing.T) {
 	began := time.Now().Add(-time.Hour).UTC().Truncate(time.Second)
 	gone := failure(webhooksv1.Reason_REASON_STATUS, 410, webhooksv1.Outcome_OUTCOME_GONE)
 	gone.StartedAt = timestamppb.New(began)
-	expired := &webhooksv1.Attempt{Outcome: webhooksv1.Outcome_OUTCOME_EXPIRED, EventId: "e-expired", Trigger: webhooksv1.Trigger_TRIGGER_REPLAY}
+	expired := &webhooksv1.Attempt{Outcome: webhooksv1.Outcome_OUTCOME_EXPIRED, EventId: "e-expired", Trigger: webhooksv1.Trigger_TRIGGER_REPLAY, ReplayId: "r-1"}
 	a.record("p1", id, &webhooksv1.Attempt{EventId: "e-good", DeliveryId: "d-good", EventType: event.ConversationStarted})
 	a.record("p1", id, failure(webhooksv1.Reason_REASON_THROTTLED, 429, webhooksv1.Outcome_OUTCOME_RETRY), gone, expired)
 	for query, want := range map[string]int{
@@ -133,6 +133,8 @@ func TestDeliveriesAreFiltered(t *testing.T) {
 		"event=conversation.started":       1,
 		"event_id=e-failed":                2,
 		"delivery_id=d-good":               1,
+		"replay_id=r-1":                    1,
+		"replay_id=r-2":                    0,
 		"status_code=429":                  1,
 		"status_code=4xx":                  2,
 		"status_code=2xx":                  1,
@@ -149,7 +151,7 @@ func TestDeliveriesAreFiltered(t *testing.T) {
 	}
 	for query, names := range map[string]string{
 		"status=good": "status", "outcome=fine": "outcome", "trigger=me": "trigger", "event=a.b": "event", "event_id=a%20b": "event_id",
-		"delivery_id=" + strings.Repeat("d", 65): "delivery_id", "status_code=6xx": "status_code", "status_code=99": "status_code",
+		"delivery_id=" + strings.Repeat("d", 65): "delivery_id", "replay_id=": "replay_id", "status_code=6xx": "status_code", "status_code=99": "status_code",
 		"since=yesterday": "since", "until=2026-01-20": "until", "limit=0": "limit", "limit=251": "limit", "limit=x": "limit",
 	} {
 		r := a.send("GET", path+"?"+query, "")

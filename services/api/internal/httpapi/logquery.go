@@ -32,11 +32,12 @@ type logQuery struct {
 	walk  store.LogWalk
 	limit int
 
-	status, event, eventID, deliveryID string
-	outcome                            webhooksv1.Outcome
-	trigger                            webhooksv1.Trigger
-	lowest, highest                    uint32 // of the status code; 0 for whichever
-	since, until                       time.Time
+	status, event, eventID, deliveryID, replayID string
+
+	outcome         webhooksv1.Outcome
+	trigger         webhooksv1.Trigger
+	lowest, highest uint32 // of the status code; 0 for whichever
+	since, until    time.Time
 }
 
 // wants reports whether an attempt fits.
@@ -48,6 +49,7 @@ func (q *logQuery) wants(e *webhooksv1.LogEntry) bool {
 		(q.event == "" || e.GetEventType() == q.event) &&
 		(q.eventID == "" || e.GetEventId() == q.eventID) &&
 		(q.deliveryID == "" || e.GetDeliveryId() == q.deliveryID) &&
+		(q.replayID == "" || e.GetReplayId() == q.replayID) &&
 		(q.highest == 0 || code >= q.lowest && code <= q.highest) &&
 		!at.Before(q.since) && (q.until.IsZero() || at.Before(q.until))
 }
@@ -80,14 +82,15 @@ func (s *server) logQuery(c echo.Context, w store.Webhook) (logQuery, error) {
 		q.event = v
 		return event.Known(v) || v == event.Test
 	}, "one of the events: "+strings.Join(append(event.Types(), event.Test), ", "))
-	read("event_id", func(v string) bool {
-		q.eventID = v
-		return event.ValidID(v)
-	}, "the id of an event")
-	read("delivery_id", func(v string) bool {
-		q.deliveryID = v
-		return event.ValidID(v)
-	}, "the id of a delivery")
+	for _, id := range []struct {
+		name, of string
+		into     *string
+	}{{"event_id", "an event", &q.eventID}, {"delivery_id", "a delivery", &q.deliveryID}, {"replay_id", "a replay", &q.replayID}} {
+		read(id.name, func(v string) bool {
+			*id.into = v
+			return event.ValidID(v)
+		}, "the id of "+id.of)
+	}
 	read("status_code", q.readCode, "a status such as 404, or a class such as 4xx")
 	read("since", func(v string) (ok bool) {
 		q.since, ok = readTime(v)

@@ -29,7 +29,9 @@ type tested struct {
 	Advice     string  `json:"advice"`
 	Outcome    string  `json:"outcome"`
 	Reason     string  `json:"reason"`
-	DurationMS int64   `json:"duration_ms"`
+	// Detail is what was noted when it was made, in English; empty for most.
+	Detail     string `json:"detail"`
+	DurationMS int64  `json:"duration_ms"`
 	// Timing is null when no request was made.
 	Timing            *shownTiming `json:"timing"`
 	ResponseBody      string       `json:"response_body"`
@@ -118,6 +120,7 @@ func showTest(a *webhooksv1.Attempt, w store.Webhook, in words.Language) tested 
 		Advice:     said.Advice,
 		Outcome:    a.GetOutcome().Label(),
 		Reason:     a.GetReason().Label(),
+		Detail:     a.GetDetail(),
 		DurationMS: a.GetDurationUs() / 1000,
 		Timing:     showTiming(a),
 		WebhookID:  a.GetWebhookId(),

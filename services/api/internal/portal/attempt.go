@@ -16,6 +16,7 @@ type apiAttempt struct {
 	Number        uint32     `json:"number"`
 	Trigger       string     `json:"trigger"`
 	Status        string     `json:"status"`
+	Reason        string     `json:"reason"`
 	StartedAt     time.Time  `json:"started_at"`
 	DurationMS    int64      `json:"duration_ms"`
 	StatusCode    *int       `json:"status_code"`
@@ -34,6 +35,7 @@ type apiAttempts struct {
 type apiDetail struct {
 	apiAttempt
 
+	Detail   string       `json:"detail"`
 	Timing   *apiTiming   `json:"timing"`
 	Request  *apiRequest  `json:"request"`
 	Response *apiResponse `json:"response"`

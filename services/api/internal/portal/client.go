@@ -115,6 +115,8 @@ type apiTest struct {
 	StatusCode        *int       `json:"status_code"`
 	Message           string     `json:"message"`
 	Advice            string     `json:"advice"`
+	Reason            string     `json:"reason"`
+	Detail            string     `json:"detail"`
 	DurationMS        int64      `json:"duration_ms"`
 	Timing            *apiTiming `json:"timing"`
 	ResponseBody      string     `json:"response_body"`

@@ -42,35 +42,6 @@ type option struct {
 	Chosen      bool
 }
 
-// logRow is an attempt in a list.
-type logRow struct {
-	Path, Event string
-	State       state
-	When        moment
-	Took        float64
-	Message     string
-	Advice      string
-	// Note says how it came about, when that is out of the ordinary.
-	Note string
-}
-
-// state says what an attempt meant for its delivery. Of one that was to be tried
-// again, the time for that may have passed.
-func (v *visit) state(a apiAttempt) state {
-	switch {
-	case a.Status == "delivered":
-		return state{Tone: "good", Icon: "check", Word: v.t("status.delivered")}
-	case a.Status == "pending" && a.NextAttemptAt != nil && a.NextAttemptAt.Before(v.now):
-		return state{Tone: "bad", Icon: "alert", Word: v.t("status.retried")}
-	case a.Status == "pending":
-		return state{Tone: "wait", Icon: "clock", Word: v.t("status.pending")}
-	case a.Status == "failed":
-		return state{Tone: "bad", Icon: "stop", Word: v.t("status.failed")}
-	default:
-		return state{Tone: "off", Icon: "pause", Word: v.t("status.ended")}
-	}
-}
-
 // deliveries is the log of a webhook.
 func deliveries(v *visit) error {
 	body := deliveriesBody{Filters: v.filters(), From: v.c.QueryParam("from"), To: v.c.QueryParam("to"), CanTest: v.project.CanChange}
@@ -83,10 +54,8 @@ func deliveries(v *visit) error {
 	} else if err != nil {
 		return err
 	}
-	for _, a := range list.Data {
-		body.Rows = append(body.Rows, v.logRow(a))
-	}
 	body.IsFirst = query.Get("cursor") == ""
+	body.Rows = v.logRows(list.Data, body.IsFirst && !hidesNewer(query))
 	body.Newest = v.logPath("")
 	if list.NextCursor != nil {
 		body.Older = v.logPath(*list.NextCursor)
@@ -157,6 +126,12 @@ func (v *visit) day(value string) (time.Time, bool) {
 	return day, err == nil
 }
 
+// hidesNewer reports whether a newer attempt at a delivery may be left out of what is
+// asked for, though an older one is not.
+func hidesNewer(query url.Values) bool {
+	return slices.ContainsFunc([]string{"status", "status_code", "trigger", "until", "replay_id"}, query.Has)
+}
+
 // logPath is this page with another cursor.
 func (v *visit) logPath(cursor string) string {
 	query := v.c.QueryParams()
@@ -174,18 +149,4 @@ func (v *visit) logPath(cursor string) string {
 		path += "?" + kept.Encode()
 	}
 	return path
-}
-
-func (v *visit) logRow(a apiAttempt) logRow {
-	row := logRow{
-		Path: v.one() + "/deliveries/" + url.PathEscape(a.ID), Event: v.t("event." + a.Event), State: v.state(a),
-		When: v.moment(a.StartedAt), Took: float64(a.DurationMS), Message: a.Message, Advice: a.Advice,
-	}
-	switch {
-	case a.Trigger != "event":
-		row.Note = v.t("trigger." + a.Trigger)
-	case a.Number > 1:
-		row.Note = v.t("attempt.number", "n", number(v.in, uint64(a.Number)))
-	}
-	return row
 }

@@ -28,13 +28,18 @@ type deliveryBody struct {
 
 	ID, EventID, DeliveryID string
 	Happened                *moment
-	Next                    *moment
-	Timeline                []step
-	Phases                  []phase
-	Request                 *message
-	Response                *message
-	StatusCode              int
-	Curl                    string
+	// Exact is when it began, to the second.
+	Exact moment
+	// Timeline is empty when there is nothing on it but this attempt. Newest is the
+	// last on it, when that is another one.
+	Timeline []step
+	Newest   *step
+	Phases   []phase
+	Request  *message
+	Response *message
+	// Noted says why nothing came back, or what was odd about what did.
+	Noted string
+	Curl  string
 	// CanResend says that it can be sent again; WhyNot why not.
 	CanResend bool
 	WhyNot    string
@@ -45,7 +50,6 @@ type deliveryBody struct {
 type step struct {
 	logRow
 
-	Number  uint64
 	Current bool
 }
 
@@ -71,23 +75,15 @@ func delivery(v *visit) error {
 		return err
 	}
 	body := deliveryBody{
-		logRow: v.logRow(a.apiAttempt), ID: a.ID, EventID: a.EventID, DeliveryID: a.DeliveryID,
-		Request: v.request(a), Response: v.response(a), FormID: rand.Text(),
+		ID: a.ID, EventID: a.EventID, DeliveryID: a.DeliveryID, Exact: v.exact(a.StartedAt),
+		Request: v.request(a), Response: v.response(a), Noted: v.whyNoAnswer(a.Detail, a.Reason, a.StatusCode != nil), FormID: rand.Text(),
 	}
 	if a.Timing != nil {
 		body.Phases = v.phases(*a.Timing)
 	}
-	if a.StatusCode != nil {
-		body.StatusCode = *a.StatusCode
-	}
 	if a.OccurredAt != nil {
 		happened := v.exact(*a.OccurredAt)
 		body.Happened = &happened
-	}
-	body.When = v.exact(a.StartedAt)
-	if a.NextAttemptAt != nil && a.NextAttemptAt.After(v.now) {
-		next := v.moment(*a.NextAttemptAt)
-		body.Next = &next
 	}
 	body.Curl = curlOf(v.webhook.URL, a.Request)
 	switch {
@@ -100,28 +96,40 @@ func delivery(v *visit) error {
 	default:
 		body.CanResend = true
 	}
-	if body.Timeline, err = v.timeline(a.apiAttempt); err != nil {
+	if err := v.timeline(&body, a.apiAttempt); err != nil {
 		return err
 	}
 	return v.render(http.StatusOK, "delivery", body.Event, body)
 }
 
-// timeline is every attempt of the delivery, the first one first.
-func (v *visit) timeline(shown apiAttempt) ([]step, error) {
+// timeline puts every attempt of the delivery onto the page, the first one first, and
+// says of the shown one what it meant.
+func (v *visit) timeline(body *deliveryBody, shown apiAttempt) error {
 	list, err := v.api.attempts(v.webhook.ID, url.Values{"delivery_id": {shown.DeliveryID}, "limit": {strconv.Itoa(maxTimeline)}})
 	if err != nil {
-		return nil, err
+		return err
 	}
 	found := list.Data
 	if !slices.ContainsFunc(found, func(a apiAttempt) bool { return a.ID == shown.ID }) {
 		found = append(found, shown) // further down the log than one request looks
 	}
-	slices.SortFunc(found, func(a, b apiAttempt) int { return strings.Compare(a.ID, b.ID) })
-	steps := make([]step, len(found))
-	for i, a := range found {
-		steps[i] = step{logRow: v.logRow(a), Number: uint64(a.Number), Current: a.ID == shown.ID}
+	slices.SortFunc(found, func(a, b apiAttempt) int { return strings.Compare(b.ID, a.ID) })
+	rows := v.logRows(found, true)
+	for i, row := range slices.Backward(rows) {
+		one := step{logRow: row, Current: found[i].ID == shown.ID}
+		one.When = v.exact(found[i].StartedAt)
+		if one.Current {
+			body.logRow = row
+		}
+		body.Timeline = append(body.Timeline, one)
 	}
-	return steps, nil
+	if last := &body.Timeline[len(body.Timeline)-1]; !last.Current {
+		body.Newest = last
+	}
+	if len(body.Timeline) == 1 && body.Next == nil {
+		body.Timeline = nil
+	}
+	return nil
 }
 
 func (v *visit) request(a apiDetail) *message {

@@ -29,6 +29,8 @@ type testResult struct {
 	// Answer is what the receiver said, Cut that it said more.
 	Answer string
 	Cut    bool
+	// Noted says why nothing came back, or what was odd about what did.
+	Noted string
 }
 
 // state is an icon and a word.
@@ -78,7 +80,7 @@ func (v *visit) testResult(tested apiTest) *testResult {
 	result := &testResult{
 		State:   state{Tone: "bad", Icon: "alert", Word: v.t("test.failed")},
 		Message: tested.Message, Advice: tested.Advice, When: v.exact(tested.StartedAt), Took: took(v.in, float64(tested.DurationMS)),
-		Answer: visible(tested.ResponseBody), Cut: tested.ResponseTruncated,
+		Answer: visible(tested.ResponseBody), Cut: tested.ResponseTruncated, Noted: v.whyNoAnswer(tested.Detail, tested.Reason, tested.StatusCode != nil),
 	}
 	if tested.Success {
 		result.State = state{Tone: "good", Icon: "check", Word: v.t("test.delivered")}

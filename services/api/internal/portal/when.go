@@ -26,6 +26,8 @@ func (v *visit) moment(t time.Time) moment {
 		text = v.t("when.today", "time", clock)
 	case days == 1:
 		text = v.t("when.yesterday", "time", clock)
+	case days == -1:
+		text = v.t("when.tomorrow", "time", clock)
 	case 1 < days && days < 7:
 		text = v.t("when.weekday."+strconv.Itoa(int(local.Weekday()))) + " " + clock
 	default:
