@@ -37,6 +37,10 @@ func checkPage(v *visit) error {
 	return v.render(http.StatusOK, "check", v.t("check.title"), checkBody{})
 }
 
+func checkAgain(v *visit) error {
+	return v.render(http.StatusUnprocessableEntity, "check", v.t("check.title"), checkBody{Body: v.field("body"), Headers: v.field("headers")})
+}
+
 // check compares what was typed.
 func check(v *visit) error {
 	// A browser sends each line break of a field as two characters.

@@ -272,6 +272,16 @@ func create(v *visit) error {
 	return v.render(http.StatusOK, "created", v.t("created.title"), createdBody{Secret: secretOf(form), Product: v.hint(made.URL)})
 }
 
+// newAgain shows the form as it was sent.
+func newAgain(v *visit) error {
+	if err := v.mayChange(); err != nil {
+		return err
+	}
+	return v.renderNew(http.StatusUnprocessableEntity, v.typed(true))
+}
+
+func editAgain(v *visit) error { return v.renderEdit(http.StatusUnprocessableEntity, v.typed(false)) }
+
 // createdBody is what somebody is told about the webhook that they made.
 type createdBody struct {
 	Secret  string

@@ -22,6 +22,10 @@ type failure struct {
 	Link, LinkText string
 	// Retry has the browser try again.
 	Retry bool
+	// Kept is the form that was sent, to be sent again; Elsewhere says that the link is
+	// to be followed before that, in a tab of its own.
+	Kept      *kept
+	Elsewhere bool
 }
 
 // notFound is for addresses that nothing is at.
@@ -36,6 +40,9 @@ func (p *Portal) Refuse(c echo.Context, status int, detail string) bool {
 		return false
 	}
 	v := p.visit(c, time.Now())
+	if c.Request().Method == http.MethodPost {
+		_ = v.readForm() // so that it is not lost; what is wrong with it changes nothing here
+	}
 	err := v.fail(&problem{Status: status, Detail: words.Problem(detail, v.in), RequestID: v.requestID()})
 	if err != nil {
 		p.Log.Error("page failed", zap.String("request_id", v.requestID()), zap.Error(err))
@@ -50,18 +57,17 @@ func (v *visit) fail(err error) error {
 		v.p.Log.Error("page failed", zap.String("request_id", v.requestID()), zap.Error(err))
 	}
 	if refusal.Status == http.StatusUnauthorized && v.p.SignIn {
-		query := url.Values{"next": {v.back()}}
-		if v.c.Request().Method != http.MethodGet {
-			query.Set("unsaved", "true")
-		}
-		return v.redirect(pathSignIn + "?" + query.Encode())
+		return v.askToSignIn()
 	}
-	f := failure{Detail: refusal.Detail}
+	f := failure{Detail: refusal.Detail, Kept: v.keep()}
 	title := ""
 	switch refusal.Status {
 	case http.StatusUnauthorized:
 		title, f.Detail, f.Help = v.t("error.session.title"), v.t("error.session.detail"), v.t("error.session.help")
 		f.Link, f.LinkText = v.p.DashboardURL, v.t("error.session.link")
+		if f.Kept != nil {
+			f.Detail, f.Help, f.Elsewhere = v.t("error.session.kept"), v.t("error.session.kept.help"), true
+		}
 	case http.StatusForbidden:
 		title, f.Help = v.t("error.forbidden.title"), v.t("error.forbidden.help")
 	case http.StatusNotFound:
@@ -77,6 +83,9 @@ func (v *visit) fail(err error) error {
 		title, f.Help = v.t("error.refused.title"), v.t("error.refused.help")
 	}
 	f.Heading = title
+	if !f.Retry && !f.Elsewhere {
+		f.Kept = nil // it would be refused again
+	}
 	if v.project.ID != "" && f.Link == "" {
 		f.Link, f.LinkText = v.base(), v.t("error.back")
 	}
@@ -89,10 +98,16 @@ func (v *visit) fail(err error) error {
 
 func (v *visit) requestID() string { return v.c.Response().Header().Get("X-Request-Id") }
 
-// back is the page to return to: this one, or for a form the overview.
-func (v *visit) back() string {
-	if v.c.Request().Method == http.MethodGet {
-		return v.c.Request().URL.RequestURI()
+// askToSignIn shows the page that takes a token, from which one comes back to where
+// one was, and to what one had typed there.
+func (v *visit) askToSignIn() error {
+	next := v.here()
+	if carried := v.keep(); carried != nil && v.again != nil {
+		return v.renderSignIn(http.StatusUnauthorized, signInForm{Next: next, Project: projectOf(carried.Action), Kept: carried})
 	}
-	return v.base()
+	query := url.Values{"next": {next}}
+	if v.c.Request().Method != http.MethodGet {
+		query.Set("unsaved", "true")
+	}
+	return v.redirect(pathSignIn + "?" + query.Encode())
 }

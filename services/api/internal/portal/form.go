@@ -19,6 +19,9 @@ const minFormCookie = 26
 // fieldToken is the field of every form that proves that we made it for this browser.
 const fieldToken = "_token"
 
+// fieldPage is the field of every form that says on which page it is.
+const fieldPage = "_page"
+
 // A form's token is made from a random cookie. A page elsewhere can neither read nor
 // set that cookie, so it cannot make a token that fits. The session itself is not used:
 // a dashboard renews it every few minutes, also while somebody fills in a form.
@@ -30,42 +33,70 @@ func (v *visit) formCookie() string {
 	return "webhooks_form"
 }
 
+// formSecret is what the cookie of the forms holds, which is made when there is none.
+func (v *visit) formSecret() string {
+	if v.cookie != "" {
+		return v.cookie
+	}
+	if cookie, err := v.c.Cookie(v.formCookie()); err == nil && len(cookie.Value) >= minFormCookie {
+		v.cookie = cookie.Value
+		return v.cookie
+	}
+	v.cookie = rand.Text()
+	v.setCookie(v.formCookie(), v.cookie, 0)
+	return v.cookie
+}
+
 // formToken is the token for the forms of this page.
 func (v *visit) formToken() string {
-	cookie, err := v.c.Cookie(v.formCookie())
-	if err == nil && len(cookie.Value) >= minFormCookie {
-		return tokenFrom(cookie.Value)
-	}
-	fresh := rand.Text()
-	v.setCookie(v.formCookie(), fresh, 0)
-	return tokenFrom(fresh)
+	return base64.RawURLEncoding.EncodeToString(derive(v.formSecret(), "form"))
 }
 
-func tokenFrom(cookie string) string {
+// derive makes a key for one purpose.
+func derive(cookie, purpose string) []byte {
 	mac := hmac.New(sha256.New, []byte(cookie))
-	_, _ = mac.Write([]byte("form")) // a hash takes everything
-	return base64.RawURLEncoding.EncodeToString(mac.Sum(nil))
+	_, _ = mac.Write([]byte(purpose)) // a hash takes everything
+	return mac.Sum(nil)
 }
 
-// checkForm reads a form, and refuses one that is not ours.
-func (v *visit) checkForm() error {
+// outdated refuses a form that may not be ours.
+func (v *visit) outdated() error {
+	return &problem{Status: http.StatusForbidden, Detail: v.t("error.form.foreign")}
+}
+
+// readForm reads a form, and refuses one of another site.
+func (v *visit) readForm() error {
 	r := v.c.Request()
-	refused := &problem{Status: http.StatusForbidden, Detail: v.t("error.form.foreign")}
 	if err := v.p.origins.Check(r); err != nil {
-		return refused
+		return v.outdated()
 	}
-	raw, err := io.ReadAll(http.MaxBytesReader(v.c.Response(), r.Body, maxFormBytes))
+	raw, err := io.ReadAll(http.MaxBytesReader(v.c.Response(), r.Body, maxKeptBytes))
 	if err == nil {
 		v.form, err = url.ParseQuery(string(raw))
 	}
-	if err != nil {
+	sealed := v.field(fieldKept)
+	if err != nil || sealed == "" && len(raw) > maxFormBytes {
+		v.form = nil
 		return &problem{Status: http.StatusRequestEntityTooLarge, Detail: v.t("error.form.large")}
 	}
-	cookie, err := v.c.Cookie(v.formCookie())
-	if err != nil || len(cookie.Value) < minFormCookie || !hmac.Equal([]byte(tokenFrom(cookie.Value)), []byte(v.field(fieldToken))) {
-		return refused
+	if sealed == "" || v.c.Path() == pathSignIn { // which carries it on
+		return nil
 	}
+	typed, err := v.unseal(sealed)
+	if err != nil {
+		v.form = nil
+		return v.outdated()
+	}
+	typed.Set(fieldToken, v.field(fieldToken))
+	v.onlyShow = v.field(fieldGo) == ""
+	v.form = typed
 	return nil
+}
+
+// tokenFits reports whether the form is one that we made for this browser.
+func (v *visit) tokenFits() bool {
+	cookie, err := v.c.Cookie(v.formCookie())
+	return err == nil && len(cookie.Value) >= minFormCookie && hmac.Equal([]byte(v.formToken()), []byte(v.field(fieldToken)))
 }
 
 // field is what the form says in a field.

@@ -11,7 +11,9 @@
 //
 //   - Its handler takes a *[visit] and returns an error; whatever the API refused
 //     with can be returned as it is. Routes are in [Portal.Route]: get for what only
-//     shows, post for forms, which are refused without their token. A form ends with
+//     shows, post for forms, which are refused without their token, and typed for
+//     those with fields to type into: their second handler shows the form again as it
+//     was sent, so that nobody types twice because a session ended. A form ends with
 //     [visit.done], a redirect, so that reloading repeats nothing.
 //   - Its template is templates/{name}.gohtml with a block "content", rendered by
 //     [visit.render] inside of layout.gohtml. Its dot is a *[page]; what the handler
@@ -96,33 +98,33 @@ func New(deps Deps) (*Portal, error) {
 func (p *Portal) Route(e *echo.Echo, call httpapi.Call) {
 	p.call = call
 	e.GET(pathAssets+":version/:name", p.asset)
-	shared := routes{p: p, group: e.Group(prefix), begin: p.begin}
+	shared := routes{p: p, group: e.Group(prefix), load: loadNothing}
 	shared.get("/sign-in", signInPage)
-	shared.post("/sign-in", signIn)
+	shared.typed("/sign-in", signIn, signInAgain)
 	shared.post("/sign-out", signOut)
 	shared.post("/language", chooseLanguage)
 
-	project := routes{p: p, group: e.Group("/projects/:pid/webhooks"), begin: p.beginProject}
+	project := routes{p: p, group: e.Group("/projects/:pid/webhooks"), load: loadProject}
 	project.get("", overview)
 	project.get("/new", newPage)
-	project.post("/new", create)
+	project.typed("/new", create, newAgain)
 	project.post("/suggest", suggest)
 	project.get("/clone", clonePage)
 
-	webhook := routes{p: p, group: e.Group("/projects/:pid/webhooks/:id"), begin: p.beginWebhook}
+	webhook := routes{p: p, group: e.Group("/projects/:pid/webhooks/:id"), load: loadWebhook}
 	webhook.get("", summary)
 	webhook.get("/statistics", statisticsPage)
 	webhook.get("/developer", developerPage)
 	webhook.get("/check", checkPage)
-	webhook.post("/check", check)
+	webhook.typed("/check", check, checkAgain)
 	webhook.get("/missing", missingPage)
 	webhook.get("/edit", editPage)
-	webhook.post("/edit", edit)
+	webhook.typed("/edit", edit, editAgain)
 	webhook.post("/enabled", setEnabled)
 	webhook.get("/test", testPage)
-	webhook.post("/test", sendTest)
+	webhook.typed("/test", sendTest, testAgain)
 	webhook.get("/secret", secretPage)
-	webhook.post("/secret", rotateSecret)
+	webhook.typed("/secret", rotateSecret, secretAgain)
 	webhook.post("/secret/stop", stopSigning)
 	webhook.get("/delete", deletePage)
 	webhook.post("/delete", deleteWebhook)
@@ -143,26 +145,50 @@ func (p *Portal) Route(e *echo.Echo, call httpapi.Call) {
 // handler makes one page, or does what a form asks for.
 type handler func(v *visit) error
 
-// routes registers handlers with what comes before them.
+// routes registers handlers, with what comes before them.
 type routes struct {
 	p     *Portal
 	group *echo.Group
-	begin func(c echo.Context, next handler) error
+	load  handler
 }
 
 func (r routes) get(path string, h handler) {
-	r.group.GET(path, func(c echo.Context) error { return r.begin(c, h) })
-}
-
-// post is for forms: what comes from elsewhere, or without the token of the form, has
-// no effect.
-func (r routes) post(path string, h handler) {
-	r.group.POST(path, func(c echo.Context) error {
-		return r.begin(c, func(v *visit) error {
-			if err := v.checkForm(); err != nil {
+	r.group.GET(path, func(c echo.Context) error {
+		return r.p.begin(c, func(v *visit) error {
+			if err := r.load(v); err != nil {
 				return err
 			}
 			return h(v)
+		})
+	})
+}
+
+// post is for forms with nothing but buttons: what comes from elsewhere, or without
+// the token of the form, has no effect.
+func (r routes) post(path string, h handler) { r.typed(path, h, nil) }
+
+// typed is post for forms into which somebody types; again shows one once more, as it
+// was sent.
+func (r routes) typed(path string, h, again handler) {
+	r.group.POST(path, func(c echo.Context) error {
+		return r.p.begin(c, func(v *visit) error {
+			v.again = again
+			if err := v.readForm(); err != nil {
+				return err
+			}
+			if err := r.load(v); err != nil {
+				return err
+			}
+			switch {
+			case v.onlyShow && again != nil:
+				return v.showAgain(v.t("form.again"))
+			case v.onlyShow:
+				return v.redirect(v.here())
+			case !v.tokenFits():
+				return v.stale()
+			default:
+				return h(v)
+			}
 		})
 	})
 }
@@ -176,27 +202,24 @@ func (p *Portal) begin(c echo.Context, next handler) error {
 	return nil
 }
 
-// beginProject is begin for pages of a project. The API says whether the caller may
-// see it.
-func (p *Portal) beginProject(c echo.Context, next handler) error {
-	return p.begin(c, func(v *visit) error {
-		project, err := v.api.project()
-		if err != nil {
-			return err
-		}
-		v.project = project
-		return next(v)
-	})
+// loadNothing is for pages of no project.
+func loadNothing(*visit) error { return nil }
+
+// loadProject is for pages of a project. The API says whether the caller may see it.
+func loadProject(v *visit) (err error) {
+	v.project, err = v.api.project()
+	return err
 }
 
-// beginWebhook is beginProject for pages of one webhook.
-func (p *Portal) beginWebhook(c echo.Context, next handler) error {
-	return p.beginProject(c, func(v *visit) error {
-		w, err := v.api.webhook(c.Param("id"))
-		if err != nil {
-			return err
-		}
-		v.webhook = &w
-		return next(v)
-	})
+// loadWebhook is for pages of one webhook.
+func loadWebhook(v *visit) error {
+	if err := loadProject(v); err != nil {
+		return err
+	}
+	w, err := v.api.webhook(v.c.Param("id"))
+	if err != nil {
+		return err
+	}
+	v.webhook = &w
+	return nil
 }

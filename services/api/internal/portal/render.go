@@ -95,8 +95,8 @@ type page struct {
 	One     string
 	// Tabs are the pages of a webhook.
 	Tabs []tab
-	// Done says what the form before did.
-	Done string
+	// Done says what the form before did, and Notice why it has to be sent again.
+	Done, Notice string
 	// Here is where switching the language leads back to.
 	Here  string
 	Token string
@@ -124,7 +124,7 @@ type languageChoice struct {
 func (v *visit) render(status int, name, title string, body any) error {
 	p := page{
 		Lang: v.in.Tag(), Title: title, Project: v.project, Webhook: v.webhook,
-		Here: v.c.Request().URL.RequestURI(), Token: v.formToken(),
+		Here: v.here(), Token: v.formToken(), Notice: v.notice,
 		Zone: v.now.In(v.zone).Format("MST"), ZoneName: v.zone.String(),
 		Style: v.p.assets.path("app.css"), Script: v.p.assets.path("app.js"),
 		CanSignOut: v.p.SignIn && v.project.ID != "", Body: body,
@@ -144,9 +144,6 @@ func (v *visit) render(status int, name, title string, body any) error {
 		p.Languages = append(p.Languages, languageChoice{
 			Tag: in.Tag(), Text: v.p.texts.text(in, "language.name"), Current: in == v.in,
 		})
-	}
-	if v.c.Request().Method != http.MethodGet {
-		p.Here = v.c.Request().URL.Path
 	}
 	return v.html(status, name, "layout", p)
 }

@@ -63,12 +63,8 @@ func (v *visit) renderSecret(status int, body secretBody, overlap int) error {
 // rotateSecret makes the proposed secret the current one. The form shows it before it
 // is used, so that this can end with a redirect: reloading must not rotate again.
 func rotateSecret(v *visit) error {
-	hours, err := strconv.Atoi(v.field("overlap"))
-	if err != nil {
-		hours = overlapDay
-	}
-	given := v.field("secret")
-	err = v.api.rotate(v.webhook.ID, given, time.Duration(hours)*time.Hour)
+	given, hours := v.typedSecret()
+	err := v.api.rotate(v.webhook.ID, given, time.Duration(hours)*time.Hour)
 	if found, ok := v.faultsOf(err); ok {
 		return v.renderSecret(http.StatusUnprocessableEntity, secretBody{Secret: given, Faults: found}, hours)
 	}
@@ -76,6 +72,20 @@ func rotateSecret(v *visit) error {
 		return err
 	}
 	return v.done(v.one()+"/secret", "rotated")
+}
+
+// typedSecret is the form as it came back.
+func (v *visit) typedSecret() (given string, hours int) {
+	hours, err := strconv.Atoi(v.field("overlap"))
+	if err != nil {
+		hours = overlapDay
+	}
+	return v.field("secret"), hours
+}
+
+func secretAgain(v *visit) error {
+	given, hours := v.typedSecret()
+	return v.renderSecret(http.StatusUnprocessableEntity, secretBody{Secret: given}, hours)
 }
 
 // stopSigning takes the secret away.

@@ -77,6 +77,8 @@ type signInForm struct {
 	Spent bool
 	// Unsaved says that a form was sent without a session, so nothing came of it.
 	Unsaved bool
+	// Kept is such a form, which is shown again afterwards.
+	Kept *kept
 }
 
 func signInPage(v *visit) error {
@@ -112,12 +114,28 @@ func projectOf(path string) string {
 	return id
 }
 
+// typedSignIn is the form as it came back.
+func (v *visit) typedSignIn() signInForm {
+	form := signInForm{Next: local(v.field("next"), ""), Project: strings.TrimSpace(v.field("project"))}
+	if action := local(v.field("action"), ""); action != "" && v.field(fieldKept) != "" {
+		form.Kept = &kept{Action: action, Sealed: v.field(fieldKept)}
+	}
+	return form
+}
+
+func signInAgain(v *visit) error {
+	if !v.p.SignIn {
+		return notFound(v)
+	}
+	return v.renderSignIn(http.StatusUnprocessableEntity, v.typedSignIn())
+}
+
 // signIn puts a token into the session's cookie when the API knows it.
 func signIn(v *visit) error {
 	if !v.p.SignIn {
 		return notFound(v)
 	}
-	form := signInForm{Next: local(v.field("next"), ""), Project: strings.TrimSpace(v.field("project"))}
+	form := v.typedSignIn()
 	token := strings.TrimSpace(v.field("token"))
 	if !event.ValidID(form.Project) {
 		form.ProjectFault = v.t("signin.project.missing")
@@ -143,6 +161,10 @@ func signIn(v *visit) error {
 		return err
 	default:
 		v.setCookie(v.p.SessionCookie, token, 0)
+		if form.Kept != nil && projectOf(form.Kept.Action) == form.Project {
+			// The browser sends what it sent here on to there, with what was kept in it.
+			return v.c.Redirect(http.StatusTemporaryRedirect, form.Kept.Action) //nolint:wrapcheck // the caller is gone
+		}
 		if projectOf(form.Next) == form.Project {
 			return v.redirect(form.Next)
 		}

@@ -61,6 +61,13 @@ func (v *visit) renderTest(status int, body testBody, eventType, format string) 
 	return v.render(status, "test", v.t("test.title"), body)
 }
 
+func testAgain(v *visit) error {
+	if err := v.mayChange(); err != nil {
+		return err
+	}
+	return v.renderTest(http.StatusUnprocessableEntity, testBody{}, v.field("event"), v.field("format"))
+}
+
 // sendTest sends one and shows what became of it. Sending the form again sends
 // another test, which is what it looks like.
 func sendTest(v *visit) error {

@@ -31,8 +31,16 @@ type visit struct {
 	// zone is the reader's; UTC until the browser has told.
 	zone *time.Location
 	now  time.Time
-	// form is what was sent, once it was checked.
+	// form is what was sent.
 	form url.Values
+	// cookie is what the cookie of the forms holds, once it was needed.
+	cookie string
+	// again shows the form that was sent once more; nil where nothing is typed.
+	again handler
+	// onlyShow says that the form is to be shown again, and not acted on.
+	onlyShow bool
+	// notice is what the page says before all else.
+	notice string
 	// project and webhook are what the address names, where it does.
 	project apiProject
 	webhook *apiWebhook
