@@ -53,7 +53,7 @@ type apiProject struct {
 // Called is what a person calls it.
 func (p apiProject) Called() string {
 	if p.Name != "" {
-		return p.Name
+		return visible(p.Name)
 	}
 	return p.ID
 }

@@ -99,7 +99,7 @@ func delivery(v *visit) error {
 	if err := v.timeline(&body, a.apiAttempt); err != nil {
 		return err
 	}
-	return v.render(http.StatusOK, "delivery", body.Event, body)
+	return v.render(http.StatusOK, "delivery", body.Event+", "+body.When.Text, body)
 }
 
 // timeline puts every attempt of the delivery onto the page, the first one first, and

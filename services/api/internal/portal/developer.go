@@ -66,12 +66,12 @@ func developerPage(v *visit) error {
 	}
 	for _, s := range found.Samples {
 		if s.Event == eventType {
-			body.Body = s.Body
+			body.Body = visible(s.Body)
 		}
 	}
 	var pretty bytes.Buffer
 	if json.Indent(&pretty, []byte(body.Body), "", "  ") == nil {
-		body.Pretty = unescaped(pretty.String())
+		body.Pretty = visible(unescaped(pretty.String()))
 	}
 	body.Filters = v.sampleFilters(eventType, format)
 	for _, h := range found.Headers {

@@ -6,13 +6,15 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
-	"strconv"
 	"strings"
 
 	"github.com/dembrane/webhooks/pkg/event"
 	"github.com/dembrane/webhooks/pkg/payload/chat"
 	"github.com/dembrane/webhooks/pkg/secret"
 )
+
+// maxHeaderRows is how many headers of its own a webhook has at most.
+const maxHeaderRows = 8
 
 // webhookForm is the one form for a webhook, new or not: what is typed into it, and
 // what is wrong with that.
@@ -178,7 +180,8 @@ func (v *visit) typed(isNew bool) webhookForm {
 	}
 	v.choices(&form, v.fields("events"))
 	removed, values := v.fields("header_remove"), v.fields("header_value")
-	for i, name := range v.fields("header_name") {
+	names := v.fields("header_name")
+	for i, name := range names[:min(len(names), 2*maxHeaderRows)] { // enough to be told that there are too many
 		row := headerRow{Name: strings.TrimSpace(name), Known: !isNew && slices.Contains(v.webhook.HeaderNames, name)}
 		if i < len(values) {
 			row.Value = values[i]
@@ -208,9 +211,9 @@ func headersOf(rows []headerRow) map[string]*string {
 
 // withFreeRows adds rows to type another header into, as far as there may be more.
 func withFreeRows(rows []headerRow) []headerRow {
-	const free, most = 2, 8
+	const free = 2
 	for range free {
-		if len(rows) < most {
+		if len(rows) < maxHeaderRows {
 			rows = append(rows, headerRow{})
 		}
 	}
@@ -233,8 +236,8 @@ func (v *visit) asked(form webhookForm) (map[string]any, faults) {
 	wrong := faults{}
 	fields["max_per_second"] = 0
 	if form.PerSecond != "" {
-		limit, err := strconv.ParseFloat(strings.Replace(form.PerSecond, ",", ".", 1), 64)
-		if err != nil {
+		limit, ok := typedNumber(v.in, form.PerSecond)
+		if !ok {
 			wrong["max_per_second"] = v.t("form.rate.fault")
 		}
 		fields["max_per_second"] = limit
@@ -310,7 +313,7 @@ func editPage(v *visit) error {
 
 func (v *visit) renderEdit(status int, form webhookForm) error {
 	form.Action, form.Cancel, form.WhyNot = v.one()+"/edit", v.one(), v.whyNot()
-	return v.renderForm(status, "edit", v.t("form.edit.title", "name", v.webhook.Name), form)
+	return v.renderForm(status, "edit", v.t("tab.settings"), form)
 }
 
 func edit(v *visit) error {
@@ -359,7 +362,7 @@ func clonePage(v *visit) error {
 	for _, w := range list {
 		one := cloneChoice{apiElsewhere: w, Host: apiWebhook{URL: w.URL}.Host(), Project: w.ProjectID}
 		if w.ProjectName != nil {
-			one.Project = *w.ProjectName
+			one.Project = visible(*w.ProjectName)
 		}
 		one.Path = v.base() + "/new?" + url.Values{"clone": {w.ID}}.Encode()
 		body.Webhooks = append(body.Webhooks, one)

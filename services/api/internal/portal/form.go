@@ -71,14 +71,18 @@ func (v *visit) readForm() error {
 		return v.outdated()
 	}
 	raw, err := io.ReadAll(http.MaxBytesReader(v.c.Response(), r.Body, maxKeptBytes))
-	if err == nil {
-		v.form, err = url.ParseQuery(string(raw))
-	}
-	sealed := v.field(fieldKept)
-	if err != nil || sealed == "" && len(raw) > maxFormBytes {
-		v.form = nil
+	if err != nil {
 		return &problem{Status: http.StatusRequestEntityTooLarge, Detail: v.t("error.form.large")}
 	}
+	form, err := url.ParseQuery(string(raw))
+	if err != nil {
+		return &problem{Status: http.StatusBadRequest, Detail: v.t("error.form.foreign")}
+	}
+	sealed := form.Get(fieldKept)
+	if sealed == "" && len(raw) > maxFormBytes {
+		return &problem{Status: http.StatusRequestEntityTooLarge, Detail: v.t("error.form.large")}
+	}
+	v.form = form
 	if sealed == "" || v.c.Path() == pathSignIn { // which carries it on
 		return nil
 	}

@@ -40,6 +40,9 @@ const (
 	overview      = "/projects/p1/webhooks"
 )
 
+// projectNames are what others called their projects.
+var projectNames = map[string]string{"p1": "Town talks", "turned": "talks \u202egnp.exe <script>\x00\u009b"}
+
 // identity is a driver with a token for each kind of caller.
 type identity struct{}
 
@@ -56,11 +59,11 @@ func (identity) Authorize(_ context.Context, token, projectID string, action acc
 	case token != "good" && token != "low-tier":
 		return access.Grant{}, access.ErrSession
 	}
-	return access.Grant{Caller: token, Project: access.Project{ID: projectID, Name: "Town talks"}}, nil
+	return access.Grant{Caller: token, Project: access.Project{ID: projectID, Name: projectNames[projectID]}}, nil
 }
 
 func (identity) Scope(context.Context, string) (access.Scope, error) {
-	return access.Scope{Projects: []access.Project{{ID: "p1"}, {ID: "p2", Name: "Second <b>project</b>"}}}, nil
+	return access.Scope{Projects: []access.Project{{ID: "p1"}, {ID: "p2", Name: "Second <b>project</b>\u202e"}}}, nil
 }
 
 func (identity) Names(context.Context, []string) (map[string]string, error) { return nil, nil }

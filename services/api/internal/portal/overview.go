@@ -69,7 +69,7 @@ func summary(v *visit) error {
 	if err != nil {
 		return err
 	}
-	return v.render(http.StatusOK, "summary", v.webhook.Name, v.item(*v.webhook, statistics.Hours, statistics.LastFailure))
+	return v.render(http.StatusOK, "summary", v.t("tab.summary"), v.item(*v.webhook, statistics.Hours, statistics.LastFailure))
 }
 
 // setEnabled is the switch.

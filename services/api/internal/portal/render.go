@@ -127,7 +127,7 @@ func (v *visit) render(status int, name, title string, body any) error {
 		Here: v.here(), Token: v.formToken(), Notice: v.notice,
 		Zone: v.now.In(v.zone).Format("MST"), ZoneName: v.zone.String(),
 		Style: v.p.assets.path("app.css"), Script: v.p.assets.path("app.js"),
-		CanSignOut: v.p.SignIn && v.project.ID != "", Body: body,
+		CanSignOut: v.p.SignIn && v.hasSession() && name != "signin", Body: body,
 	}
 	if v.project.ID != "" {
 		p.Base = v.base()

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/dembrane/webhooks/pkg/event"
+	"github.com/dembrane/webhooks/pkg/words"
 )
 
 const (
@@ -87,14 +88,14 @@ func signInPage(v *visit) error {
 	}
 	next := local(v.c.QueryParam("next"), "")
 	given := v.c.QueryParam("code")
-	if given == "" {
+	if given == "" || next == "" {
 		return v.renderSignIn(http.StatusOK, signInForm{Next: next, Project: projectOf(next), Unsaved: v.c.QueryParam("unsaved") != ""})
 	}
 	if token := v.p.codes.redeem(given, v.now); token != "" {
 		v.setCookie(v.p.SessionCookie, token, 0)
 		return v.redirect(next)
 	}
-	if _, err := v.c.Cookie(v.p.SessionCookie); err == nil && next != "" {
+	if v.hasSession() {
 		return v.redirect(next) // the link was followed before, in this browser
 	}
 	return v.renderSignIn(http.StatusOK, signInForm{Next: next, Project: projectOf(next), Spent: true})
@@ -180,6 +181,12 @@ func fitsCookie(token string) bool {
 	})
 }
 
+// hasSession reports whether the browser has one, good or not.
+func (v *visit) hasSession() bool {
+	cookie, err := v.c.Cookie(v.p.SessionCookie)
+	return err == nil && cookie.Value != ""
+}
+
 func signOut(v *visit) error {
 	if !v.p.SignIn {
 		return notFound(v)
@@ -190,6 +197,10 @@ func signOut(v *visit) error {
 }
 
 func chooseLanguage(v *visit) error {
-	v.setCookie(cookieLanguage, v.field("language"), languageLife)
+	for _, in := range words.Languages() {
+		if in.Tag() == v.field("language") {
+			v.setCookie(cookieLanguage, in.Tag(), languageLife)
+		}
+	}
 	return v.redirect(local(v.field("here"), pathSignIn))
 }

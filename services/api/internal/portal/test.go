@@ -3,6 +3,7 @@ package portal
 import (
 	"net/http"
 	"strings"
+	"unicode"
 
 	"github.com/dembrane/webhooks/pkg/event"
 	"github.com/dembrane/webhooks/pkg/payload/chat"
@@ -128,9 +129,9 @@ func (v *visit) phases(t apiTiming) []phase {
 func visible(text string) string {
 	return strings.Map(func(r rune) rune {
 		switch {
-		case '\u202a' <= r && r <= '\u202e', '\u2066' <= r && r <= '\u2069', r == '\u200e', r == '\u200f', r == '\u061c', r == '\ufeff':
+		case '\u202a' <= r && r <= '\u202e', '\u2066' <= r && r <= '\u206f', r == '\u200e', r == '\u200f', r == '\u061c', r == '\ufeff':
 			return '\ufffd'
-		case r < ' ' && r != '\n' && r != '\t', r == 0x7f:
+		case unicode.IsControl(r) && r != '\n' && r != '\t', '\ufff9' <= r && r <= '\ufffb':
 			return '\ufffd'
 		default:
 			return r

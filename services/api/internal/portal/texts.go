@@ -86,6 +86,25 @@ func number(in words.Language, n uint64) string {
 	return digits
 }
 
+// typedNumber reads a number as somebody types it: with a comma or a point before the
+// decimals, and the language's own separator between thousands.
+func typedNumber(in words.Language, text string) (float64, bool) {
+	separator := ","
+	if in == words.Dutch {
+		separator = "."
+	}
+	before, after, found := strings.Cut(text, separator)
+	if found && len(after) == len("000") && before != "" && before[0] != '0' {
+		text = before + after
+	}
+	text = strings.Replace(text, ",", ".", 1)
+	if strings.Trim(text, "0123456789.") != "" {
+		return 0, false // what only programs write, such as NaN and 1e3
+	}
+	n, err := strconv.ParseFloat(text, 64)
+	return n, err == nil
+}
+
 // decimal is a number with at most two decimals.
 func decimal(in words.Language, f float64) string {
 	text := strings.TrimSuffix(strings.TrimRight(strconv.FormatFloat(f, 'f', 2, 64), "0"), ".")

@@ -1,6 +1,7 @@
 package portal
 
 import (
+	"fmt"
 	"net/http"
 	"net/url"
 	"strings"
@@ -98,10 +99,14 @@ func (v *visit) one() string { return v.base() + "/" + url.PathEscape(v.webhook.
 // done ends a form: it goes on to a page, which says what was done, see done.* in the
 // texts.
 func (v *visit) done(path, what string) error {
-	if what != "" {
-		path += "?done=" + url.QueryEscape(what)
+	to, err := url.Parse(path)
+	if err != nil {
+		return fmt.Errorf("read address: %w", err)
 	}
-	return v.redirect(path)
+	query := to.Query()
+	query.Set("done", what) // in place of what the form before did
+	to.RawQuery = query.Encode()
+	return v.redirect(to.String())
 }
 
 func (v *visit) redirect(path string) error {

@@ -1,0 +1,180 @@
+package portal_test
+
+import (
+	"net/http"
+	"net/url"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+// send sends a body as it is, as no browser would.
+func (b *browser) send(path, kind, body string) answer {
+	b.site.t.Helper()
+	request, err := http.NewRequestWithContext(b.site.t.Context(), http.MethodPost, b.site.url+path, strings.NewReader(body))
+	require.NoError(b.site.t, err)
+	request.Header.Set("Content-Type", kind)
+	return b.do(request)
+}
+
+// What no form of ours sends is refused, says so, and is answered with little.
+func TestFormsThatAreNone(t *testing.T) {
+	const form = "application/x-www-form-urlencoded"
+	s := newSite(t)
+	b := s.as("good")
+	one := b.add("url", "https://example.org/", "name", "As it was", "header_name", "X-Api-Key", "header_value", "k")
+	token := b.token(one)
+	good := "_token=" + url.QueryEscape(token) + "&url=https://example.org/&format=json&events=report.generated&enabled=true&name=Changed"
+	for name, row := range map[string]struct {
+		kind, body string
+		want       int
+	}{
+		"half an escape":   {form, good + "&description=%zz", http.StatusBadRequest},
+		"semicolons":       {form, strings.ReplaceAll(good, "&", ";"), http.StatusBadRequest},
+		"several parts":    {"multipart/form-data; boundary=x", "--x\r\nContent-Disposition: form-data; name=\"_token\"\r\n\r\n" + token + "\r\n--x--", http.StatusBadRequest},
+		"JSON":             {"application/json", `{"_token":"` + token + `"}`, http.StatusForbidden},
+		"nothing":          {form, "", http.StatusForbidden},
+		"a NUL":            {form, strings.Replace(good, "Changed", "a%00b", 1), http.StatusUnprocessableEntity},
+		"thousand headers": {form, good + strings.Repeat("&header_name=a", 4000), http.StatusUnprocessableEntity},
+		"one header often": {form, good + strings.Repeat("&header_name=X-Api-Key", 1200) + strings.Repeat("&header_remove=X-Api-Ke", 1000) + "&description=%00", http.StatusUnprocessableEntity},
+		"events":           {form, good + strings.Repeat("&events=a", 6000), http.StatusUnprocessableEntity},
+		"rate NaN":         {form, good + "&max_per_second=NaN", http.StatusUnprocessableEntity},
+		"rate Inf":         {form, good + "&max_per_second=-Inf", http.StatusUnprocessableEntity},
+		"rate hexadecimal": {form, good + "&max_per_second=0x10", http.StatusUnprocessableEntity},
+		"rate 1e3":         {form, good + "&max_per_second=1e3", http.StatusUnprocessableEntity},
+	} {
+		page := b.send(one+"/edit", row.kind, row.body)
+		assert.Contains(t, []int{row.want, http.StatusBadRequest}, page.status, name)
+		assert.Equal(t, row.want/100, page.status/100, name)
+		assert.LessOrEqual(t, len(page.body), 100<<10, name)
+		assert.NotContains(t, page.body, "at most 64 KiB", name)
+	}
+	assert.Contains(t, b.get(one).body, "As it was")
+}
+
+// A limit is understood as the reader writes numbers.
+func TestNumbersAreTypedAsTheReaderWritesThem(t *testing.T) {
+	s := newSite(t)
+	b := s.as("good")
+	one := b.add("url", "https://example.org/")
+	for _, row := range []struct{ language, typed, want string }{
+		{"en", "1,000", "At most 1000 a second"}, {"en", "2.5", "At most 2.5 a second"}, {"en", "2,5", "At most 2.5 a second"}, {"en", "0.500", "At most 0.5 a second"},
+		{"nl", "1.000", "Hooguit 1000 per seconde"}, {"nl", "2,5", "Hooguit 2,5 per seconde"}, {"nl", "0.5", "Hooguit 0,5 per seconde"},
+	} {
+		b.header.Set("Accept-Language", row.language)
+		saved := b.fill(one+"/edit", "url", "https://example.org/", "name", "x", "format", "json", "events", "report.generated", "enabled", "true", "max_per_second", row.typed)
+		require.Equal(t, http.StatusSeeOther, saved.status, row)
+		assert.Contains(t, b.get(one).body, row.want, row)
+	}
+}
+
+// A page that was come to by a form sends the next one just as well, and says what
+// that did.
+func TestEveryFormSaysWhatItDid(t *testing.T) {
+	s := newSite(t)
+	b := s.as("good")
+	one := b.add("url", "https://example.org/")
+	page := one + "?x=1"
+	for _, what := range []string{"false", "true", "false"} {
+		here := regexp.MustCompile(`name="back" value="([^"]+)"`).FindStringSubmatch(b.get(page).body)
+		require.NotNil(t, here)
+		page = b.post(one+"/enabled", "_token", b.token(one), "enabled", what, "back", strings.ReplaceAll(here[1], "&amp;", "&")).header.Get("Location")
+		want := map[string]string{"true": "The webhook is on", "false": "The webhook is off"}[what]
+		assert.Contains(t, b.get(page).body, want, page)
+		assert.Contains(t, page, "x=1", "the page is the one that the form was on")
+	}
+}
+
+// A tab or a history tells pages apart.
+func TestEveryPageHasItsTitle(t *testing.T) {
+	s := newSite(t)
+	b := s.as("good")
+	one := b.add("url", "https://example.org/", "name", "Archive")
+	seen := map[string]string{}
+	for _, path := range []string{
+		overview, overview + "/new", overview + "/clone", overview + "/nothing-here", one, one + "/deliveries", one + "/statistics", one + "/test", one + "/edit",
+		one + "/secret", one + "/developer", one + "/check", one + "/delete", "/webhooks/sign-in",
+	} {
+		page := b.get(path).body
+		title := regexp.MustCompile(`<title>([^<]+)</title>`).FindStringSubmatch(page)
+		require.NotNil(t, title, path)
+		assert.Empty(t, seen[title[1]], "%s and %s have the same title: %s", path, seen[title[1]], title[1])
+		seen[title[1]] = path
+		parts := strings.Split(title[1], " · ")
+		for i, part := range parts {
+			assert.NotContains(t, parts[i+1:], part, title[1])
+		}
+		if strings.HasPrefix(path, one) {
+			assert.Contains(t, parts, "Archive", path)
+		}
+		if strings.HasPrefix(path, overview) && path != overview+"/nothing-here" {
+			assert.Contains(t, parts, "Town talks", path)
+		}
+		assert.Equal(t, 1, strings.Count(page, "<h1"), path)
+	}
+}
+
+// A link with a code is ours, or it does nothing; what leads elsewhere spends no code.
+func TestACodeLeadsToPagesOnly(t *testing.T) {
+	s := newSite(t)
+	link, err := url.Parse(s.pages.SignInPath("good", "p1"))
+	require.NoError(t, err)
+	code := link.Query().Get("code")
+	for _, next := range []string{"", "//evil.example/", "https://evil.example/projects/p1/webhooks", "javascript:alert(1)", `/\evil.example`, "/api/docs"} {
+		page := s.as("").get("/webhooks/sign-in?code=" + code + "&next=" + url.QueryEscape(next))
+		assert.Equal(t, http.StatusOK, page.status, next)
+		assert.NotContains(t, strings.Join(page.header.Values("Set-Cookie"), "\n"), sessionCookie, next)
+		assert.Contains(t, page.body, `name="next" value=""`, next)
+	}
+	assert.Equal(t, overview, s.as("").get(link.String()).header.Get("Location"), "it was not spent")
+}
+
+// Who is signed in as somebody that may see nothing can sign out.
+func TestWhoSeesNothingCanSignOut(t *testing.T) {
+	s := newSite(t)
+	for _, token := range []string{"stranger", "member", "away", "good"} {
+		assert.Contains(t, s.as(token).get(overview).body, "Sign out", token)
+	}
+	assert.NotContains(t, s.as("").get("/webhooks/sign-in").body, "Sign out")
+}
+
+// While two versions run, a page of one gets the style sheet of the other, and does
+// not keep it.
+func TestAssetsOfAnotherVersion(t *testing.T) {
+	s := newSite(t)
+	b := s.as("good")
+	style := regexp.MustCompile(`href="(/webhooks/assets/[^"]+\.css)"`).FindStringSubmatch(b.get(overview).body)
+	require.NotNil(t, style)
+	for name, kind := range map[string]string{"app.css": "text/css; charset=utf-8", "app.js": "text/javascript; charset=utf-8"} {
+		other := b.get("/webhooks/assets/000000000000/" + name)
+		assert.Equal(t, http.StatusOK, other.status)
+		assert.Equal(t, "no-store", other.header.Get("Cache-Control"))
+		assert.Equal(t, kind, other.header.Get("Content-Type"))
+		assert.Equal(t, "nosniff", other.header.Get("X-Content-Type-Options"))
+	}
+	assert.Contains(t, b.get(style[1]).header.Get("Cache-Control"), "immutable")
+	for _, path := range []string{"/webhooks/assets/x/nothing.css", "/webhooks/assets/x/..%2fapp.css", "/webhooks/assets/x/", "/webhooks/assets/"} {
+		assert.Equal(t, http.StatusNotFound, b.get(path).status, path)
+	}
+}
+
+// A project is called by somebody else than us, too.
+func TestProjectNamesAreShownAsWhatTheyAre(t *testing.T) {
+	s := newSite(t)
+	b := s.as("good")
+	b.add("url", "https://example.org/")
+	const turned = "/projects/turned/webhooks"
+	made := b.fill(turned+"/new", "form", "x", "url", "https://example.org/", "events", "report.generated", "enabled", "true")
+	one := regexp.MustCompile(`href="(` + turned + `/[0-9A-Z]{26})"`).FindStringSubmatch(made.body)
+	require.NotNil(t, one)
+	for _, path := range []string{turned, one[1], one[1] + "/developer", one[1] + "/developer?event=webhook.test&format=slack", turned + "/clone", overview + "/clone"} {
+		page := b.get(path).body
+		for _, bad := range []string{"\u202e", "\x00", "\u009b", "<script>", "<b>project"} {
+			assert.NotContains(t, page, bad, path)
+		}
+	}
+	assert.Contains(t, b.get(turned).body, "talks \ufffdgnp.exe &lt;script&gt;")
+}
