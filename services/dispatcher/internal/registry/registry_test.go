@@ -79,12 +79,12 @@ func (f *fixture) run() {
 	})
 }
 
-func newBox(t *testing.T) *secret.Box {
-	t.Helper()
+func newBox(tb testing.TB) *secret.Box {
+	tb.Helper()
 	keyset, err := secret.NewKeyset()
-	require.NoError(t, err)
+	require.NoError(tb, err)
 	box, err := secret.OpenKeyset(keyset)
-	require.NoError(t, err)
+	require.NoError(tb, err)
 	return box
 }
 
