@@ -27,6 +27,8 @@ type ensuring struct {
 	// made are the streams that this look has made: they are empty, so their limits
 	// may be lowered again.
 	made map[string]bool
+	// limits are the limits in bytes that streams had at earlier looks, and have now.
+	limits map[string]int64
 	// differences are what was left as it is although the settings say otherwise.
 	differences []difference
 }
@@ -117,6 +119,7 @@ func (e *ensuring) one(ctx context.Context, a asset) error {
 		_, err = e.js.CreateStream(ctx, a.config)
 		if err == nil {
 			e.made[a.config.Name] = true
+			e.remember(a, a.config.MaxBytes)
 			e.log.Info("stream made", zap.String("stream", a.config.Name), zap.Int64("max_bytes", a.config.MaxBytes))
 			return nil
 		}
@@ -127,23 +130,26 @@ func (e *ensuring) one(ctx context.Context, a asset) error {
 	if err != nil {
 		return err //nolint:wrapcheck // the caller names the stream
 	}
-	return e.mend(ctx, a, stream.CachedInfo().Config)
+	return e.mend(ctx, a, stream.CachedInfo())
 }
 
 // mend changes what the services need, and what the settings ask for more of.
 // Nothing else: neither what an operator has set beside it, nor anything to less.
-func (e *ensuring) mend(ctx context.Context, a asset, have jetstream.StreamConfig) error {
+func (e *ensuring) mend(ctx context.Context, a asset, info *jetstream.StreamInfo) error {
+	have := info.Config
+	e.remember(a, have.MaxBytes)
 	if have.Retention != a.config.Retention {
 		return fmt.Errorf("its retention is %q and must be %q, which cannot be changed: make it again", have.Retention, a.config.Retention)
 	}
 	needed := e.needed(ctx, a, have)
-	grown := e.grown(a, needed)
+	grown := e.grown(a, needed, info.State.Bytes)
 	if reflect.DeepEqual(grown, have) {
 		return nil
 	}
 	_, err := e.js.UpdateStream(ctx, grown)
 	if err == nil {
-		e.log.Info("stream changed", zap.String("stream", have.Name))
+		e.remember(a, grown.MaxBytes)
+		e.log.Info("stream changed", zap.String("stream", have.Name), zap.Int64("max_bytes", grown.MaxBytes))
 		return nil
 	}
 	if e.made[have.Name] {
@@ -214,8 +220,25 @@ func (e *ensuring) split(ctx context.Context, a asset, have jetstream.StreamConf
 	needed.SubjectTransform = a.config.SubjectTransform
 }
 
-// grown is the stream with more copies, age and bytes where the settings say so.
-func (e *ensuring) grown(a asset, needed jetstream.StreamConfig) jetstream.StreamConfig {
+// remember keeps the limit of a stream for the looks to come. One that is gone is
+// not forgotten: it may not have come back yet.
+func (e *ensuring) remember(a asset, limit int64) {
+	if a.config.MaxBytes <= 0 { // the settings want none
+		delete(e.limits, a.config.Name)
+	} else if limit > 0 {
+		e.limits[a.config.Name] = limit
+	}
+}
+
+// lost is the limit that a stream had at an earlier look and has no more.
+func (e *ensuring) lost(stream jetstream.StreamConfig) (limit int64, ok bool) {
+	limit, ok = e.limits[stream.Name]
+	return limit, ok && stream.MaxBytes <= 0
+}
+
+// grown is the stream with more copies, age and bytes where the settings say so,
+// and with the limit that it has lost, unless JetStream would delete for it.
+func (e *ensuring) grown(a asset, needed jetstream.StreamConfig, stored uint64) jetstream.StreamConfig {
 	want, grown := a.config, needed
 	switch {
 	case want.Replicas > needed.Replicas:
@@ -231,9 +254,15 @@ func (e *ensuring) grown(a asset, needed jetstream.StreamConfig) jetstream.Strea
 		e.differ(a, "keeps messages for %s although the settings say %s; for less, which deletes: nats stream edit %s --max-age %s",
 			age(needed.MaxAge), age(want.MaxAge), needed.Name, age(want.MaxAge))
 	}
+	limit, lost := e.lost(needed)
 	switch {
 	case e.made[needed.Name]:
 		grown.MaxBytes = want.MaxBytes
+	case lost && stored <= uint64(limit-reserve(limit)): //nolint:gosec // above 0
+		grown.MaxBytes = limit
+	case lost:
+		e.differ(a, "has lost its limit of %d bytes and holds too much for it to be put back; to set another: nats stream edit %s --max-bytes %d",
+			limit, needed.Name, 2*limit)
 	case a.fits && needed.MaxBytes <= 0:
 		e.differ(a, "has no limit in bytes, so that it can fill the disk for the others; to set one: nats stream edit %s --max-bytes %d",
 			needed.Name, want.MaxBytes)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"strconv"
 	"strings"
 	"sync"
@@ -31,30 +32,35 @@ type Owner struct {
 	mu    sync.Mutex
 	fault error
 	said  map[difference]bool
+	// limits are the limits in bytes that streams had at earlier looks.
+	limits map[string]int64
 }
 
 // NewOwner returns an owner that has not looked yet.
 func NewOwner(js jetstream.JetStream, s Settings, log *zap.Logger) *Owner {
-	return &Owner{js: js, settings: s, log: log, fault: errors.New("not set up yet"), said: map[difference]bool{}}
+	return &Owner{js: js, settings: s, log: log, fault: errors.New("not set up yet"), said: map[difference]bool{}, limits: map[string]int64{}}
 }
 
 // Ensure looks at everything once: it makes what is missing and changes what the
 // services need or the settings ask for more of. It never takes anything away:
 // neither copies nor age nor bytes, nor what an operator has set beside ours.
-// Where the settings say less, the log says what to do. The error says in words
-// what is wrong.
+// Where the settings say less, the log says what to do. A limit in bytes that
+// somebody takes away while the owner runs is put back: dispatchers of before there
+// were limits do that when they start. The error says in words what is wrong.
 func (o *Owner) Ensure(ctx context.Context) error {
 	if err := o.settings.Validate(); err != nil {
 		return fmt.Errorf("check stream settings: %w", err)
 	}
-	look := &ensuring{js: o.js, settings: o.settings, log: o.log, made: map[string]bool{}}
+	o.mu.Lock()
+	look := &ensuring{js: o.js, settings: o.settings, log: o.log, made: map[string]bool{}, limits: maps.Clone(o.limits)}
+	o.mu.Unlock()
 	err := CheckVersion(o.js.Conn().ConnectedServerVersion())
 	if err == nil {
 		err = look.all(ctx)
 	}
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	o.fault = err
+	o.fault, o.limits = err, look.limits
 	said := make(map[difference]bool, len(look.differences))
 	for _, d := range look.differences {
 		said[d] = true

@@ -81,6 +81,60 @@ func TestAnOlderStreamIsMended(t *testing.T) {
 	assert.Equal(t, 5, logs.FilterMessageSnippet("has no limit in bytes").Len())
 }
 
+// A dispatcher of before there were limits sets the streams to what it knows when it
+// starts: the owner puts the limits back, those that an operator has raised too, and
+// deletes nothing for it.
+func TestALimitThatIsTakenAwayIsPutBack(t *testing.T) {
+	js := open(t)
+	s := settings()
+	s.AttemptsMaxBytes, s.RejectedMaxBytes = 2<<20, -1
+	core, logs := observer.New(zap.WarnLevel)
+	owner := topology.NewOwner(js, s, zap.New(core))
+	require.NoError(t, owner.Ensure(t.Context()))
+	raised := config(t, js, topology.StreamDeliveries)
+	raised.MaxBytes *= 2
+	_, err := js.UpdateStream(t.Context(), raised)
+	require.NoError(t, err)
+	require.NoError(t, owner.Ensure(t.Context()))
+	bucket := "KV_" + topology.BucketWebhooks
+	streams := []string{topology.StreamEvents, topology.StreamDeliveries, topology.StreamAttempts, topology.StreamRejected, bucket}
+	limits := map[string]int64{}
+	for _, name := range streams {
+		limits[name] = config(t, js, name).MaxBytes
+	}
+	takeAway := func() {
+		for _, name := range streams {
+			taken := config(t, js, name)
+			taken.MaxBytes, taken.Metadata = -1, nil
+			_, err := js.UpdateStream(t.Context(), taken)
+			require.NoError(t, err)
+		}
+	}
+
+	for range 2 { // it starts again and again
+		takeAway()
+		require.NoError(t, owner.Ensure(t.Context()))
+		for name, limit := range limits {
+			assert.Equal(t, limit, config(t, js, name).MaxBytes, name)
+		}
+	}
+	assert.Empty(t, logs.All())
+
+	takeAway()
+	for range 3 {
+		_, err := js.Publish(t.Context(), topology.SubjectAttempts, make([]byte, 1<<20))
+		require.NoError(t, err)
+	}
+	require.NoError(t, owner.Ensure(t.Context()))
+	assert.EqualValues(t, -1, config(t, js, topology.StreamAttempts).MaxBytes, "it would delete what is stored")
+	assert.Equal(t, 1, logs.FilterMessageSnippet("has lost its limit of 2097152 bytes and holds too much").Len())
+	stream, err := js.Stream(t.Context(), topology.StreamAttempts)
+	require.NoError(t, err)
+	require.NoError(t, stream.Purge(t.Context()))
+	require.NoError(t, owner.Ensure(t.Context()))
+	assert.EqualValues(t, 2<<20, config(t, js, topology.StreamAttempts).MaxBytes, "now there is room")
+}
+
 // limitedStart is a server with an account that may store so much.
 func limitedStart(t *testing.T, store int64, required bool) *natstest.Server {
 	t.Helper()
