@@ -8,17 +8,17 @@ import "strings"
 func Disabled(reason string, in Language) Sentence {
 	row, ok := map[string]line{
 		"gone": say(
-			"The receiver is gone: it answered 410, which asks for no more deliveries.", "Enable the webhook to try again.",
-			"De ontvanger is er niet meer: die antwoordde 410 en wil geen bezorgingen meer.", "Schakel de webhook in om het opnieuw te proberen."),
+			"The receiver is gone: it answered 410, which asks for no more deliveries.", "Switch the webhook on to try again.",
+			"De ontvanger is er niet meer: die antwoordde 410 en wil geen bezorgingen meer.", "Zet de webhook aan om het opnieuw te proberen."),
 		"failing": say(
 			"Nothing could be delivered for five days, so we stopped trying.",
-			"Check the URL, send a test, and enable the webhook again.",
+			"Check the URL, send a test, and switch the webhook on again.",
 			"Vijf dagen lang kon niets worden bezorgd, daarom is het niet meer geprobeerd.",
-			"Controleer de URL, verstuur een test en schakel de webhook weer in."),
+			"Controleer de URL, verstuur een test en zet de webhook weer aan."),
 	}[reason]
 	if !ok {
-		row = say("No events are sent to it.", "Enable the webhook to have them sent.",
-			"Er worden geen gebeurtenissen naartoe gestuurd.", "Schakel de webhook in om ze te laten versturen.")
+		row = say("No events are sent to it.", "Switch the webhook on to have them sent.",
+			"Er worden geen gebeurtenissen naartoe gestuurd.", "Zet de webhook aan om ze te laten versturen.")
 	}
 	return Sentence{Message: row.message[in], Advice: row.advice[in]}
 }

@@ -257,6 +257,12 @@ func deliveryProblems() [][2]string {
 			"The replay {} of this webhook is running. Wait until it is done, or cancel it: there is one at a time.",
 			"Voor deze webhook wordt al opnieuw verstuurd. Wacht tot dat klaar is of annuleer het: er kan er één tegelijk zijn.",
 		},
+		{
+			"The webhook is off. Sending goes on when it is switched on again.",
+			"De webhook staat uit. Het versturen gaat verder zodra hij weer aanstaat.",
+		},
+		{"It was cancelled.", "Het is geannuleerd."},
+		{"The webhook was deleted.", "De webhook is verwijderd."},
 		{"It is on its way.", "Het is onderweg."},
 		{"A test cannot be sent again. Send another test instead.", "Een test kan niet opnieuw worden verstuurd. Verstuur in plaats daarvan een nieuwe."},
 		{

@@ -49,18 +49,18 @@ func outcomes() map[webhooksv1.Outcome]line {
 			"De bezorging is niet gelukt en wordt niet meer geprobeerd.",
 			"Verstuur het bericht opnieuw zodra de ontvanger werkt."),
 		webhooksv1.Outcome_OUTCOME_GONE: say(
-			"The receiver wants no more deliveries, so the webhook was disabled.",
-			"If that was a mistake, mend the receiver and enable the webhook again.",
-			"De ontvanger wil geen bezorgingen meer, daarom is de webhook uitgeschakeld.",
-			"Was dat een vergissing, herstel dan de ontvanger en schakel de webhook weer in."),
+			"The receiver wants no more deliveries, so the webhook was switched off.",
+			"If that was a mistake, mend the receiver and switch the webhook on again.",
+			"De ontvanger wil geen bezorgingen meer, daarom is de webhook uitgezet.",
+			"Was dat een vergissing, herstel dan de ontvanger en zet de webhook weer aan."),
 		webhooksv1.Outcome_OUTCOME_DELETED: say(
 			"The webhook was deleted before this could be sent.", "",
 			"De webhook is verwijderd voordat dit kon worden verstuurd.", ""),
 		webhooksv1.Outcome_OUTCOME_DISABLED: say(
-			"The webhook was disabled before this could be sent.",
-			"Enable the webhook and send it again if it is still wanted.",
-			"De webhook is uitgeschakeld voordat dit kon worden verstuurd.",
-			"Schakel de webhook in en verstuur het bericht opnieuw als het nog gewenst is."),
+			"The webhook was switched off before this could be sent.",
+			"Switch the webhook on and send it again if it is still wanted.",
+			"De webhook is uitgezet voordat dit kon worden verstuurd.",
+			"Zet de webhook aan en verstuur het bericht opnieuw als het nog gewenst is."),
 		webhooksv1.Outcome_OUTCOME_EXPIRED: say(
 			"The event is no longer kept, so it can no longer be sent.",
 			"Fetch what you need from the dashboard.",
@@ -81,8 +81,8 @@ func afterwards() map[webhooksv1.Outcome]line {
 			"That was the last attempt.", "Send it again when the receiver works.",
 			"Dat was de laatste poging.", "Verstuur het bericht opnieuw zodra de ontvanger werkt."),
 		webhooksv1.Outcome_OUTCOME_GONE: say(
-			"The webhook was disabled.", "Enable the webhook again when it works.",
-			"De webhook is uitgeschakeld.", "Schakel de webhook weer in zodra het werkt."),
+			"The webhook was switched off.", "Switch the webhook on again when it works.",
+			"De webhook is uitgezet.", "Zet de webhook weer aan zodra het werkt."),
 	}
 }
 

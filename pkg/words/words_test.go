@@ -129,11 +129,11 @@ func TestSay(t *testing.T) {
 		{Fact{Outcome: exhausted, Reason: status, StatusCode: 418}, English, []string{"418 I'm a teapot", "last attempt", "Send it again"}},
 		{Fact{Outcome: retry, Reason: status, StatusCode: 500}, English, []string{"something went wrong there"}},
 		{Fact{Outcome: retry, Reason: status, StatusCode: 413, BodyBytes: 8 << 20}, English, []string{"8.0 MiB (8388608 bytes)"}},
-		{Fact{Outcome: webhooksv1.Outcome_OUTCOME_GONE, Reason: status, StatusCode: 410}, English, []string{"410 Gone", "The webhook was disabled.", "Enable the webhook again"}},
+		{Fact{Outcome: webhooksv1.Outcome_OUTCOME_GONE, Reason: status, StatusCode: 410}, English, []string{"410 Gone", "The webhook was switched off.", "Switch the webhook on again"}},
 		{
 			Fact{Outcome: webhooksv1.Outcome_OUTCOME_GONE, Reason: status, StatusCode: 410, Cause: webhooksv1.Cause_CAUSE_CHAT_CHANNEL},
 			Dutch,
-			[]string{"410 Gone: het kanaal", "De webhook is uitgeschakeld.", "ander kanaal. Schakel de webhook weer in"},
+			[]string{"410 Gone: het kanaal", "De webhook is uitgezet.", "ander kanaal. Zet de webhook weer aan"},
 		},
 		{
 			Fact{Outcome: retry, Reason: webhooksv1.Reason_REASON_REDIRECT, StatusCode: 301, Location: "https://new.example/hook"},
@@ -186,7 +186,7 @@ func TestEveryBodyStateHasItsNote(t *testing.T) {
 
 // A test is not tried again, and a 410 to it disables nothing.
 func TestASentenceAboutATestPromisesNothing(t *testing.T) {
-	promises := regexp.MustCompile(`tried again|last attempt|was disabled|opnieuw geprobeerd|laatste poging|is uitgeschakeld`)
+	promises := regexp.MustCompile(`tried again|last attempt|The webhook was switched off|opnieuw geprobeerd|laatste poging|De webhook is uitgezet`)
 	texts := map[string]string{} // each is looked at once: thousands of facts say the same
 	every(func(name string, f Fact, in Language, _ Sentence) {
 		f.Test = true

@@ -33,9 +33,9 @@ func TestATestOfAWebhookThatIsOffSaysSo(t *testing.T) {
 	require.NoError(t, err)
 	require.True(t, gone)
 	assert.Equal(t, "Delivered: the receiver answered 200 OK in less than 1 ms. The webhook is off: the receiver is gone: it answered 410, "+
-		"which asks for no more deliveries.|Enable the webhook to try again.", said("en"))
+		"which asks for no more deliveries.|Switch the webhook on to try again.", said("en"))
 	assert.Equal(t, "Bezorgd: de ontvanger antwoordde 200 OK in minder dan 1 ms. De webhook staat uit: de ontvanger is er niet meer: "+
-		"die antwoordde 410 en wil geen bezorgingen meer.|Schakel de webhook in om het opnieuw te proberen.", said("nl"))
+		"die antwoordde 410 en wil geen bezorgingen meer.|Zet de webhook aan om het opnieuw te proberen.", said("nl"))
 	shown := a.send("GET", base+"/"+id, "", "Accept-Language", "nl")
 	assert.Contains(t, shown.raw, "De ontvanger is er niet meer: die antwoordde 410")
 	assert.Equal(t, "nl", shown.header.Get("Content-Language"))
@@ -43,7 +43,7 @@ func TestATestOfAWebhookThatIsOffSaysSo(t *testing.T) {
 	a.send("PATCH", base+"/"+id, `{"enabled":true}`)
 	a.send("PATCH", base+"/"+id, `{"enabled":false}`)
 	assert.Equal(t, "Delivered: the receiver answered 200 OK in less than 1 ms. The webhook is off: no events are sent to it.|"+
-		"Enable the webhook to have them sent.", said("en"))
+		"Switch the webhook on to have them sent.", said("en"))
 	a.reply = failure(webhooksv1.Reason_REASON_STATUS, 500, webhooksv1.Outcome_OUTCOME_EXHAUSTED)
 	a.reply.StartedAt = timestamppb.Now()
 	assert.Equal(t, "The receiver answered 500 Internal Server Error: something went wrong there.|"+

@@ -194,7 +194,7 @@ func TestTestDelivery(t *testing.T) {
 	require.Equal(t, 200, r.status, r.raw)
 	assert.JSONEq(t, fmt.Sprintf(`{
 		"success": true, "status_code": 202, "message": "Delivered: the receiver answered 202 Accepted in 12 ms. The webhook is off: no events are sent to it.",
-		"advice": "Enable the webhook to have them sent.", "timing": null,
+		"advice": "Switch the webhook on to have them sent.", "timing": null,
 		"outcome": "delivered", "reason": "none", "detail": "", "duration_ms": 12, "response_body": "ok \ufffd", "response_truncated": false,
 		"webhook_id": %q, "event_id": "evt", "delivery_id": "dlv", "attempt_id": "att", "started_at": "2026-01-20T12:00:00.000Z"
 	}`, made.id()), r.raw)

@@ -22,7 +22,7 @@ import (
 // gone.
 func TestEveryProblemIsTranslated(t *testing.T) {
 	var sentences []string
-	for _, folder := range []string{".", "../registration"} {
+	for _, folder := range []string{".", "../registration", "../replay"} {
 		files, err := filepath.Glob(folder + "/*.go")
 		require.NoError(t, err)
 		for _, file := range files {
@@ -52,7 +52,7 @@ func sentencesOf(t *testing.T, file string) []string {
 	require.NoError(t, err)
 	var found []string
 	add := func(of ast.Expr) {
-		if text, _ := textOf(of); strings.Count(text, " ") > 0 {
+		if text, _ := textOf(of); strings.Contains(strings.Trim(text, " {}"), " ") {
 			found = append(found, text)
 		}
 	}
@@ -66,6 +66,12 @@ func sentencesOf(t *testing.T, file string) []string {
 		case *ast.KeyValueExpr:
 			if name, _ := n.Key.(*ast.Ident); name != nil && name.Name == "Message" {
 				add(n.Value)
+			}
+		case *ast.AssignStmt:
+			for i, to := range n.Lhs {
+				if field, _ := to.(*ast.SelectorExpr); field != nil && field.Sel.Name == "Message" && len(n.Rhs) == len(n.Lhs) {
+					add(n.Rhs[i])
+				}
 			}
 		case *ast.ReturnStmt: // of unknownEvent, which puts a sentence together
 			for _, result := range n.Results {

@@ -234,7 +234,7 @@ func TestAReplayPausesWhileItsWebhookIsDisabled(t *testing.T) {
 	enabled(registration.Draft)
 
 	paused := w.untilIs(id, store.ReplayPaused, func() {})
-	assert.Contains(t, paused.Message, "disabled")
+	assert.Contains(t, paused.Message, "switched on again")
 	assert.Equal(t, minWindow, w.waiting(id), "nothing more is written down")
 	_, err := s.Start(t.Context(), w.webhook, ulid.Make().String(), "somebody", Request{Since: time.Now().Add(-time.Hour), Only: All})
 	require.ErrorIs(t, err, store.ErrReplayRunning, "it is still the one that runs")

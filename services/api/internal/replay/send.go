@@ -153,7 +153,7 @@ func (r *run) look(ctx context.Context) error {
 func (r *run) paused(ctx context.Context) error {
 	r.log.Info("replay pauses: its webhook is disabled")
 	err := r.update(ctx, func(x *store.Replay) {
-		x.State, x.Message = store.ReplayPaused, "The webhook is disabled. The replay goes on when it is enabled again."
+		x.State, x.Message = store.ReplayPaused, "The webhook is off. Sending goes on when it is switched on again."
 	})
 	for err == nil {
 		retry.Pause(ctx, pausedEvery)

@@ -114,7 +114,7 @@ func response(answer egress.Result, w *registry.Webhook) *webhooksv1.Response {
 func concluded(x *Delivery, outcome webhooksv1.Outcome) *webhooksv1.Attempt {
 	detail := map[webhooksv1.Outcome]string{
 		webhooksv1.Outcome_OUTCOME_DELETED:   "The webhook was deleted before this could be sent.",
-		webhooksv1.Outcome_OUTCOME_DISABLED:  "The webhook was disabled before this could be sent.",
+		webhooksv1.Outcome_OUTCOME_DISABLED:  "The webhook was switched off before this could be sent.",
 		webhooksv1.Outcome_OUTCOME_EXPIRED:   "The event is older than events are kept, so it can no longer be sent.",
 		webhooksv1.Outcome_OUTCOME_ERASED:    "The event was erased before this could be sent.",
 		webhooksv1.Outcome_OUTCOME_EXHAUSTED: "The receiver has been failing for so long that this was not tried any more. Send it again when the receiver works.",

@@ -22,7 +22,7 @@ func describe(answer egress.Result, request sentRequest, reason webhooksv1.Reaso
 	case chatSentence(request.format, answer.Body) != "" && reason == webhooksv1.Reason_REASON_STATUS:
 		return answered + ": " + chatSentence(request.format, answer.Body) + "."
 	case status == http.StatusGone:
-		return "The receiver answered 410 Gone: it wants no more deliveries, so the webhook was disabled."
+		return "The receiver answered 410 Gone: it wants no more deliveries, so the webhook was switched off."
 	case reason == webhooksv1.Reason_REASON_REDIRECT:
 		return answered + redirectHint(answer, request)
 	case reason == webhooksv1.Reason_REASON_PROTOCOL:
