@@ -255,8 +255,8 @@ func (a *App) run(ctx context.Context) (err error) {
 			Project: func(ctx context.Context, projectID, id string) { projector.Project(ctx, projectID, id) },
 		})},
 	})
-	erasures := a.erasures(webhooks, js)
-	replays := replay.New(replay.Deps{Store: webhooks, JS: js, Retention: a.config.EventsMaxAge, Log: a.log})
+	erasures := erase.New(erase.Deps{Store: webhooks, JS: js, Scrub: a.scrub, Log: a.log})
+	replays := replay.New(replay.Deps{Store: webhooks, JS: js, Log: a.log})
 	server, err := httpapi.New(httpapi.Deps{ //nolint:contextcheck // its handlers use their requests' contexts
 		Store:         webhooks,
 		Access:        a.identity,
@@ -306,7 +306,7 @@ func (a *App) run(ctx context.Context) (err error) {
 		group.Go(func() error {
 			return recorder.Expire(stop, deliverylog.Retention{MaxAge: a.config.AttemptsMaxAge, MaxBytes: a.config.LogMaxBytes})
 		})
-		group.Go(func() error { return a.expireClaims(stop, webhooks) })
+		group.Go(func() error { return a.expire(stop, webhooks) })
 		return nil
 	})
 	served := make(chan error, 1)

@@ -9,7 +9,6 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/dembrane/webhooks/pkg/topology"
-	"github.com/dembrane/webhooks/services/api/internal/replay"
 	"github.com/dembrane/webhooks/services/api/internal/store"
 )
 
@@ -42,6 +41,6 @@ func (a *App) setUp(ctx context.Context, webhooks *store.Store, owner *topology.
 func (a *App) buildIndexes(ctx context.Context, webhooks *store.Store) error {
 	return a.insist(ctx, "indexes", new(atomic.Bool), func(ctx context.Context) error {
 		return errors.Join(webhooks.BuildIndexes(ctx, a.config.AttemptsMaxAge),
-			webhooks.BuildOutcomeIndexes(ctx, replay.Kept(a.config.EventsMaxAge)))
+			webhooks.BuildOutcomeIndexes(ctx, a.kept()))
 	})
 }

@@ -16,6 +16,7 @@ import (
 	"github.com/dembrane/webhooks/proto/webhooksv1"
 	"github.com/dembrane/webhooks/services/api/internal/account"
 	"github.com/dembrane/webhooks/services/api/internal/eventlog"
+	"github.com/dembrane/webhooks/services/api/internal/lease"
 	"github.com/dembrane/webhooks/services/api/internal/store"
 )
 
@@ -48,6 +49,11 @@ func (j *job) counted() store.Erasure {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	return j.erasure
+}
+
+// swapLease stores how far the erasure is, too: whoever takes it over counts on from there.
+func (j *job) swapLease(ctx context.Context, seen, next lease.Lease) (bool, error) {
+	return j.Store.SwapErasureLease(ctx, j.counted(), seen, next) //nolint:wrapcheck // it says what it was
 }
 
 // count adds events; attempts are how many there are in all.

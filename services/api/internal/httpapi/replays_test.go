@@ -34,9 +34,9 @@ func newStoredAPI(t *testing.T) (*api, jetstream.JetStream) {
 	}))
 	var erasures *erase.Service
 	a := newAPIWith(t, func(deps *httpapi.Deps) {
-		deps.Replays = replay.New(replay.Deps{Store: deps.Store, JS: js, Retention: time.Hour, Log: zap.NewNop()})
+		deps.Replays = replay.New(replay.Deps{Store: deps.Store, JS: js, Log: zap.NewNop()})
 		deps.Ledger = ledger.New(ledger.Deps{Store: deps.Store, JS: js})
-		erasures = erase.New(erase.Deps{Store: deps.Store, JS: js, Kept: time.Hour, Log: deps.Log})
+		erasures = erase.New(erase.Deps{Store: deps.Store, JS: js, Log: deps.Log})
 		deps.Erasures = erasures
 	}, func(*http.Server) {})
 	a.erasures = erasures

@@ -25,13 +25,13 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
-	"github.com/oklog/ulid/v2"
 	"go.uber.org/zap"
 
 	"github.com/dembrane/webhooks/pkg/topology"
 	"github.com/dembrane/webhooks/proto/webhooksv1"
 	"github.com/dembrane/webhooks/services/api/internal/account"
 	"github.com/dembrane/webhooks/services/api/internal/eventlog"
+	"github.com/dembrane/webhooks/services/api/internal/lease"
 	"github.com/dembrane/webhooks/services/api/internal/ranges"
 	"github.com/dembrane/webhooks/services/api/internal/store"
 )
@@ -64,41 +64,34 @@ var ErrDisabled = errors.New("the webhook is disabled")
 type Deps struct {
 	Store *store.Store
 	JS    jetstream.JetStream
-	// Retention is how long EVENTS keeps events.
-	Retention time.Duration
-	Log       *zap.Logger
+	Log   *zap.Logger
 }
 
 // Service makes and runs replays. It is safe for concurrent use.
 type Service struct {
-	store     *store.Store
-	js        jetstream.JetStream
-	events    *eventlog.Log
-	reader    *topology.EventReader
-	ranges    *ranges.Writer
-	retention time.Duration
-	log       *zap.Logger
-	// owner names this process among the replicas.
-	owner string
-	// lease and renewEvery are how long a replay is this process's.
-	lease, renewEvery time.Duration
-	// wake tells the loop of [Service.Run] that there is something to do.
-	wake chan struct{}
+	store  *store.Store
+	js     jetstream.JetStream
+	events *eventlog.Log
+	reader *topology.EventReader
+	ranges *ranges.Writer
+	log    *zap.Logger
+	runner *lease.Runner
 
 	mu        sync.Mutex
-	running   map[string]bool      // by replay
 	refreshed map[string]time.Time // when a replay that has ended was counted last
 }
 
 // New returns a service. [Service.Run] runs replays; everything else works without
 // it.
 func New(deps Deps) *Service {
-	return &Service{
+	s := &Service{
 		store: deps.Store, js: deps.JS, events: eventlog.New(deps.JS), reader: topology.NewEventReader(deps.JS),
-		ranges: ranges.NewWriter(deps.JS), retention: deps.Retention, log: deps.Log, owner: ulid.Make().String(),
-		lease: lease, renewEvery: renewEvery,
-		wake: make(chan struct{}, 1), running: map[string]bool{}, refreshed: map[string]time.Time{},
+		ranges: ranges.NewWriter(deps.JS), log: deps.Log, refreshed: map[string]time.Time{},
 	}
+	s.runner = lease.New(lease.Deps{
+		Open: s.open, Length: leaseLength, AtOnce: maxRunning, Log: deps.Log.With(zap.String("work", "replays")),
+	})
+	return s
 }
 
 // Request is what a host asks for.
@@ -245,15 +238,8 @@ func (s *Service) Start(ctx context.Context, w store.Webhook, id, caller string,
 	if err != nil {
 		return started, err //nolint:wrapcheck // it says what it was
 	}
-	s.wakeUp()
+	s.runner.Wake()
 	return started, nil
-}
-
-func (s *Service) wakeUp() {
-	select {
-	case s.wake <- struct{}{}:
-	default:
-	}
 }
 
 // Get returns a replay of the webhook, or [store.ErrReplayNotFound].

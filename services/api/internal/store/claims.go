@@ -87,14 +87,10 @@ func (s *Store) deleteClaim(ctx context.Context, c Claim) error {
 func (s *Store) ExpireClaims(ctx context.Context, before time.Time, limit int64) (int, error) {
 	ctx, cancel := bounded(ctx)
 	defer cancel()
-	cursor, err := s.claims.Find(ctx, bson.D{{Key: keyCreated, Value: bson.D{{Key: "$lt", Value: before}}}},
+	found, err := findAll[Claim](ctx, s.claims, bson.D{{Key: keyCreated, Value: bson.D{{Key: "$lt", Value: before}}}},
 		options.Find().SetLimit(limit).SetProjection(bson.D{{Key: "makes", Value: 1}}))
 	if err != nil {
-		return 0, unavailable("find expired claims", err)
-	}
-	var found []Claim
-	if err := cursor.All(ctx, &found); err != nil {
-		return 0, unavailable("read expired claims", err)
+		return 0, err
 	}
 	for i, claim := range found {
 		if err := s.deleteClaim(ctx, claim); err != nil {

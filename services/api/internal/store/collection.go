@@ -41,6 +41,19 @@ func (c collection) Find(ctx context.Context, filter any, opts ...*options.FindO
 	return in.Find(ctx, filter, append([]*options.FindOptions{limit}, opts...)...) //nolint:wrapcheck // the caller says what for
 }
 
+// findAll returns all that a Find finds.
+func findAll[T any](ctx context.Context, in collection, filter bson.D, opts ...*options.FindOptions) ([]T, error) {
+	cursor, err := in.Find(ctx, filter, opts...)
+	if err != nil {
+		return nil, unavailable("find "+in.name, err)
+	}
+	list := []T{}
+	if err := cursor.All(ctx, &list); err != nil {
+		return nil, unavailable("read "+in.name, err)
+	}
+	return list, nil
+}
+
 // FindOne is [mongo.Collection.FindOne] with the time limit of ctx.
 func (c collection) FindOne(ctx context.Context, filter any, opts ...*options.FindOneOptions) *mongo.SingleResult {
 	return c.findOne(ctx, filter, nil, opts...)

@@ -12,6 +12,7 @@ import (
 
 	"github.com/dembrane/webhooks/proto/webhooksv1"
 	"github.com/dembrane/webhooks/services/api/internal/activity"
+	"github.com/dembrane/webhooks/services/api/internal/lease"
 	"github.com/dembrane/webhooks/services/api/internal/store"
 )
 
@@ -80,14 +81,24 @@ func TestAnErasureIsBegunOnceAndAgainWhenItIsDone(t *testing.T) {
 	opened, err := s.OpenErasures(t.Context())
 	require.NoError(t, err)
 	require.Len(t, opened, 2)
-	taken, ok, err := s.TakeErasure(t.Context(), first, "one", time.Now().Add(time.Minute))
+	mine := lease.Lease{Owner: "one", Until: time.Now().Add(time.Minute)}
+	first.Attempts = 2
+	ok, err := s.SwapErasureLease(t.Context(), first, first.Lease, mine)
 	require.NoError(t, err)
 	require.True(t, ok)
-	_, ok, err = s.TakeErasure(t.Context(), first, "two", time.Now().Add(time.Minute))
+	ok, err = s.SwapErasureLease(t.Context(), first, first.Lease, lease.Lease{Owner: "two", Until: mine.Until})
 	require.NoError(t, err)
 	assert.False(t, ok, "somebody else has it")
-	taken.Events = 3
-	require.NoError(t, s.EndErasure(t.Context(), taken))
+	held, err := s.LoadErasure(t.Context(), "p1", "")
+	require.NoError(t, err)
+	assert.Equal(t, "one", held.Owner)
+	assert.WithinDuration(t, mine.Until, held.Until, time.Millisecond)
+	assert.EqualValues(t, 2, held.Attempts, "how far it is goes with the lease")
+	held.Events = 3
+	require.NoError(t, s.EndErasure(t.Context(), held))
+	ok, err = s.SwapErasureLease(t.Context(), held, held.Lease, mine)
+	require.NoError(t, err)
+	assert.False(t, ok, "it is done")
 	ended, err := s.LoadErasure(t.Context(), "p1", "")
 	require.NoError(t, err)
 	assert.True(t, ended.Done)

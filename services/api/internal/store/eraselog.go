@@ -19,14 +19,10 @@ import (
 func (s *Store) LogsOf(ctx context.Context, projectID string) ([]string, error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, 6*callTimeout, errors.New("mongodb took too long"))
 	defer cancel()
-	cursor, err := s.activity.Find(ctx, bson.D{{Key: keyProject, Value: projectID}},
+	heads, err := findAll[LogHead](ctx, s.activity, bson.D{{Key: keyProject, Value: projectID}},
 		options.Find().SetProjection(bson.D{{Key: keyID, Value: 1}}).SetBatchSize(pageSize))
 	if err != nil {
-		return nil, unavailable("find logs", err)
-	}
-	var heads []LogHead
-	if err := cursor.All(ctx, &heads); err != nil {
-		return nil, unavailable("read logs", err)
+		return nil, err
 	}
 	ids := make([]string, len(heads))
 	for i, h := range heads {

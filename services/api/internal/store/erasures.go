@@ -8,6 +8,8 @@ import (
 	"go.mongodb.org/mongo-driver/bson"
 	"go.mongodb.org/mongo-driver/mongo"
 	"go.mongodb.org/mongo-driver/mongo/options"
+
+	"github.com/dembrane/webhooks/services/api/internal/lease"
 )
 
 // erasuresNumber is the document that counts how often an erasure was begun. Its
@@ -30,9 +32,8 @@ type Erasure struct {
 	Events   int64 `bson:"events"`
 	Attempts int64 `bson:"attempts"`
 	Done     bool  `bson:"done"`
-	// Owner is the replica of the api that works on it, until the given time.
-	Owner string    `bson:"owner"`
-	Until time.Time `bson:"until"`
+	// Lease says which replica of the api works on it.
+	lease.Lease `bson:",inline"`
 
 	BegunAt time.Time  `bson:"begun_at"`
 	EndedAt *time.Time `bson:"ended_at"`
@@ -140,15 +141,7 @@ func (s *Store) OpenErasures(ctx context.Context) ([]Erasure, error) {
 func (s *Store) findErasures(ctx context.Context, filter bson.D) ([]Erasure, error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, 4*callTimeout, errors.New("mongodb took too long"))
 	defer cancel()
-	cursor, err := s.erasures.Find(ctx, filter, options.Find().SetBatchSize(pageSize))
-	if err != nil {
-		return nil, unavailable("find erasures", err)
-	}
-	var list []Erasure
-	if err := cursor.All(ctx, &list); err != nil {
-		return nil, unavailable("read erasures", err)
-	}
-	return list, nil
+	return findAll[Erasure](ctx, s.erasures, filter, options.Find().SetBatchSize(pageSize))
 }
 
 // LoadErasure returns an erasure as it is now, or [ErrNotFound].
@@ -163,38 +156,13 @@ func (s *Store) LoadErasure(ctx context.Context, projectID, eventID string) (Era
 	return e, unavailable("load erasure", err)
 }
 
-// TakeErasure makes a replica the one that works on an erasure until the given
-// time, if it is still as it was seen, and stores how far it is. It reports whether
-// that succeeded.
-func (s *Store) TakeErasure(ctx context.Context, seen Erasure, owner string, until time.Time) (Erasure, bool, error) {
-	ctx, cancel := bounded(ctx)
-	defer cancel()
-	unlock, err := s.lock(ctx, seen.ID)
-	if err != nil {
-		return seen, false, err
-	}
-	defer unlock()
-	until = until.UTC().Truncate(time.Millisecond)
-	asSeen := bson.D{
-		{Key: "_id", Value: seen.ID},
-		{Key: "done", Value: false},
-		{Key: "owner", Value: seen.Owner},
-		{Key: "until", Value: seen.Until},
-	}
-	result, err := s.erasures.UpdateOne(ctx, asSeen, bson.D{{Key: "$set", Value: bson.D{
-		{Key: "owner", Value: owner},
-		{Key: "until", Value: until},
-		{Key: "events", Value: seen.Events},
-		{Key: "attempts", Value: seen.Attempts},
-	}}})
-	if err != nil {
-		return seen, false, unavailable("take erasure", err)
-	}
-	if result.MatchedCount == 0 {
-		return seen, false, nil
-	}
-	seen.Owner, seen.Until = owner, until
-	return seen, true, nil
+// SwapErasureLease replaces the lease on an erasure, if that is still as it was seen, and
+// stores how far the erasure is. It reports whether that succeeded.
+func (s *Store) SwapErasureLease(ctx context.Context, e Erasure, seen, next lease.Lease) (bool, error) {
+	return s.swapLease(ctx, leased{
+		in: s.erasures, id: e.ID, while: bson.E{Key: "done", Value: false},
+		set: bson.D{{Key: "events", Value: e.Events}, {Key: "attempts", Value: e.Attempts}},
+	}, seen, next)
 }
 
 // EndErasure says that it is done.

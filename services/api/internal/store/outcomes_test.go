@@ -2,6 +2,7 @@ package store_test
 
 import (
 	"strconv"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -9,8 +10,10 @@ import (
 	"github.com/oklog/ulid/v2"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	"go.mongodb.org/mongo-driver/bson"
 
 	"github.com/dembrane/webhooks/proto/webhooksv1"
+	"github.com/dembrane/webhooks/services/api/internal/lease"
 	"github.com/dembrane/webhooks/services/api/internal/mongotest"
 	"github.com/dembrane/webhooks/services/api/internal/store"
 )
@@ -108,13 +111,14 @@ func TestAWebhookHasOneReplayAtATime(t *testing.T) {
 	all, err := s.RunningReplays(t.Context())
 	require.NoError(t, err)
 	require.Len(t, all, 1)
-	taken, ok, err := s.TakeReplay(t.Context(), all[0], "one", time.Now().Add(time.Minute))
+	one := lease.Lease{Owner: "one", Until: time.Now().Add(time.Minute)}
+	ok, err := s.SwapReplayLease(t.Context(), all[0], all[0].Lease, one)
 	require.NoError(t, err)
 	require.True(t, ok)
-	_, ok, err = s.TakeReplay(t.Context(), all[0], "other", time.Now().Add(time.Minute))
+	ok, err = s.SwapReplayLease(t.Context(), all[0], all[0].Lease, lease.Lease{Owner: "other", Until: one.Until})
 	require.NoError(t, err)
 	assert.False(t, ok, "taken by two")
-	_, ok, err = s.TakeReplay(t.Context(), taken, "one", time.Now().Add(2*time.Minute))
+	ok, err = s.SwapReplayLease(t.Context(), all[0], one, lease.Lease{Owner: "one", Until: one.Until.Add(time.Minute)})
 	require.NoError(t, err)
 	assert.True(t, ok, "renewed")
 
@@ -125,7 +129,7 @@ func TestAWebhookHasOneReplayAtATime(t *testing.T) {
 	_, ok, err = s.UpdateReplay(t.Context(), first.ID, func(r *store.Replay) { r.State = store.ReplayRunning })
 	require.NoError(t, err)
 	assert.False(t, ok, "what has ended has ended")
-	require.NoError(t, s.ReleaseReplay(t.Context(), taken))
+	require.NoError(t, s.ReleaseReplay(t.Context(), all[0]))
 	_, err = s.StartReplay(t.Context(), second)
 	require.NoError(t, err)
 
@@ -138,4 +142,26 @@ func TestAWebhookHasOneReplayAtATime(t *testing.T) {
 	deleted, err := s.ExpireReplays(t.Context(), time.Now().Add(time.Hour), 10)
 	require.NoError(t, err)
 	assert.Equal(t, 1, deleted, "what runs is kept")
+}
+
+// Replicas of an earlier version take leases away from ours, and ours from theirs: where
+// a lease lies in its document stays as it was.
+func TestALeaseLiesWhereEarlierVersionsLookForIt(t *testing.T) {
+	held := lease.Lease{Owner: "one", Until: time.Now().UTC()}
+	for want, document := range map[string]any{
+		"_id replay_id owner until": store.RunningReplay{Lease: held},
+		"_id project_id event_id by through events attempts done owner until begun_at ended_at": store.Erasure{Lease: held},
+	} {
+		data, err := bson.Marshal(document)
+		require.NoError(t, err)
+		elements, err := bson.Raw(data).Elements()
+		require.NoError(t, err)
+		var names []string
+		for _, element := range elements {
+			names = append(names, element.Key())
+		}
+		assert.Equal(t, want, strings.Join(names, " "))
+		assert.Equal(t, "one", bson.Raw(data).Lookup("owner").StringValue())
+		assert.WithinDuration(t, held.Until, bson.Raw(data).Lookup("until").Time(), time.Millisecond)
+	}
 }

@@ -108,15 +108,7 @@ func (s *Store) ListElsewhere(ctx context.Context, e Elsewhere) ([]Webhook, erro
 func (s *Store) find(ctx context.Context, filter bson.D, opts *options.FindOptions) ([]Webhook, error) {
 	ctx, cancel := bounded(ctx)
 	defer cancel()
-	cursor, err := s.webhooks.Find(ctx, filter, opts)
-	if err != nil {
-		return nil, unavailable("find webhooks", err)
-	}
-	var list []Webhook
-	if err := cursor.All(ctx, &list); err != nil {
-		return nil, unavailable("read webhooks", err)
-	}
-	return list, nil
+	return findAll[Webhook](ctx, s.webhooks, filter, opts)
 }
 
 // Change applies edit to the current state of a webhook and stores the result as

@@ -8,6 +8,8 @@ import (
 	"go.mongodb.org/mongo-driver/bson"
 	"go.mongodb.org/mongo-driver/mongo"
 	"go.mongodb.org/mongo-driver/mongo/options"
+
+	"github.com/dembrane/webhooks/services/api/internal/lease"
 )
 
 // ReplayState is where a replay is: a closed set.
@@ -65,10 +67,10 @@ type Replay struct {
 // RunningReplay says which replay of a webhook runs, and which replica of the api
 // runs it. Its _id is the webhook: there is one at most.
 type RunningReplay struct {
-	WebhookID string    `bson:"_id"`
-	ReplayID  string    `bson:"replay_id"`
-	Owner     string    `bson:"owner"`
-	Until     time.Time `bson:"until"`
+	WebhookID string `bson:"_id"`
+	ReplayID  string `bson:"replay_id"`
+
+	lease.Lease `bson:",inline"`
 }
 
 // ErrReplayRunning says that the webhook has a replay that has not ended.
@@ -164,16 +166,8 @@ func (s *Store) GetReplay(ctx context.Context, webhookID, id string) (Replay, er
 func (s *Store) ListReplays(ctx context.Context, webhookID string, limit int64) ([]Replay, error) {
 	ctx, cancel := bounded(ctx)
 	defer cancel()
-	cursor, err := s.replays.Find(ctx, bson.D{{Key: keyOfHook, Value: webhookID}},
+	return findAll[Replay](ctx, s.replays, bson.D{{Key: keyOfHook, Value: webhookID}},
 		options.Find().SetSort(bson.D{descending(keyID)}).SetLimit(limit))
-	if err != nil {
-		return nil, unavailable("find replays", err)
-	}
-	list := []Replay{}
-	if err := cursor.All(ctx, &list); err != nil {
-		return nil, unavailable("read replays", err)
-	}
-	return list, nil
 }
 
 // UpdateReplay applies edit to a replay and stores the result, if it is still
@@ -237,42 +231,15 @@ func (s *Store) CountReplay(ctx context.Context, id string, delivered, failed in
 func (s *Store) RunningReplays(ctx context.Context) ([]RunningReplay, error) {
 	ctx, cancel := bounded(ctx)
 	defer cancel()
-	cursor, err := s.replaying.Find(ctx, bson.D{})
-	if err != nil {
-		return nil, unavailable("find running replays", err)
-	}
-	var list []RunningReplay
-	if err := cursor.All(ctx, &list); err != nil {
-		return nil, unavailable("read running replays", err)
-	}
-	return list, nil
+	return findAll[RunningReplay](ctx, s.replaying, bson.D{})
 }
 
-// TakeReplay makes a replica the one that runs a replay until the given time, if it
-// is still as it was seen. It reports whether that succeeded.
-func (s *Store) TakeReplay(ctx context.Context, seen RunningReplay, owner string, until time.Time) (RunningReplay, bool, error) {
-	ctx, cancel := bounded(ctx)
-	defer cancel()
-	unlock, err := s.lock(ctx, seen.WebhookID)
-	if err != nil {
-		return seen, false, err
-	}
-	defer unlock()
-	until = until.UTC().Truncate(time.Millisecond)
-	result, err := s.replaying.UpdateOne(ctx, bson.D{
-		{Key: "_id", Value: seen.WebhookID},
-		{Key: "replay_id", Value: seen.ReplayID},
-		{Key: "owner", Value: seen.Owner},
-		{Key: "until", Value: seen.Until},
-	}, bson.D{{Key: "$set", Value: bson.D{{Key: "owner", Value: owner}, {Key: "until", Value: until}}}})
-	if err != nil {
-		return seen, false, unavailable("take replay", err)
-	}
-	taken := result.MatchedCount == 1
-	if taken {
-		seen.Owner, seen.Until = owner, until
-	}
-	return seen, taken, nil
+// SwapReplayLease replaces the lease on a replay, if that is still as it was seen. It
+// reports whether that succeeded.
+func (s *Store) SwapReplayLease(ctx context.Context, r RunningReplay, seen, next lease.Lease) (bool, error) {
+	return s.swapLease(ctx, leased{
+		in: s.replaying, id: r.WebhookID, while: bson.E{Key: "replay_id", Value: r.ReplayID},
+	}, seen, next)
 }
 
 // ReleaseReplay lets the next replay of the webhook begin.

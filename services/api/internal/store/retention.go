@@ -43,15 +43,7 @@ func (s *Store) LogHeads(ctx context.Context) ([]LogHead, error) {
 	for _, name := range []string{keyProject, "first", "page", "tail_from", "bytes", "bytes_gone"} {
 		fields = append(fields, bson.E{Key: name, Value: 1})
 	}
-	cursor, err := s.activity.Find(ctx, bson.D{}, options.Find().SetProjection(fields).SetBatchSize(pageSize))
-	if err != nil {
-		return nil, unavailable("find logs", err)
-	}
-	var heads []LogHead
-	if err := cursor.All(ctx, &heads); err != nil {
-		return nil, unavailable("read logs", err)
-	}
-	return heads, nil
+	return findAll[LogHead](ctx, s.activity, bson.D{}, options.Find().SetProjection(fields).SetBatchSize(pageSize))
 }
 
 // OldestPage returns when the newest attempt began that is in the oldest page of a
