@@ -41,6 +41,7 @@ func TestEveryPageIsAccessible(t *testing.T) {
 			b.become(dark)
 			b.wantAccessible()
 			b.wantFits()
+			b.wantUsable()
 			b.wantQuiet()
 		})
 	}

@@ -61,8 +61,13 @@ func TestNumbersAreTypedAsTheReaderWritesThem(t *testing.T) {
 	b := s.as("good")
 	one := b.add("url", "https://example.org/")
 	for _, row := range []struct{ language, typed, want string }{
-		{"en", "1,000", "At most 1000 a second"}, {"en", "2.5", "At most 2.5 a second"}, {"en", "2,5", "At most 2.5 a second"}, {"en", "0.500", "At most 0.5 a second"},
-		{"nl", "1.000", "Hooguit 1000 per seconde"}, {"nl", "2,5", "Hooguit 2,5 per seconde"}, {"nl", "0.5", "Hooguit 0,5 per seconde"},
+		{"en", "1,000", "At most 1000 a second"},
+		{"en", "2.5", "At most 2.5 a second"},
+		{"en", "2,5", "At most 2.5 a second"},
+		{"en", "0.500", "At most 0.5 a second"},
+		{"nl", "1.000", "Hooguit 1000 per seconde"},
+		{"nl", "2,5", "Hooguit 2,5 per seconde"},
+		{"nl", "0.5", "Hooguit 0,5 per seconde"},
 	} {
 		b.header.Set("Accept-Language", row.language)
 		saved := b.fill(one+"/edit", "url", "https://example.org/", "name", "x", "format", "json", "events", "report.generated", "enabled", "true", "max_per_second", row.typed)

@@ -58,7 +58,7 @@ func check(v *visit) error {
 		return v.render(http.StatusUnprocessableEntity, "check", v.t("check.title"), body)
 	}
 	body.Result = v.checkResult(diagnose.Check(diagnose.Input{Secret: given, Header: header, Body: []byte(sent), Now: v.now}))
-	return v.render(http.StatusOK, "check", v.t("check.title"), body)
+	return v.render(http.StatusOK, "check", body.Result.State.Word+" · "+v.t("check.title"), body)
 }
 
 // typedHeaders reads headers, or a signature alone; false when there is neither.

@@ -24,6 +24,8 @@ type deliveriesBody struct {
 	Filtered bool
 	// IsFirst says that the newest are shown, so that they may change by themselves.
 	IsFirst bool
+	// Found says how many are shown.
+	Found string
 	// Newest and Older lead to other pages; Older is empty on the last.
 	Newest, Older string
 	Fault         string
@@ -54,6 +56,7 @@ func deliveries(v *visit) error {
 	} else if err != nil {
 		return err
 	}
+	body.Found = v.n("log.found", uint64(len(body.Rows)))
 	body.IsFirst = query.Get("cursor") == ""
 	body.Rows = v.logRows(list.Data, body.IsFirst && !hidesNewer(query))
 	body.Newest = v.logPath("")

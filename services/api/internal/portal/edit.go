@@ -136,9 +136,6 @@ func (v *visit) renderNew(status int, form webhookForm) error {
 
 func (v *visit) renderForm(status int, name, title string, form webhookForm) error {
 	form.Product, form.Headers = v.hint(form.URL), withFreeRows(form.Headers)
-	if form.Faults.Any() {
-		title = v.t("form.fault.title", "title", title)
-	}
 	return v.render(status, name, title, form)
 }
 

@@ -120,8 +120,12 @@ type languageChoice struct {
 	Current   bool
 }
 
-// render answers with a page. Its title is a text.
+// render answers with a page. Its title is a text, which is the first that is read
+// out; so it says when something has to be typed anew.
 func (v *visit) render(status int, name, title string, body any) error {
+	if status == http.StatusUnprocessableEntity && name != "failure" {
+		title = v.t("form.fault.title", "title", title)
+	}
 	p := page{
 		Lang: v.in.Tag(), Title: title, Project: v.project, Webhook: v.webhook,
 		Here: v.here(), Token: v.formToken(), Notice: v.notice,

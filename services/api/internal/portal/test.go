@@ -59,7 +59,11 @@ func (v *visit) renderTest(status int, body testBody, eventType, format string) 
 			Name: string(known), Title: v.t("format." + string(known)), Chosen: string(known) == format,
 		})
 	}
-	return v.render(status, "test", v.t("test.title"), body)
+	title := v.t("test.title")
+	if body.Result != nil {
+		title = body.Result.State.Word + " · " + title
+	}
+	return v.render(status, "test", title, body)
 }
 
 func testAgain(v *visit) error {

@@ -20,18 +20,20 @@
   const exchange = async (address, all) => {
     const mine = ++asked;
     const response = await fetch(address, { headers: { Accept: "text/html" }, redirect: "error" });
-    if (!response.ok || mine !== asked) return;
+    if (!response.ok) throw new Error("answered " + response.status);
+    if (mine !== asked) return;
     const fresh = new DOMParser().parseFromString(await response.text(), "text/html");
     for (const old of document.querySelectorAll(all ? "[data-live], [data-exchange], .foot" : "[data-live]")) {
       const next = old.id ? fresh.getElementById(old.id) : fresh.querySelector("." + old.className);
       if (!next || next.innerHTML === old.innerHTML) continue;
-      if (!all && old.contains(document.activeElement)) continue; // nobody loses their place
+      if (!all && (old.contains(document.activeElement) || isSelectedIn(old))) continue; // nobody loses their place
       const open = [...old.querySelectorAll("details[open][id]")].map((d) => d.id);
       old.replaceChildren(...next.childNodes);
       for (const id of open) document.getElementById(id)?.setAttribute("open", "");
       reveal(old);
     }
   };
+  const isSelectedIn = (part) => { const s = getSelection(); return !s.isCollapsed && s.containsNode(part, true); };
   const refresh = (all) => exchange(location.href, all).catch(() => {}); // the next time will do
   const isLive = () => document.querySelector("[data-live]");
 
@@ -47,10 +49,10 @@
     try {
       await navigator.clipboard.writeText("value" in source ? source.value : source.textContent);
       const label = button.querySelector("span");
-      const before = label.textContent;
+      button.dataset.copyLabel ??= label.textContent;
       label.textContent = button.dataset.done;
       say(button.dataset.done);
-      setTimeout(() => { label.textContent = before; }, 2000);
+      setTimeout(() => { label.textContent = button.dataset.copyLabel; }, 2000);
     } catch {
       getSelection().selectAllChildren(source);
     }
@@ -72,10 +74,16 @@
 
   const filter = document.querySelector("form[data-filter]");
   if (filter) {
+    // What is chosen applies at once. Without this script, there is a button for it.
+    for (const button of filter.querySelectorAll("[data-apply]")) button.hidden = true;
     const apply = () => {
       const query = new URLSearchParams([...new FormData(filter)].filter(([, value]) => value !== ""));
       const address = filter.action.split("?")[0] + (query.size ? "?" + query : "");
-      exchange(address, true).then(() => history.replaceState(null, "", address), () => filter.submit());
+      exchange(address, true).then(() => {
+        history.replaceState(null, "", address);
+        const found = document.querySelector("[data-found]");
+        if (found) say(found.textContent);
+      }, () => filter.submit());
     };
     filter.addEventListener("change", apply);
     filter.addEventListener("submit", (event) => { event.preventDefault(); apply(); });
@@ -106,6 +114,10 @@
   // On a phone, the tab that one is on may be out of sight.
   const here = document.querySelector(".tabs [aria-current]");
   here?.closest(".tabs").scrollTo({ left: here.offsetLeft - 16 });
+
+  // What a form did is on the page from the start, which is not read out by itself.
+  const done = document.querySelector("[data-did]");
+  if (done) say(done.textContent);
 
   (document.getElementById("faults") ?? document.querySelector("[data-focus]"))?.focus();
   if (zoneIsNew) refresh(true);
