@@ -20,6 +20,8 @@ func TestAnswersSayWhetherTheChangeIsInForce(t *testing.T) {
 		assert.Equal(t, !late, a.send("PATCH", path, `{}`).body["in_force"], "nothing to bring into force")
 		rotated := a.send("POST", path+"/secret/rotate", "")
 		assert.Equal(t, !late, rotated.body["in_force"])
+		ended := a.send("DELETE", path+"/secret/previous", "")
+		assert.Equal(t, late, ended.status == http.StatusAccepted)
 
 		deleted := a.send("DELETE", path, "")
 		if late {

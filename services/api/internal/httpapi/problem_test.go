@@ -42,6 +42,7 @@ func TestWhoMayNot(t *testing.T) {
 			{"DELETE", path + "/" + id, ""},
 			{"POST", path + "/" + id + "/test", ""},
 			{"POST", path + "/" + id + "/secret/rotate", ""},
+			{"DELETE", path + "/" + id + "/secret/previous", ""},
 			{"GET", path + "/" + id + "/copyable", ""},
 			{"GET", path + "/" + id + "/deliveries", ""},
 			{"GET", path + "/" + id + "/deliveries?cursor=x", ""},

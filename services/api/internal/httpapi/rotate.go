@@ -2,6 +2,7 @@ package httpapi
 
 import (
 	"bytes"
+	"crypto/hmac"
 	"fmt"
 	"net/http"
 	"time"
@@ -89,6 +90,10 @@ func (s *server) rotate(c echo.Context, grant access.Grant) error {
 	ctx := c.Request().Context()
 	var previousUntil *time.Time
 	if _, err := s.Store.Change(ctx, w.ProjectID, w.ID, func(w *store.Webhook) error {
+		if s.signsWith(w, fresh) { // sent twice: the second must not drop the one before it
+			previousUntil = w.Overlap(time.Now(), overlap)
+			return nil
+		}
 		previousUntil = w.RotateSecret(sealed, time.Now(), overlap)
 		return nil
 	}); err != nil {
@@ -98,4 +103,32 @@ func (s *server) rotate(c echo.Context, grant access.Grant) error {
 	return c.JSON(http.StatusOK, rotated{
 		Secret: fresh.Reveal(), PreviousValidUntil: optional(previousUntil), InForce: inForce,
 	})
+}
+
+// signsWith reports whether a secret is the webhook's current one.
+func (s *server) signsWith(w *store.Webhook, text secret.Text) bool {
+	if len(w.Secrets) == 0 {
+		return false
+	}
+	current, err := s.Secrets.Open(w.Secrets[0].Ciphertext, w.ProjectID, w.ID)
+	return err == nil && hmac.Equal([]byte(current.Reveal()), []byte(text.Reveal()))
+}
+
+// endOverlap has the secret from before a rotation sign no more, at once.
+func (s *server) endOverlap(c echo.Context, grant access.Grant) error {
+	w, err := s.find(c, grant)
+	if err != nil {
+		return err
+	}
+	ctx := c.Request().Context()
+	if _, err := s.Store.Change(ctx, w.ProjectID, w.ID, func(w *store.Webhook) error {
+		w.Overlap(time.Now(), 0)
+		return nil
+	}); err != nil {
+		return fmt.Errorf("end overlap: %w", err)
+	}
+	if !s.Project(ctx, w.ProjectID, w.ID) {
+		return c.JSON(http.StatusAccepted, notYet{})
+	}
+	return c.NoContent(http.StatusNoContent)
 }

@@ -95,6 +95,37 @@ func TestRotateSecret(t *testing.T) {
 	assert.Empty(t, secrets)
 }
 
+// A rotation that is sent twice, as by two clicks, keeps the secret before it.
+func TestRotatingTwiceToTheSameDropsNothing(t *testing.T) {
+	a := newAPI(t)
+	id := a.create("p1", withSecret).id()
+	a.rotate(id, `{"secret":"chosen by the host"}`)
+	_, shown := a.rotate(id, `{"secret":"chosen by the host","overlap_seconds":3600}`)
+	wantTime(t, time.Now().Add(time.Hour), shown)
+	secrets, until := a.opened(id)
+	assert.Equal(t, []string{"chosen by the host", "12345678"}, secrets)
+	wantTime(t, *until[1], shown)
+	_, shown = a.rotate(id, `{"secret":"chosen by the host","overlap_seconds":0}`)
+	assert.Nil(t, shown)
+	secrets, _ = a.opened(id)
+	assert.Equal(t, []string{"chosen by the host"}, secrets)
+}
+
+func TestTheOverlapCanBeEnded(t *testing.T) {
+	a := newAPI(t)
+	id := a.create("p1", withSecret).id()
+	path := base + "/" + id + "/secret/previous"
+	a.rotate(id, `{"secret":"chosen by the host"}`)
+	a.wantProblem(a.send("DELETE", "/api/projects/p2/webhooks/"+id+"/secret/previous", ""), 404, "Webhook not found")
+	for range 2 {
+		assert.Equal(t, http.StatusNoContent, a.send("DELETE", path, "").status)
+		secrets, until := a.opened(id)
+		assert.Equal(t, []string{"chosen by the host"}, secrets)
+		assert.Nil(t, until[0])
+	}
+	assert.Equal(t, access.Withdraw, a.actions[len(a.actions)-1])
+}
+
 func TestRotateGivesAFirstSecret(t *testing.T) {
 	a := newAPI(t)
 	id := a.create("p1", minimal).id()

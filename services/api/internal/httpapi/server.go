@@ -170,6 +170,7 @@ func (s *server) route(e *echo.Echo) {
 	webhooks.DELETE("/:id", s.guard(access.Withdraw, s.remove))
 	webhooks.POST("/:id/test", s.guard(access.Change, s.test))
 	webhooks.POST("/:id/secret/rotate", s.guard(access.Change, s.rotate))
+	webhooks.DELETE("/:id/secret/previous", s.guard(access.Withdraw, s.endOverlap))
 	webhooks.GET("/:id/copyable", s.guard(access.Read, s.copyable))
 	webhooks.GET("/:id/deliveries", s.guard(access.Read, s.deliveries))
 	webhooks.GET("/:id/deliveries/:attempt", s.guard(access.Read, s.delivery))

@@ -175,8 +175,8 @@ func (s *server) remove(c echo.Context, grant access.Grant) error {
 	return c.NoContent(http.StatusNoContent)
 }
 
-// notYet says of a webhook that was deleted that deliveries still go out: they
-// stop by themselves.
+// notYet says of what was taken away that deliveries are still made as before: that
+// stops by itself.
 type notYet struct {
 	InForce bool `json:"in_force"`
 }

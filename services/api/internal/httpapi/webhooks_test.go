@@ -250,6 +250,7 @@ func TestForeignAndUnknownIDs(t *testing.T) {
 			{"DELETE", base + "/" + id},
 			{"POST", base + "/" + id + "/test"},
 			{"POST", base + "/" + id + "/secret/rotate"},
+			{"DELETE", base + "/" + id + "/secret/previous"},
 			{"GET", base + "/" + id + "/copyable"},
 			{"GET", base + "/" + id + "/deliveries"},
 			{"GET", base + "/" + id + "/deliveries/01JHZ0A1B2C3D4E5F6G7H8J9K0"},

@@ -191,6 +191,10 @@ func (a client) rotate(id, secret string, overlap time.Duration) error {
 		map[string]any{"secret": secret, "overlap_seconds": int(overlap / time.Second)}, nil)
 }
 
+func (a client) endOverlap(id string) error {
+	return a.send(http.MethodDelete, "/"+url.PathEscape(id)+"/secret/previous", nil, nil)
+}
+
 func (a client) remove(id string) error {
 	return a.send(http.MethodDelete, "/"+url.PathEscape(id), nil, nil)
 }

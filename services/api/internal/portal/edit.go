@@ -2,7 +2,7 @@ package portal
 
 import (
 	"crypto/rand"
-	"errors"
+	"fmt"
 	"net/http"
 	"net/url"
 	"slices"
@@ -11,10 +11,11 @@ import (
 	"github.com/dembrane/webhooks/pkg/event"
 	"github.com/dembrane/webhooks/pkg/payload/chat"
 	"github.com/dembrane/webhooks/pkg/secret"
+	"github.com/dembrane/webhooks/services/api/internal/registration"
 )
 
-// maxHeaderRows is how many headers of its own a webhook has at most.
-const maxHeaderRows = 8
+// freeRows is how many rows for another header a form has.
+const freeRows = 2
 
 // webhookForm is the one form for a webhook, new or not: what is typed into it, and
 // what is wrong with that.
@@ -38,8 +39,13 @@ type webhookForm struct {
 	// values are not shown.
 	Headers []headerRow
 
-	Product hint
-	Faults  faults
+	// Suggest is where the script asks about an address while it is typed. Fits is the
+	// format that fits the one that is there, and Chat says that messages for a chat are
+	// sent.
+	Suggest, Fits string
+	Chat          bool
+	Product       hint
+	Faults        faults
 	// WhyNot says why the webhook cannot be changed now.
 	WhyNot string
 }
@@ -49,47 +55,20 @@ type headerRow struct {
 	Name, Value string
 	// Known says that the webhook has it.
 	Known, Remove bool
+	// NameID and ValueID find the fields and what is wrong with them.
+	NameID, ValueID string
 }
 
+// eventChoice is an event: What is what a program gets of it, and InChat what a chat
+// does.
 type eventChoice struct {
-	Name, Title, What string
-	Chosen            bool
+	Name, Title, What, InChat string
+	Chosen                    bool
 }
 
 type formatChoice struct {
 	Name, Title string
 	Chosen      bool
-}
-
-// hint is what there is to know about a product; empty without a name.
-type hint struct{ Name, Text string }
-
-// faults are what the API said about the form, by field; "" is about no field.
-type faults map[string]string
-
-// Any reports whether there is one.
-func (f faults) Any() bool { return len(f) > 0 }
-
-// faultsOf sorts what the API refused a form with. Anything else is no fault of a
-// form.
-func (v *visit) faultsOf(err error) (faults, bool) {
-	refusal, ok := errors.AsType[*problem](err)
-	if !ok || refusal.Status < 400 || refusal.Status >= 500 || slices.Contains([]int{
-		http.StatusUnauthorized, http.StatusForbidden, http.StatusNotFound, http.StatusTooManyRequests,
-	}, refusal.Status) {
-		return nil, false
-	}
-	found := faults{}
-	for _, one := range refusal.Errors {
-		found[one.Field] = strings.TrimSpace(found[one.Field] + " " + one.Message)
-	}
-	if found["max_per_second"] != "" {
-		found["max_per_second"] = v.t("form.rate.fault") // the API calls the field by its name
-	}
-	if len(found) == 0 || found["Idempotency-Key"] != "" {
-		found = faults{"": refusal.Detail}
-	}
-	return found, true
 }
 
 func newPage(v *visit) error {
@@ -135,17 +114,28 @@ func (v *visit) renderNew(status int, form webhookForm) error {
 }
 
 func (v *visit) renderForm(status int, name, title string, form webhookForm) error {
-	form.Product, form.Headers = v.hint(form.URL), withFreeRows(form.Headers)
+	own := ""
+	if !form.IsNew {
+		own = v.webhook.ID
+	}
+	var err error
+	if form.Product, err = v.hint(form.URL, own); err != nil {
+		return err
+	}
+	form.Suggest, form.Fits = v.base()+"/suggest?"+url.Values{"webhook": {own}}.Encode(), string(productOf(form.URL).Format)
+	form.Chat, form.Headers = isChat(form.format()), withFreeRows(form.Headers)
 	return v.render(status, name, title, form)
 }
 
-// hint says what there is to know about the product of a URL.
-func (v *visit) hint(rawURL string) hint {
-	found := productOf(rawURL)
-	if found.Key == "" {
-		return hint{}
+// format is the chosen one, or what fits the address.
+func (f webhookForm) format() string {
+	if f.Format != "" {
+		return f.Format
 	}
-	return hint{Name: found.Name, Text: v.t("product." + found.Key)}
+	if fits := productOf(f.URL).Format; fits != "" {
+		return string(fits)
+	}
+	return string(chat.JSON)
 }
 
 // choices lists events and formats, with those of the form chosen.
@@ -153,6 +143,7 @@ func (v *visit) choices(form *webhookForm, chosen []string) {
 	for _, name := range event.Subscribable() {
 		one := eventChoice{Name: name, Title: v.t("event." + name), What: v.t("event." + name + ".what"), Chosen: slices.Contains(chosen, name)}
 		if slices.Contains(event.Types(), name) {
+			one.InChat = v.t("event." + name + ".chat")
 			form.Events = append(form.Events, one)
 		} else {
 			form.Own = append(form.Own, one)
@@ -171,15 +162,16 @@ func (v *visit) choices(form *webhookForm, chosen []string) {
 // typed is the form as it came back.
 func (v *visit) typed(isNew bool) webhookForm {
 	form := webhookForm{
-		IsNew: isNew, FormID: v.field("form"), URL: strings.TrimSpace(v.field("url")), Name: v.field("name"), Description: v.field("description"),
+		IsNew: isNew, FormID: v.field("form"), URL: completeURL(v.field("url")), Name: v.field("name"), Description: v.field("description"),
 		Format: v.field("format"), PerSecond: strings.TrimSpace(v.field("max_per_second")),
 		Signing: v.field("signing") == "true", Secret: v.field("secret"), Enabled: v.field("enabled") == "true",
 	}
 	v.choices(&form, v.fields("events"))
 	removed, values := v.fields("header_remove"), v.fields("header_value")
 	names := v.fields("header_name")
-	for i, name := range names[:min(len(names), 2*maxHeaderRows)] { // enough to be told that there are too many
-		row := headerRow{Name: strings.TrimSpace(name), Known: !isNew && slices.Contains(v.webhook.HeaderNames, name)}
+	for i, name := range names[:min(len(names), 2*registration.MaxHeaders)] { // enough to be told that there are too many
+		row := newRow(len(form.Headers))
+		row.Name, row.Known = strings.TrimSpace(name), !isNew && slices.Contains(v.webhook.HeaderNames, name)
 		if i < len(values) {
 			row.Value = values[i]
 		}
@@ -191,76 +183,23 @@ func (v *visit) typed(isNew bool) webhookForm {
 	return form
 }
 
-// headersOf are the changes that the rows ask for, as the API takes them.
-func headersOf(rows []headerRow) map[string]*string {
-	headers := map[string]*string{}
-	for _, row := range rows {
-		switch {
-		case row.Remove:
-			headers[row.Name] = nil
-		case row.Known && row.Value == "": // it stays
-		default:
-			headers[row.Name] = &row.Value
-		}
-	}
-	return headers
-}
-
-// withFreeRows adds rows to type another header into, as far as there may be more.
-func withFreeRows(rows []headerRow) []headerRow {
-	const free = 2
-	for range free {
-		if len(rows) < maxHeaderRows {
-			rows = append(rows, headerRow{})
-		}
-	}
-	return rows
-}
-
-// asked is what the form asks the API for. What the API cannot be asked is a fault of
-// ours, worded like its own.
-func (v *visit) asked(form webhookForm) (map[string]any, faults) {
-	events := v.fields("events")
-	if events == nil {
-		events = []string{}
-	}
-	fields := map[string]any{
-		"url": form.URL, "name": form.Name, "description": form.Description, "format": form.Format, "events": events, "enabled": form.Enabled,
-	}
-	if headers := headersOf(form.Headers); len(headers) > 0 {
-		fields["headers"] = headers
-	}
-	wrong := faults{}
-	fields["max_per_second"] = 0
-	if form.PerSecond != "" {
-		limit, ok := typedNumber(v.in, form.PerSecond)
-		if !ok {
-			wrong["max_per_second"] = v.t("form.rate.fault")
-		}
-		fields["max_per_second"] = limit
-	}
-	return fields, wrong
-}
-
 func create(v *visit) error {
 	form := v.typed(true)
 	fields, wrong := v.asked(form)
-	if form.Format == "" { // what fits the address
-		fields["format"] = chat.JSON
-		if fits := productOf(form.URL).Format; fits != "" {
-			fields["format"] = fits
-		}
-	}
-	if form.Signing {
+	format := form.format()
+	fields["format"] = format
+	isSigned := form.Signing && !isChat(format)
+	if isSigned {
 		fields["secret"] = form.Secret
 	}
-	if wrong.Any() {
-		form.Faults = wrong
+	made, err := v.api.create(form.FormID, fields)
+	if isSentBefore(err) {
+		// Whoever comes back to the form and changes it may well want another webhook.
+		form.FormID, form.Faults = rand.Text(), faults{"": v.t("form.sent")}
 		return v.renderNew(http.StatusUnprocessableEntity, form)
 	}
-	made, err := v.api.create(form.FormID, fields)
 	if found, ok := v.faultsOf(err); ok {
-		form.Faults = found
+		form.Faults = found.with(wrong)
 		return v.renderNew(http.StatusUnprocessableEntity, form)
 	}
 	if err != nil {
@@ -269,7 +208,29 @@ func create(v *visit) error {
 	// No redirect: the secret is shown now or never, and must not be in an address.
 	// Sending the form again makes nothing new, thanks to its id.
 	v.webhook = &made
-	return v.render(http.StatusOK, "created", v.t("created.title"), createdBody{Secret: secretOf(form), Product: v.hint(made.URL)})
+	body := createdBody{Chat: isChat(made.Format)}
+	if body.Product, err = v.hint(made.URL, made.ID); err != nil {
+		return err
+	}
+	if isSigned {
+		body.Secret = form.Secret
+	}
+	return v.render(http.StatusOK, "created", v.t("created.title"), body)
+}
+
+// withFreeRows adds rows to type another header into, as far as there may be more.
+func withFreeRows(rows []headerRow) []headerRow {
+	for range freeRows {
+		if len(rows) < registration.MaxHeaders {
+			rows = append(rows, newRow(len(rows)))
+		}
+	}
+	return rows
+}
+
+// newRow is the row at a place.
+func newRow(at int) headerRow {
+	return headerRow{NameID: fmt.Sprintf("header-name-%d", at), ValueID: fmt.Sprintf("header-value-%d", at)}
 }
 
 // newAgain shows the form as it was sent.
@@ -285,21 +246,17 @@ func editAgain(v *visit) error { return v.renderEdit(http.StatusUnprocessableEnt
 // createdBody is what somebody is told about the webhook that they made.
 type createdBody struct {
 	Secret  string
+	Chat    bool
 	Product hint
-}
-
-func secretOf(form webhookForm) string {
-	if form.Signing {
-		return form.Secret
-	}
-	return ""
 }
 
 func editPage(v *visit) error {
 	w := v.webhook
 	form := webhookForm{URL: w.URL, Name: w.Name, Description: w.Description, Format: w.Format, Enabled: w.Enabled}
 	for _, name := range w.HeaderNames {
-		form.Headers = append(form.Headers, headerRow{Name: name, Known: true})
+		row := newRow(len(form.Headers))
+		row.Name, row.Known = name, true
+		form.Headers = append(form.Headers, row)
 	}
 	if w.MaxPerSecond != nil {
 		form.PerSecond = decimal(v.in, *w.MaxPerSecond)
@@ -316,26 +273,18 @@ func (v *visit) renderEdit(status int, form webhookForm) error {
 func edit(v *visit) error {
 	form := v.typed(false)
 	fields, wrong := v.asked(form)
-	if !wrong.Any() {
-		err := v.api.change(v.webhook.ID, fields)
-		if err == nil {
-			return v.done(v.one(), "saved")
-		}
-		var ok bool
-		if wrong, ok = v.faultsOf(err); !ok {
-			return err
-		}
+	err := v.api.change(v.webhook.ID, fields)
+	if found, ok := v.faultsOf(err); ok {
+		form.Faults = found.with(wrong)
+		return v.renderEdit(http.StatusUnprocessableEntity, form)
 	}
-	form.Faults = wrong
-	return v.renderEdit(http.StatusUnprocessableEntity, form)
-}
-
-// suggest says what the URL of a form looks like while it is typed. It is a POST
-// because a URL may hold a key, which belongs in no address.
-func suggest(v *visit) error {
-	found := productOf(v.field("url"))
-	v.c.Response().Header().Set("Suggested-Format", string(found.Format))
-	return v.fragment("new", "hint", v.hint(v.field("url")))
+	if err != nil {
+		return err
+	}
+	if isChat(v.webhook.Format) && !isChat(form.Format) && !v.webhook.HasSecret {
+		return v.done(v.one(), "saved-data")
+	}
+	return v.done(v.one(), "saved")
 }
 
 // cloneBody lists what can be cloned.

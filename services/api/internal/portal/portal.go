@@ -125,6 +125,7 @@ func (p *Portal) Route(e *echo.Echo, call httpapi.Call) {
 	webhook.typed("/test", sendTest, testAgain)
 	webhook.get("/secret", secretPage)
 	webhook.typed("/secret", rotateSecret, secretAgain)
+	webhook.post("/secret/end", endOverlap)
 	webhook.post("/secret/stop", stopSigning)
 	webhook.get("/delete", deletePage)
 	webhook.post("/delete", deleteWebhook)

@@ -50,6 +50,7 @@ func TestEverythingWorksWithForms(t *testing.T) {
 	tested := b.fill(one+"/test", "event", "report.generated", "format", "json")
 	assert.Contains(t, tested.body, "Delivered: the receiver answered 200 OK")
 
+	require.Equal(t, http.StatusSeeOther, b.fill(one+"/secret", "secret", "a-first-secret").status)
 	rotated := b.fill(one+"/secret", "secret", "another-secret", "overlap", "72")
 	require.Equal(t, http.StatusSeeOther, rotated.status, rotated.body)
 	page = b.get(rotated.header.Get("Location"))

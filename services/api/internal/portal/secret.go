@@ -23,6 +23,9 @@ type secretBody struct {
 	Secret   string
 	Overlaps []overlapChoice
 	Faults   faults
+	// Chat says that the webhook posts into a chat, and Folded that all else is folded
+	// away: there is no need for it.
+	Chat, Folded bool
 	// Until says how long the secret so far goes on signing beside the new one.
 	Until *until
 }
@@ -57,6 +60,8 @@ func (v *visit) renderSecret(status int, body secretBody, overlap int) error {
 	if v.webhook.PreviousUntil != nil && v.webhook.PreviousUntil.After(v.now) {
 		body.Until = v.until(*v.webhook.PreviousUntil)
 	}
+	body.Chat = isChat(v.webhook.Format)
+	body.Folded = body.Chat && !v.webhook.HasSecret && status == http.StatusOK
 	return v.render(status, "secret", v.t("secret.title"), body)
 }
 
@@ -86,6 +91,14 @@ func (v *visit) typedSecret() (given string, hours int) {
 func secretAgain(v *visit) error {
 	given, hours := v.typedSecret()
 	return v.renderSecret(http.StatusUnprocessableEntity, secretBody{Secret: given}, hours)
+}
+
+// endOverlap has the secret before the current one sign no more.
+func endOverlap(v *visit) error {
+	if err := v.api.endOverlap(v.webhook.ID); err != nil {
+		return err
+	}
+	return v.done(v.one()+"/secret", "ended")
 }
 
 // stopSigning takes the secret away.

@@ -33,6 +33,23 @@ func (w *Webhook) RotateSecret(sealed []byte, at time.Time, overlap time.Duratio
 	return &until
 }
 
+// Overlap sets anew until when the secret before the current one goes on signing. It
+// returns nil when there is none, or with an overlap of 0, none any more.
+func (w *Webhook) Overlap(at time.Time, overlap time.Duration) (previousValidUntil *time.Time) {
+	if len(w.Secrets) < 2 {
+		return nil
+	}
+	current, previous := w.Secrets[0], w.Secrets[1]
+	w.Secrets = []Secret{current}
+	if overlap <= 0 {
+		return nil
+	}
+	until := at.Add(overlap).UTC().Truncate(time.Millisecond)
+	previous.ValidUntil = &until
+	w.Secrets = append(w.Secrets, previous)
+	return &until
+}
+
 // dropExpired forgets the secrets that sign no more.
 func (w *Webhook) dropExpired(at time.Time) {
 	w.Secrets = slices.DeleteFunc(w.Secrets, func(s Secret) bool {

@@ -54,7 +54,8 @@
       say(button.dataset.done);
       setTimeout(() => { label.textContent = button.dataset.copyLabel; }, 2000);
     } catch {
-      getSelection().selectAllChildren(source);
+      if ("select" in source) source.select(); else getSelection().selectAllChildren(source);
+      say(button.dataset.failed ?? "");
     }
   });
 
@@ -70,6 +71,16 @@
       delete form.dataset.sent;
       for (const button of form.elements) button.removeAttribute("aria-busy");
     }
+  });
+
+  // What is shown once is gone when one comes back, also where a browser keeps the page.
+  addEventListener("pagehide", () => {
+    for (const once of document.querySelectorAll("[data-once]")) {
+      if ("value" in once) once.value = ""; else once.textContent = once.dataset.once;
+    }
+  });
+  addEventListener("pageshow", (event) => {
+    if (event.persisted && document.querySelector("input[data-once]")) location.reload();
   });
 
   const filter = document.querySelector("form[data-filter]");
@@ -92,8 +103,14 @@
   const url = document.querySelector("[data-suggest]");
   if (url) {
     const form = url.form, hint = document.getElementById("hint"), format = form.elements.format;
-    let chosen = format.value !== "" && !form.elements.form, timer = 0, latest = 0;
-    format.addEventListener("change", () => { chosen = true; });
+    let chosen = format.value !== "" && !form.elements.form, fits = url.dataset.fits, timer = 0, latest = 0;
+    // What is said of the other kind of receiver is hidden: chats get less, and check nothing.
+    const tell = () => {
+      const kind = ["", "json"].includes(format.value || fits) ? "data" : "chat";
+      for (const told of form.querySelectorAll("[data-for]")) told.hidden = told.dataset.for !== kind;
+    };
+    tell(); // a browser may have filled in what it remembers
+    format.addEventListener("change", () => { chosen = true; tell(); });
     const suggest = async () => {
       const mine = ++latest;
       const response = await fetch(url.dataset.suggest, {
@@ -102,8 +119,9 @@
       if (!response.ok || mine !== latest) return;
       const fresh = new DOMParser().parseFromString(await response.text(), "text/html");
       hint.replaceChildren(...fresh.body.childNodes);
-      const fits = response.headers.get("Suggested-Format");
-      if (!chosen && fits) format.value = fits;
+      fits = response.headers.get("Suggested-Format") ?? "";
+      if (!chosen) format.value = fits;
+      tell();
     };
     url.addEventListener("input", () => {
       clearTimeout(timer);
