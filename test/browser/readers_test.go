@@ -90,7 +90,7 @@ func (b *tab) replaceScript(source string) {
 // Whatever is done with a mouse is done with the keys alone: Tab, Enter, blank and
 // arrows.
 func TestEveryFlowWorksWithTheKeysAlone(t *testing.T) {
-	elsewhere, err := host().Create(t.Context(), "keys-elsewhere", apiclient.Fields{"name": "From elsewhere", "url": hook("keys-elsewhere", http.StatusOK), "events": event.Types()})
+	elsewhere, err := host().Create(t.Context(), "keys-elsewhere", apiclient.Fields{"name": "From elsewhere", "url": hook("keys-elsewhere", http.StatusNoContent), "events": event.Types()})
 	require.NoError(t, err)
 	require.NotEmpty(t, elsewhere.ID)
 	as := desktop

@@ -183,3 +183,62 @@ func TestProjectNamesAreShownAsWhatTheyAre(t *testing.T) {
 	}
 	assert.Contains(t, b.get(turned).body, "talks \ufffdgnp.exe &lt;script&gt;")
 }
+
+// everyPage are the paths of a webhook's pages, and everyForm those that take a form.
+func everyPage() []string {
+	return []string{
+		"", "/statistics", "/developer", "/check", "/missing", "/edit", "/test", "/secret", "/delete", "/replays", "/deliveries",
+		"/deliveries/01ARZ3NDEKTSV4RRFFQ69G5FAV", "/deliveries/01ARZ3NDEKTSV4RRFFQ69G5FAV/body",
+	}
+}
+
+func everyForm() []string {
+	return []string{
+		"/check", "/edit", "/enabled", "/test", "/secret", "/secret/stop", "/delete", "/replays", "/replays/01ARZ3NDEKTSV4RRFFQ69G5FAV/cancel",
+		"/deliveries/01ARZ3NDEKTSV4RRFFQ69G5FAV/resend",
+	}
+}
+
+// Who may not see a webhook learns nothing from any page or form, and changes nothing:
+// neither with somebody else's address nor with an id of theirs in an own address.
+func TestEveryPageAndFormIsGuarded(t *testing.T) {
+	s := newSite(t)
+	good := s.as("good")
+	one := good.add("url", "https://example.org/", "name", "A name to look for", "signing", "true", "secret", "a-secret-of-mine")
+	id := one[strings.LastIndex(one, "/")+1:]
+	const unknown = "01ARZ3NDEKTSV4RRFFQ69G5FAW"
+	changing := regexp.MustCompile(`name="_(token|kept)" value="[^"]+"|<code>[0-9A-Z]{26}</code>|` + id + "|" + unknown)
+	for caller, want := range map[string]int{
+		"member": http.StatusForbidden, "stranger": http.StatusNotFound, "away": http.StatusServiceUnavailable, "expired": http.StatusSeeOther,
+		"": http.StatusSeeOther, "good": http.StatusNotFound,
+	} {
+		b := s.as(caller)
+		token, project := b.token("/webhooks/sign-in"), overview
+		if caller == "good" {
+			project = "/projects/p2/webhooks" // which is theirs, and the webhook is not in it
+		}
+		send := func(path string) answer {
+			return b.post(path+"?enabled=false", "_token", token, "enabled", "false", "overlap", "0", "url", "https://evil.example/", "secret", "another-secret")
+		}
+		asked := func(ask func(path string) answer, path string) {
+			there, nowhere := ask(project+"/"+id+path), ask(project+"/"+unknown+path)
+			// Whoever has no session signs in there, with what was typed.
+			assert.Contains(t, []int{want, map[int]int{http.StatusSeeOther: http.StatusUnauthorized}[want]}, there.status, caller+" "+path)
+			assert.Equal(t, nowhere.status, there.status, caller+" "+path)
+			assert.Equal(t, changing.ReplaceAllString(nowhere.header.Get("Location")+nowhere.body, ""), changing.ReplaceAllString(there.header.Get("Location")+there.body, ""), caller+" "+path)
+			assert.NotContains(t, there.body, "A name to look for", caller+" "+path)
+		}
+		for _, path := range everyPage() {
+			asked(b.get, path)
+		}
+		for _, path := range everyForm() {
+			asked(send, path)
+		}
+	}
+	list, err := s.store.List(t.Context(), "p1")
+	require.NoError(t, err)
+	require.Len(t, list, 1)
+	assert.True(t, list[0].Status.Enabled())
+	assert.Equal(t, "https://example.org/", list[0].URL)
+	assert.Equal(t, http.StatusOK, good.get(one).status)
+}
