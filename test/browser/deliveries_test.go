@@ -3,6 +3,7 @@ package browser_test
 import (
 	"net/http"
 	"net/http/httptest"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -60,6 +61,9 @@ func TestAnAnswerOfAStrangerIsOnlyText(t *testing.T) {
 	need(t, shared.missing)
 	server := httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, _ *http.Request) {
 		rw.Header().Set("X-Note", `"><script>document.title="owned"</script>`)
+		for i := range 40 {
+			rw.Header().Set("X-Many-"+strconv.Itoa(i), strings.Repeat(`"`, 1000))
+		}
 		rw.WriteHeader(http.StatusTeapot)
 		_, err := rw.Write([]byte(hostile))
 		assert.NoError(t, err)
@@ -75,6 +79,36 @@ func TestAnAnswerOfAStrangerIsOnlyText(t *testing.T) {
 	b.sees("What came back")
 	assert.Contains(t, b.text("main"), `<script>document.title="owned"</script>`)
 	assert.NotEqual(t, "owned", evaluate[string](b, "document.title"))
-	assert.Less(t, evaluate[int](b, "document.documentElement.outerHTML.length"), 100<<10)
+	assert.Less(t, evaluate[int](b, pageSize), 100<<10)
 	b.wantQuiet()
+}
+
+// pageSize is how many bytes a page has that the server made.
+const pageSize = `fetch(location.href).then((r) => r.arrayBuffer()).then((a) => a.byteLength)`
+
+// Nor does a page become large by what is answered: neither by what is written in more
+// letters on a page, nor by what is laid out in many lines.
+func TestAnAnswerOfAStrangerIsNotLarge(t *testing.T) {
+	need(t, shared.missing)
+	for name, body := range map[string]string{
+		"quotes": `"` + strings.Repeat(`\"`, 8000) + `"`, "deep": strings.Repeat("[", 8000) + strings.Repeat("]", 8000), "markup": strings.Repeat("<&", 8000),
+	} {
+		t.Run(name, func(t *testing.T) {
+			project := "large-" + name
+			url := shared.receiver.Add(receiver.Hook{Path: "/" + project, Unnoted: true, Reply: []byte(body), Answer: receiver.Status(http.StatusTeapot)})
+			w, err := host().Create(t.Context(), project, apiclient.Fields{"name": name, "url": url, "events": event.Types()})
+			require.NoError(t, err)
+			publish(t, project, 1)
+			b := open(t, project, desktop)
+			b.visit("/" + w.ID + "/deliveries")
+			b.sees("418")
+			b.pressFirstRow()
+			b.sees("What came back")
+			assert.Less(t, evaluate[int](b, pageSize), 100<<10)
+			b.visit("/" + w.ID + "/test")
+			b.press("Send test")
+			b.sees("418")
+			assert.Less(t, evaluate[int](b, "document.documentElement.outerHTML.length"), 100<<10)
+		})
+	}
 }

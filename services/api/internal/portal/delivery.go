@@ -1,9 +1,7 @@
 package portal
 
 import (
-	"bytes"
 	"crypto/rand"
-	"encoding/json"
 	"net/http"
 	"net/url"
 	"slices"
@@ -15,7 +13,7 @@ import (
 )
 
 const (
-	// maxShownBytes is how much of a body a page shows; the whole of it can be downloaded.
+	// maxShownBytes is how much of a page a body takes; the whole of it can be downloaded.
 	maxShownBytes = 12 << 10
 	// maxTimeline is how many attempts of one delivery the page shows. There are ten,
 	// unless it was sent again by hand.
@@ -57,6 +55,8 @@ type step struct {
 type message struct {
 	URL     string
 	Headers []header
+	// AllHeaders says that there are no more than these.
+	AllHeaders bool
 	// Body is shown as it was, and Pretty where it is JSON. Note says what is not shown.
 	Body, Pretty, Note string
 	// Download is where all of the body is; empty when all of it is shown.
@@ -136,7 +136,8 @@ func (v *visit) request(a apiDetail) *message {
 	if a.Request == nil {
 		return nil
 	}
-	m := &message{URL: a.Request.URL, Headers: shownHeaders(a.Request.Headers), Note: a.Request.BodyNote}
+	m := &message{URL: a.Request.URL, Note: a.Request.BodyNote}
+	m.Headers, m.AllHeaders = shownHeaders(a.Request.Headers)
 	if a.Request.Body != nil {
 		v.show(m, *a.Request.Body, v.one()+"/deliveries/"+url.PathEscape(a.ID)+"/body")
 	}
@@ -147,7 +148,8 @@ func (v *visit) response(a apiDetail) *message {
 	if a.Response == nil {
 		return nil
 	}
-	m := &message{Headers: shownHeaders(a.Response.Headers)}
+	m := &message{}
+	m.Headers, m.AllHeaders = shownHeaders(a.Response.Headers)
 	v.show(m, a.Response.Body, "")
 	switch {
 	case a.Response.BodyEncoding == "base64":
@@ -162,10 +164,7 @@ func (v *visit) response(a apiDetail) *message {
 
 // show puts a body into a message, as much of it as a page can bear.
 func (v *visit) show(m *message, body, download string) {
-	var pretty bytes.Buffer
-	if json.Indent(&pretty, []byte(body), "", "  ") == nil {
-		m.Pretty = visible(cutText(unescaped(pretty.String())))
-	}
+	m.Pretty = pretty(body)
 	begin := cutText(body)
 	m.Body = visible(begin)
 	if len(begin) < len(body) {
@@ -174,55 +173,49 @@ func (v *visit) show(m *message, body, download string) {
 	}
 }
 
-// unescaped shows the letters of a JSON text that are written as \uXXXX, but for
-// control characters and what turns the direction of writing.
-func unescaped(indented string) string {
-	lines := strings.Split(indented, "\n")
-	for i, line := range lines {
-		key, value, isPair := strings.Cut(line, `": "`)
-		if !isPair || !strings.Contains(value, `\u`) {
-			continue
-		}
-		value, comma := strings.CutSuffix(value, ",")
-		var text string
-		if json.Unmarshal([]byte(`"`+value), &text) != nil || visible(text) != text {
-			continue
-		}
-		var quoted bytes.Buffer
-		encoder := json.NewEncoder(&quoted)
-		encoder.SetEscapeHTML(false)
-		if encoder.Encode(text) != nil {
-			continue
-		}
-		lines[i] = key + `": ` + strings.TrimSuffix(quoted.String(), "\n")
-		if comma {
-			lines[i] += ","
-		}
-	}
-	return strings.Join(lines, "\n")
-}
-
-// cutText is the beginning of a text, with whole characters.
+// cutText is the beginning of a text, as much of it as a page can bear.
 func cutText(text string) string {
-	if len(text) <= maxShownBytes {
-		return text
-	}
-	cut := maxShownBytes
-	for cut > 0 && !utf8.RuneStart(text[cut]) {
-		cut--
-	}
-	return text[:cut]
+	begin, _ := cutTo(text, maxShownBytes)
+	return begin
 }
 
-func shownHeaders(sent []apiHeader) []header {
-	headers := make([]header, len(sent))
-	for i, h := range sent {
-		headers[i] = header{Name: h.Name, Hidden: h.Value == nil || *h.Value == "***"}
-		if h.Value != nil {
-			headers[i].Value = visible(cutText(*h.Value))
+// cutTo is the beginning of a text, with whole characters: as much as takes that many
+// bytes of a page; and how many of them are left.
+func cutTo(text string, left int) (string, int) {
+	const escaped = len("&#34;")
+	for i, r := range text {
+		size := utf8.RuneLen(r)
+		switch {
+		case strings.ContainsRune(`"&'<>`, r):
+			size = escaped
+		case isHidden(r):
+			size = utf8.RuneLen(utf8.RuneError)
 		}
+		if left < size {
+			return text[:i], 0
+		}
+		left -= size
 	}
-	return headers
+	return text, left
+}
+
+// shownHeaders are the headers of a message; false when a page cannot bear them all.
+func shownHeaders(sent []apiHeader) ([]header, bool) {
+	headers := make([]header, 0, len(sent))
+	left := maxShownBytes
+	for _, h := range sent {
+		one := header{Hidden: h.Value == nil || *h.Value == "***"}
+		one.Name, left = cutTo(h.Name, left)
+		if h.Value != nil {
+			one.Value, left = cutTo(*h.Value, left)
+			one.Value = visible(one.Value)
+		}
+		if left == 0 {
+			return headers, false
+		}
+		headers = append(headers, one)
+	}
+	return headers, true
 }
 
 // curlOf is a command that sends the same again, without what is secret: signatures

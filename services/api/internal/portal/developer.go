@@ -1,8 +1,6 @@
 package portal
 
 import (
-	"bytes"
-	"encoding/json"
 	"net/http"
 	"net/url"
 	"slices"
@@ -69,10 +67,7 @@ func developerPage(v *visit) error {
 			body.Body = visible(s.Body)
 		}
 	}
-	var pretty bytes.Buffer
-	if json.Indent(&pretty, []byte(body.Body), "", "  ") == nil {
-		body.Pretty = visible(unescaped(pretty.String()))
-	}
+	body.Pretty = pretty(body.Body)
 	body.Filters = v.sampleFilters(eventType, format)
 	for _, h := range found.Headers {
 		body.Headers = append(body.Headers, sentHeader{Name: h.Name, What: v.sentAs(h.Name), Example: h.Example, NeedSecret: h.NeedSecret})

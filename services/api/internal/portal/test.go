@@ -4,6 +4,7 @@ import (
 	"net/http"
 	"strings"
 	"unicode"
+	"unicode/utf8"
 
 	"github.com/dembrane/webhooks/pkg/event"
 	"github.com/dembrane/webhooks/pkg/payload/chat"
@@ -89,10 +90,11 @@ func sendTest(v *visit) error {
 }
 
 func (v *visit) testResult(tested apiTest) *testResult {
+	answer := cutText(tested.ResponseBody)
 	result := &testResult{
 		State:   state{Tone: "bad", Icon: "alert", Word: v.t("test.failed")},
 		Message: tested.Message, Advice: tested.Advice, When: v.exact(tested.StartedAt), Took: took(v.in, float64(tested.DurationMS)),
-		Answer: visible(tested.ResponseBody), Cut: tested.ResponseTruncated, Noted: v.whyNoAnswer(tested.Detail, tested.Reason, tested.StatusCode != nil),
+		Answer: visible(answer), Cut: tested.ResponseTruncated || len(answer) < len(tested.ResponseBody), Noted: v.whyNoAnswer(tested.Detail, tested.Reason, tested.StatusCode != nil),
 	}
 	if tested.Success {
 		result.State = state{Tone: "good", Icon: "check", Word: v.t("test.delivered")}
@@ -132,13 +134,21 @@ func (v *visit) phases(t apiTiming) []phase {
 // what a receiver answers must not look like something else.
 func visible(text string) string {
 	return strings.Map(func(r rune) rune {
-		switch {
-		case '\u202a' <= r && r <= '\u202e', '\u2066' <= r && r <= '\u206f', r == '\u200e', r == '\u200f', r == '\u061c', r == '\ufeff':
-			return '\ufffd'
-		case unicode.IsControl(r) && r != '\n' && r != '\t', '\ufff9' <= r && r <= '\ufffb':
-			return '\ufffd'
-		default:
-			return r
+		if isHidden(r) {
+			return utf8.RuneError
 		}
+		return r
 	}, strings.ReplaceAll(text, "\r\n", "\n"))
+}
+
+// isHidden reports whether a character is one that is not shown as itself: marks and
+// overrides of the direction, and control characters but line breaks and tabs.
+func isHidden(r rune) bool {
+	switch {
+	case '\u202a' <= r && r <= '\u202e', '\u2066' <= r && r <= '\u206f', r == '\u200e', r == '\u200f', r == '\u061c', r == '\ufeff',
+		'\ufff9' <= r && r <= '\ufffb':
+		return true
+	default:
+		return unicode.IsControl(r) && r != '\n' && r != '\t'
+	}
 }
