@@ -133,7 +133,7 @@ func TestWhatIsMissingIsNamed(t *testing.T) {
 	publish(t, "arrived", 2)
 	awaitAttempts(t, arrived, 2)
 	all := open(t, "arrived", desktop)
-	all.visit("/" + arrived.ID + "/missing?since=1h")
+	all.visit("/" + arrived.ID + "/missing?since=hour")
 	all.sees("Nothing is missing: all 2 events arrived")
 	digest := all.text("#digest")
 	require.Len(t, digest, 64)

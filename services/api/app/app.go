@@ -142,7 +142,8 @@ func New(c Config, log *zap.Logger, options ...Option) (*App, error) {
 		return nil, err
 	}
 	pages, err := portal.New(portal.Deps{
-		SessionCookie: c.SessionCookie, SignIn: c.IdentityDriver == config.IdentityStatic, DashboardURL: c.AdminBaseURL, Log: log,
+		SessionCookie: c.SessionCookie, SignIn: c.IdentityDriver == config.IdentityStatic, DashboardURL: c.AdminBaseURL,
+		AttemptsKept: c.AttemptsMaxAge, EventsKept: c.EventsMaxAge, Log: log,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("make pages: %w", err)

@@ -1,11 +1,15 @@
 package portal
 
 import (
+	"cmp"
+	"maps"
 	"net/http"
 	"net/url"
 	"slices"
 	"strconv"
-	"time"
+	"strings"
+
+	"github.com/oklog/ulid/v2"
 
 	"github.com/dembrane/webhooks/pkg/event"
 )
@@ -13,24 +17,35 @@ import (
 // perPage is how many attempts a page of the log shows.
 const perPage = 25
 
+// maxTrail is how many pages of the log one can go back, one by one; from further
+// down it is one step to the newest.
+const maxTrail = 20
+
 // deliveriesBody is what the page of the log shows.
 type deliveriesBody struct {
 	Rows     []logRow
 	Filters  []filterField
 	From, To string
+	// ID is of an event, a delivery or an attempt, and Replay of what was put right.
+	ID, Replay string
 	// MoreOpen shows the rarer filters.
 	MoreOpen bool
-	// Filtered says that some attempts may be left out.
-	Filtered bool
+	// Chosen are the filters that leave some attempts out, in words.
+	Chosen []chosenFilter
+	// Clear leads to the log without filters.
+	Clear string
 	// IsFirst says that the newest are shown, so that they may change by themselves.
 	IsFirst bool
 	// Found says how many are shown.
 	Found string
-	// Newest and Older lead to other pages; Older is empty on the last.
-	Newest, Older string
-	Fault         string
-	CanTest       bool
+	// Newest, Newer and Older lead to other pages; each is empty where there is none.
+	Newest, Newer, Older string
+	// Fault says why nothing is shown, and Kept how far back there is anything.
+	Fault, Kept string
 }
+
+// chosenFilter is a filter in words.
+type chosenFilter struct{ Label, Text string }
 
 // filterField is a list to choose from.
 type filterField struct {
@@ -46,24 +61,60 @@ type option struct {
 
 // deliveries is the log of a webhook.
 func deliveries(v *visit) error {
-	body := deliveriesBody{Filters: v.filters(), From: v.c.QueryParam("from"), To: v.c.QueryParam("to"), CanTest: v.project.CanChange}
-	query := v.logQuery(&body)
-	list, err := v.api.attempts(v.webhook.ID, query)
-	if found, isFault := v.faultsOf(err); isFault {
-		for _, message := range found {
-			body.Fault += message + " "
+	body := deliveriesBody{Filters: v.filters(), Clear: v.one() + "/deliveries"}
+	if body.ID = v.searched(); body.ID != "" {
+		found, err := v.attemptPath(body.ID)
+		if err != nil {
+			return err
 		}
-	} else if err != nil {
-		return err
+		if found != "" {
+			return v.redirect(found)
+		}
 	}
-	body.Found = v.n("log.found", uint64(len(body.Rows)))
+	query := v.logQuery(&body)
 	body.IsFirst = query.Get("cursor") == ""
-	body.Rows = v.logRows(list.Data, body.IsFirst && !hidesNewer(query))
-	body.Newest = v.logPath("")
-	if list.NextCursor != nil {
-		body.Older = v.logPath(*list.NextCursor)
+	if body.Fault == "" {
+		if err := v.fillLog(&body, query); err != nil {
+			return err
+		}
 	}
 	return v.render(http.StatusOK, "deliveries", v.t("tab.deliveries"), body)
+}
+
+// fillLog puts a page of the log into the body.
+func (v *visit) fillLog(body *deliveriesBody, query url.Values) error {
+	list, err := v.api.attempts(v.webhook.ID, query)
+	if found, isFault := v.faultsOf(err); isFault {
+		body.Fault = strings.Join(slices.Sorted(maps.Values(found)), " ")
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	body.Rows = v.logRows(list.Data, body.IsFirst && !hidesNewer(query))
+	body.Found = v.n("log.found", uint64(len(body.Rows)))
+	v.turnPages(body, list.NextCursor)
+	return nil
+}
+
+// searched is the id that is looked for. Links to the log name what it is of.
+func (v *visit) searched() string {
+	return strings.TrimSpace(cmp.Or(v.c.QueryParam("id"), v.c.QueryParam("delivery_id"), v.c.QueryParam("event_id")))
+}
+
+// attemptPath is the page of the attempt with this id; empty when there is none.
+func (v *visit) attemptPath(id string) (string, error) {
+	if _, err := ulid.ParseStrict(id); err != nil {
+		return "", nil //nolint:nilerr // then it is of something else
+	}
+	a, err := v.api.attempt(v.webhook.ID, id)
+	if err != nil && !isGone(err) {
+		return "", err
+	}
+	if err != nil {
+		return "", nil
+	}
+	return v.one() + "/deliveries/" + url.PathEscape(a.ID), nil
 }
 
 // filters are the lists to choose from, as they are chosen. What they do not have is
@@ -73,7 +124,7 @@ func (v *visit) filters() []filterField {
 	codes := []string{"2xx", "3xx", "4xx", "5xx"}
 	triggers := []string{"event", "test", "resend", "replay"}
 	fields := []filterField{
-		{Name: "status", Label: v.t("filter.status"), Options: v.options("status", statuses, func(s string) string { return v.t("status." + s) })},
+		{Name: "status", Label: v.t("filter.status"), Options: v.options("status", statuses, func(s string) string { return v.t("filter.status." + s) })},
 		{Name: "event", Label: v.t("filter.event"), Options: v.options("event", append(event.Subscribable(), event.Test), func(s string) string { return v.t("event." + s) })},
 		{Name: "status_code", Label: v.t("filter.code"), Options: v.options("status_code", codes, func(s string) string { return v.t("code." + s) }), Rare: true},
 		{Name: "trigger", Label: v.t("filter.trigger"), Options: v.options("trigger", triggers, func(s string) string { return v.t("trigger." + s) }), Rare: true},
@@ -96,37 +147,56 @@ func (v *visit) options(name string, values []string, text func(string) string) 
 // logQuery is what the API is asked for. What the address has besides is left out.
 func (v *visit) logQuery(body *deliveriesBody) url.Values {
 	query := url.Values{"limit": {strconv.Itoa(perPage)}}
+	choose := func(name, value, label, text string) {
+		query.Set(name, value)
+		body.Chosen = append(body.Chosen, chosenFilter{Label: label, Text: text})
+	}
 	for _, f := range body.Filters {
-		value := v.c.QueryParam(f.Name)
-		if value != "" && slices.ContainsFunc(f.Options, func(o option) bool { return o.Value == value }) {
-			query.Set(f.Name, value)
-			body.Filtered, body.MoreOpen = true, body.MoreOpen || f.Rare
+		for _, o := range f.Options {
+			if o.Chosen && o.Value != "" {
+				choose(f.Name, o.Value, f.Label, o.Text)
+				body.MoreOpen = body.MoreOpen || f.Rare
+			}
 		}
 	}
-	for _, id := range []string{"delivery_id", "event_id"} {
-		if value := v.c.QueryParam(id); value != "" {
-			query.Set(id, value)
-			body.Filtered = true
-		}
+	switch {
+	case body.ID == "":
+	case !event.ValidID(body.ID):
+		body.Fault = v.t("filter.id.fault")
+	case strings.HasPrefix(body.ID, "dlv_"):
+		choose("delivery_id", body.ID, v.t("filter.id"), body.ID)
+	default:
+		choose("event_id", body.ID, v.t("filter.id"), body.ID)
 	}
-	if from, ok := v.day(body.From); ok {
-		query.Set("since", isoTime(from))
-		body.Filtered, body.MoreOpen = true, true
+	if body.Replay = v.c.QueryParam("replay_id"); event.ValidID(body.Replay) {
+		choose("replay_id", body.Replay, v.t("filter.trigger"), v.t("trigger.replay"))
 	}
-	if to, ok := v.day(body.To); ok {
-		query.Set("until", isoTime(to.AddDate(0, 0, 1))) // the day itself is meant, too
-		body.Filtered, body.MoreOpen = true, true
-	}
+	v.chooseDays(body, choose)
 	if cursor := v.c.QueryParam("cursor"); cursor != "" {
 		query.Set("cursor", cursor)
 	}
 	return query
 }
 
-// day reads the date of a field, as a day of the reader.
-func (v *visit) day(value string) (time.Time, bool) {
-	day, err := time.ParseInLocation(time.DateOnly, value, v.zone)
-	return day, err == nil
+// chooseDays reads the days of the filters.
+func (v *visit) chooseDays(body *deliveriesBody, choose func(name, value, label, text string)) {
+	body.From, body.To = v.c.QueryParam("from"), v.c.QueryParam("to")
+	body.MoreOpen = body.MoreOpen || body.From != "" || body.To != ""
+	days, fault := v.timespan(timespanChoice{From: body.From, To: body.To, Kept: v.p.AttemptsKept})
+	if fault != "" {
+		body.Fault = fault
+		return
+	}
+	if days.IsCut {
+		body.Kept = v.keptFor(v.p.AttemptsKept)
+	}
+	today := v.now.In(v.zone)
+	if !days.Since.IsZero() {
+		choose("since", isoTime(days.Since), v.t("filter.from"), v.date(days.Since.In(v.zone), today))
+	}
+	if !days.Until.IsZero() {
+		choose("until", isoTime(days.Until), v.t("filter.to"), v.date(days.Until.AddDate(0, 0, -1), today))
+	}
 }
 
 // hidesNewer reports whether a newer attempt at a delivery may be left out of what is
@@ -135,17 +205,38 @@ func hidesNewer(query url.Values) bool {
 	return slices.ContainsFunc([]string{"status", "status_code", "trigger", "until", "replay_id"}, query.Has)
 }
 
-// logPath is this page with another cursor.
-func (v *visit) logPath(cursor string) string {
+// turnPages says where the other pages are. The API knows the way down only, so the
+// address has the cursors of the pages between the newest and this one.
+func (v *visit) turnPages(body *deliveriesBody, next *string) {
+	trail := strings.FieldsFunc(v.c.QueryParam("trail"), func(r rune) bool { return r == '.' })
+	trail = trail[max(0, len(trail)-maxTrail):]
+	cursor := v.c.QueryParam("cursor")
+	if cursor != "" {
+		body.Newer = v.logPath("", nil)
+		if n := len(trail); n > 0 {
+			body.Newest, body.Newer = body.Newer, v.logPath(trail[n-1], trail[:n-1])
+		}
+		trail = append(trail, cursor)
+	}
+	if next != nil {
+		body.Older = v.logPath(*next, trail)
+	}
+}
+
+// logPath is this page with another cursor, and those of the pages above it.
+func (v *visit) logPath(cursor string, trail []string) string {
 	query := v.c.QueryParams()
 	kept := url.Values{}
 	for name := range query {
-		if name != "cursor" && name != "done" && query.Get(name) != "" {
+		if name != "cursor" && name != "trail" && name != "done" && query.Get(name) != "" {
 			kept.Set(name, query.Get(name))
 		}
 	}
 	if cursor != "" {
 		kept.Set("cursor", cursor)
+	}
+	if len(trail) > 0 {
+		kept.Set("trail", strings.Join(trail, "."))
 	}
 	path := v.one() + "/deliveries"
 	if len(kept) > 0 {

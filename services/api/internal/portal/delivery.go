@@ -37,7 +37,7 @@ type deliveryBody struct {
 	Response *message
 	// Noted says why nothing came back, or what was odd about what did.
 	Noted string
-	Curl  string
+	Curl  *curl
 	// CanResend says that it can be sent again; WhyNot why not.
 	CanResend bool
 	WhyNot    string
@@ -85,7 +85,7 @@ func delivery(v *visit) error {
 		happened := v.exact(*a.OccurredAt)
 		body.Happened = &happened
 	}
-	body.Curl = curlOf(v.webhook.URL, a.Request)
+	body.Curl = v.curl(a)
 	switch {
 	case a.Trigger == "test":
 		body.WhyNot = v.t("resend.test")
@@ -217,29 +217,6 @@ func shownHeaders(sent []apiHeader) ([]header, bool) {
 	}
 	return headers, true
 }
-
-// curlOf is a command that sends the same again, without what is secret: signatures
-// and the values of the webhook's own headers. A long body is read from a file.
-func curlOf(address string, sent *apiRequest) string {
-	if sent == nil || sent.Body == nil {
-		return ""
-	}
-	lines := []string{"curl -X POST " + shellQuoted(address)}
-	for _, h := range sent.Headers {
-		if h.Value != nil && *h.Value != "" && *h.Value != "***" {
-			lines = append(lines, "-H "+shellQuoted(h.Name+": "+*h.Value))
-		}
-	}
-	const longest = 4 << 10
-	if len(*sent.Body) <= longest {
-		lines = append(lines, "--data-raw "+shellQuoted(*sent.Body))
-	} else {
-		lines = append(lines, "--data-binary @body.json")
-	}
-	return strings.Join(lines, " \\\n  ")
-}
-
-func shellQuoted(text string) string { return "'" + strings.ReplaceAll(text, "'", `'\''`) + "'" }
 
 // sentBody is the whole body of a request, as a file.
 func sentBody(v *visit) error {

@@ -82,7 +82,7 @@ func newSite(tb testing.TB) *site {
 	return newSiteWith(tb, portal.Deps{SessionCookie: sessionCookie, SignIn: true, DashboardURL: "https://dashboard.example.org", Log: zap.NewNop()})
 }
 
-func newSiteWith(tb testing.TB, deps portal.Deps) *site {
+func newSiteWith(tb testing.TB, deps portal.Deps, change ...func(*httpapi.Deps)) *site {
 	tb.Helper()
 	mongo := mongotest.StartEmbedded(tb)
 	s, err := store.Open(tb.Context(), mongo.URI(), mongo.Database(), zap.NewNop())
@@ -98,7 +98,7 @@ func newSiteWith(tb testing.TB, deps portal.Deps) *site {
 	}}
 	here.pages, err = portal.New(deps)
 	require.NoError(tb, err)
-	server, err := httpapi.New(httpapi.Deps{
+	api := httpapi.Deps{
 		Store: s, Access: identity{}, Secrets: box, Renderer: payload.Renderer{AdminBaseURL: deps.DashboardURL},
 		Rules: registration.URLRules{Address: func(addr netip.Addr) error {
 			if addr.IsLoopback() {
@@ -113,7 +113,11 @@ func newSiteWith(tb testing.TB, deps portal.Deps) *site {
 		SendTest: func(context.Context, *webhooksv1.TestRequest) (*webhooksv1.Attempt, error) { return here.reply, nil },
 		Log:      zap.NewNop(), Metrics: httpapi.NewMetrics(prometheus.NewRegistry()),
 		SessionCookie: sessionCookie, Limit: 50, TestTimeout: time.Second, Pages: here.pages,
-	})
+	}
+	for _, edit := range change {
+		edit(&api)
+	}
+	server, err := httpapi.New(api)
 	require.NoError(tb, err)
 	listening := httptest.NewUnstartedServer(server.Handler)
 	listening.Config = server

@@ -3,6 +3,7 @@ package portal
 import (
 	"net/http"
 	"net/url"
+	"slices"
 	"time"
 )
 
@@ -49,7 +50,6 @@ type missingBody struct {
 	Since filterField
 	// Sum is nil when there are too many events to look at.
 	Sum         *apiLedgerSum
-	From, Until moment
 	State       state
 	Missing     []missingEvent
 	MoreMissing bool
@@ -57,6 +57,8 @@ type missingBody struct {
 	// Replay leads to where what is missing can be sent.
 	Replay       string
 	MissingCount uint64
+	// Between is the span that was looked at, and Kept how far back there is anything.
+	Between, Kept string
 }
 
 // missingEvent is one that did not arrive.
@@ -65,32 +67,27 @@ type missingEvent struct {
 	When        moment
 }
 
-// ledgerSpan is since when the ledger is looked at.
-type ledgerSpan struct {
-	value, text string
-	span        time.Duration
-	// replay is the choice on the page that sends what is missing.
-	replay string
-}
-
 func missingPage(v *visit) error {
-	spans := []ledgerSpan{
-		{"1h", v.t("missing.hour"), time.Hour, sinceDay},
-		{"24h", v.t("missing.day"), 24 * time.Hour, sinceDay},
-		{"7d", v.t("missing.week"), 7 * 24 * time.Hour, sinceWeek},
-	}
-	chosen, span := 1, spans[1]
-	for i, s := range spans {
-		if s.value == v.c.QueryParam("since") {
-			chosen, span = i, s
-		}
+	names := []string{spanHour, spanDay, spanWeek}
+	name := v.c.QueryParam("since")
+	if !slices.Contains(names, name) {
+		name = spanDay
 	}
 	body := missingBody{Since: filterField{Name: "since", Label: v.t("missing.since")}, CanReplay: v.project.CanChange && v.webhook.Enabled}
-	body.Replay = v.one() + "/replays?" + url.Values{"since": {span.replay}, "only": {"missed"}}.Encode()
-	for i, s := range spans {
-		body.Since.Options = append(body.Since.Options, option{Value: s.value, Text: s.text, Chosen: i == chosen})
+	body.Since.Options = v.options("since", names, func(s string) string { return v.t("missing.since." + s) })
+	for i, o := range body.Since.Options {
+		body.Since.Options[i].Chosen = o.Value == name
 	}
-	if err := v.account(&body, v.now.Add(-span.span)); err != nil {
+	replay := name
+	if replay == spanHour {
+		replay = spanDay // the page that sends what is missing has no shorter one
+	}
+	body.Replay = v.one() + "/replays?" + url.Values{"since": {replay}, "only": {"missed"}}.Encode()
+	chosen, _ := v.timespan(timespanChoice{Name: name, Kept: v.p.EventsKept})
+	if chosen.IsCut {
+		body.Kept = v.keptFor(v.p.EventsKept)
+	}
+	if err := v.account(&body, chosen.Since); err != nil {
 		return err
 	}
 	return v.render(http.StatusOK, "missing", v.t("missing.title"), body)
@@ -132,7 +129,7 @@ func (v *visit) addMissing(body *missingBody, line apiLedgerLine) {
 }
 
 func (v *visit) sum(body *missingBody, s apiLedgerSum) {
-	body.Sum, body.From, body.Until = &s, v.moment(s.Since), v.moment(s.Until)
+	body.Sum, body.Between = &s, v.between(s.Since, s.Until)
 	body.MissingCount = s.Failed + s.NotSent
 	switch {
 	case body.MissingCount > 0:

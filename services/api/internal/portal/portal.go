@@ -63,7 +63,10 @@ type Deps struct {
 	SignIn bool
 	// DashboardURL is where hosts sign in otherwise.
 	DashboardURL string
-	Log          *zap.Logger
+	// AttemptsKept and EventsKept are how far back there is anything to look at, and to
+	// send again; 0 when that is not known.
+	AttemptsKept, EventsKept time.Duration
+	Log                      *zap.Logger
 }
 
 // Portal is the pages. It implements [httpapi.Pages].
@@ -131,6 +134,8 @@ func (p *Portal) Route(e *echo.Echo, call httpapi.Call) {
 	webhook.post("/delete", deleteWebhook)
 	webhook.get("/replays", putRight)
 	webhook.post("/replays", sendMissed)
+	webhook.get("/replays/test", putRight) // where a test from that page leads, loaded again
+	webhook.post("/replays/test", testFirst)
 	webhook.post("/replays/:replay/cancel", cancelReplay)
 	webhook.get("/deliveries", deliveries)
 	webhook.get("/deliveries/:attempt", delivery)

@@ -5,6 +5,8 @@ import (
 	"net/http"
 	"net/url"
 	"time"
+
+	"github.com/dembrane/webhooks/pkg/event"
 )
 
 // putRightBody is the page that sends what was missed.
@@ -14,16 +16,30 @@ type putRightBody struct {
 	From    string
 	// Count says what would be sent; nil until somebody asks.
 	Count *count
-	// Running is the one that is under way; there is one at a time.
-	Running *shownReplay
-	Earlier []shownReplay
-	Fault   string
+	// Running is the one that is under way, Ended the one that has just ended; there is
+	// one at a time.
+	Running, Ended *shownReplay
+	Earlier        []shownReplay
+	// Say is what became of them, for whoever does not see it change.
+	Say string
+	// Fault says why nothing was counted or sent, and Kept how far back there is
+	// anything.
+	Fault, Kept string
 	// WhyNot says why nothing can be sent now.
 	WhyNot string
+	// Fails says that the receiver does not take what is sent, and Tested what became of
+	// the test that was sent from this page; either may be nil.
+	Fails  *failing
+	Tested *testResult
+	// Query has what was chosen, for forms that come back to it.
+	Query  string
 	FormID string
 	// Nothing says that nothing is missing.
 	Nothing state
 }
+
+// failing is why a receiver takes nothing.
+type failing struct{ Detail, Advice string }
 
 // period is a span of time to choose, up to now.
 type period struct {
@@ -34,10 +50,9 @@ type period struct {
 
 // count is what a dry run found.
 type count struct {
-	N              uint64
-	Oldest, Newest moment
-	Took           string
-	IsPartial      bool
+	N             uint64
+	Between, Took string
+	IsPartial     bool
 	// Pending is how many are on their way already.
 	Pending uint64
 	// Since and Only are what was counted, for the form that sends it.
@@ -58,41 +73,35 @@ type shownReplay struct {
 	Settled   uint64
 	Delivered uint64
 	Failed    uint64
+	// NotArrived leads to those that failed, and Why says why the newest of them did.
+	NotArrived, Why string
 }
 
 // beforeFailing is how long before the first failed attempt its event may have been
 // published: attempts take a while, and wait for their turn.
 const beforeFailing = 15 * time.Minute
 
-// The spans of time.
+// justEnded is how long a replay that has ended is shown as the last one.
+const justEnded = time.Hour
+
+// What can be chosen besides the spans that have a name everywhere.
 const (
 	sinceFailing = "failing"
-	sinceDay     = "day"
-	sinceWeek    = "week"
-	sinceMonth   = "month"
 	sinceOwn     = "own"
 )
 
-func putRight(v *visit) error { return v.renderPutRight(http.StatusOK, "") }
+func putRight(v *visit) error { return v.renderPutRight(http.StatusOK, "", nil) }
 
-func (v *visit) renderPutRight(status int, fault string) error {
-	list, err := v.api.replays(v.webhook.ID)
-	if err != nil {
+// renderPutRight shows the page, after a form with what came of it.
+func (v *visit) renderPutRight(status int, fault string, tested *testResult) error {
+	body := putRightBody{
+		Fault: fault, Tested: tested, FormID: rand.Text(), From: v.c.QueryParam("from"),
+		Nothing: state{Tone: "good", Icon: "check", Word: v.t("right.nothing")},
+	}
+	if err := v.listReplays(&body); err != nil {
 		return err
 	}
-	body := putRightBody{Fault: fault, FormID: rand.Text(), From: v.c.QueryParam("from"), Nothing: state{Tone: "good", Icon: "check", Word: v.t("right.nothing")}}
-	for i, r := range list {
-		shown := v.shownReplay(r)
-		if i == 0 && (r.State == "running" || r.State == "paused") {
-			body.Running = &shown
-		} else if len(body.Earlier) < 20 {
-			body.Earlier = append(body.Earlier, shown)
-		}
-	}
-	switch {
-	case !v.webhook.Enabled:
-		body.WhyNot = v.t("right.off")
-	case v.project.WhyNot != nil:
+	if v.project.WhyNot != nil {
 		body.WhyNot = v.translated(*v.project.WhyNot)
 	}
 	if body.Running == nil && body.WhyNot == "" {
@@ -103,30 +112,72 @@ func (v *visit) renderPutRight(status int, fault string) error {
 	return v.render(status, "replays", v.t("right.title"), body)
 }
 
-// chooseReplay offers spans of time and what to send of them, and counts what was
-// chosen.
-func (v *visit) chooseReplay(body *putRightBody) error {
-	failing, err := v.beganToFail()
+// listReplays sorts the replays into the one that is under way or has just ended, and
+// those before it.
+func (v *visit) listReplays(body *putRightBody) error {
+	list, err := v.api.replays(v.webhook.ID)
 	if err != nil {
 		return err
 	}
-	chosen := v.c.QueryParam("since")
-	if chosen == "" || chosen == sinceFailing && failing.IsZero() {
-		chosen = sinceDay
-		if !failing.IsZero() {
-			chosen = sinceFailing
+	for i, r := range list {
+		shown := v.shownReplay(r)
+		switch {
+		case i == 0 && r.DateEnded == nil:
+			body.Running, body.Say = &shown, shown.State.Word
+		case i == 0 && v.now.Sub(*r.DateEnded) < justEnded:
+			if shown.Why, err = v.whyFailed(r); err != nil {
+				return err
+			}
+			body.Ended, body.Say = &shown, shown.State.Word+": "+v.n("right.arrived", r.Delivered)
+		case len(body.Earlier) < 20:
+			body.Earlier = append(body.Earlier, shown)
 		}
 	}
-	if !failing.IsZero() {
-		when := v.moment(failing)
-		body.Periods = append(body.Periods, period{Value: sinceFailing, Text: v.t("right.since.failing"), When: &when})
+	return nil
+}
+
+// whyFailed is what the newest delivery of a replay that failed met; empty when all
+// arrived.
+func (v *visit) whyFailed(r apiReplay) (string, error) {
+	if r.Failed == 0 {
+		return "", nil
 	}
-	body.Periods = append(body.Periods,
-		period{Value: sinceDay, Text: v.t("right.since.day")}, period{Value: sinceWeek, Text: v.t("right.since.week")},
-		period{Value: sinceMonth, Text: v.t("right.since.month")}, period{Value: sinceOwn, Text: v.t("right.since.own")})
-	for i := range body.Periods {
-		body.Periods[i].Chosen = body.Periods[i].Value == chosen
+	list, err := v.api.attempts(v.webhook.ID, url.Values{"replay_id": {r.ID}, "status": {"failed"}, "limit": {"1"}})
+	if err != nil || len(list.Data) == 0 {
+		return "", err
 	}
+	return list.Data[0].Message, nil
+}
+
+// receiverFails finds out whether what is sent would arrive: the newest attempt did
+// not, and it fails as far as anybody knows.
+func (v *visit) receiverFails() (*failing, error) {
+	if v.webhook.Health.State != "failing" && v.webhook.Health.DisabledReason == nil {
+		return nil, nil //nolint:nilnil // it does not
+	}
+	list, err := v.api.attempts(v.webhook.ID, url.Values{"limit": {"1"}})
+	if err != nil || len(list.Data) == 0 || list.Data[0].Status == "delivered" {
+		return nil, err
+	}
+	return &failing{Detail: list.Data[0].Message, Advice: list.Data[0].Advice}, nil
+}
+
+// chooseReplay offers spans of time and what to send of them, and counts what was
+// chosen.
+func (v *visit) chooseReplay(body *putRightBody) error {
+	began, err := v.beganToFail()
+	if err != nil {
+		return err
+	}
+	switch tested := body.Tested; {
+	case tested == nil:
+		if body.Fails, err = v.receiverFails(); err != nil {
+			return err
+		}
+	case !tested.Works:
+		body.Fails = &failing{Detail: tested.Message, Advice: tested.Advice}
+	}
+	chosen := v.offerPeriods(body, began)
 	only := v.c.QueryParam("only")
 	if only != "failed" && only != "all" {
 		only = "missed"
@@ -134,15 +185,52 @@ func (v *visit) chooseReplay(body *putRightBody) error {
 	for _, value := range []string{"missed", "failed", "all"} {
 		body.Whats = append(body.Whats, option{Value: value, Text: v.t("right.only." + value), Chosen: value == only})
 	}
+	query := url.Values{"since": {chosen}, "only": {only}}
+	if body.From != "" {
+		query.Set("from", body.From)
+	}
+	body.Query = query.Encode()
 	if v.c.QueryParam("since") == "" {
 		return nil
 	}
-	since, ok := v.replaySince(chosen, failing)
-	if !ok {
-		body.Fault = v.t("right.since.own.fault")
+	choice := timespanChoice{Name: chosen, From: body.From, Kept: v.p.EventsKept}
+	since, fault := v.timespan(choice)
+	switch {
+	case chosen == sinceFailing:
+		since = timespan{Since: began.Add(-beforeFailing)}
+	case fault == "" && since.Since.IsZero():
+		fault = v.t("right.since.own.fault")
+	}
+	if fault != "" {
+		body.Fault = fault
 		return nil
 	}
-	return v.count(body, since, only)
+	if since.IsCut {
+		body.Kept = v.keptFor(v.p.EventsKept)
+	}
+	return v.count(body, since.Since, only)
+}
+
+// offerPeriods offers spans of time, and says which one is chosen.
+func (v *visit) offerPeriods(body *putRightBody, began time.Time) (chosen string) {
+	chosen = v.c.QueryParam("since")
+	if chosen == "" || chosen == sinceFailing && began.IsZero() {
+		chosen = spanDay
+		if !began.IsZero() {
+			chosen = sinceFailing
+		}
+	}
+	if !began.IsZero() {
+		when := v.moment(began)
+		body.Periods = append(body.Periods, period{Value: sinceFailing, Text: v.t("right.since.failing"), When: &when})
+	}
+	for _, name := range []string{spanDay, spanWeek, spanMonth, sinceOwn} {
+		body.Periods = append(body.Periods, period{Value: name, Text: v.t("right.since." + name)})
+	}
+	for i := range body.Periods {
+		body.Periods[i].Chosen = body.Periods[i].Value == chosen
+	}
+	return chosen
 }
 
 // beganToFail is when the webhook began to fail, or of one that works again, the hour
@@ -163,22 +251,6 @@ func (v *visit) beganToFail() (time.Time, error) {
 	return time.Time{}, nil
 }
 
-func (v *visit) replaySince(chosen string, failing time.Time) (time.Time, bool) {
-	switch chosen {
-	case sinceFailing:
-		return failing.Add(-beforeFailing), true
-	case sinceDay:
-		return v.now.Add(-24 * time.Hour), true
-	case sinceWeek:
-		return v.now.AddDate(0, 0, -7), true
-	case sinceMonth:
-		return v.now.AddDate(0, 0, -30), true
-	default:
-		from, ok := v.day(v.c.QueryParam("from"))
-		return from, ok && from.Before(v.now)
-	}
-}
-
 // count asks what would be sent.
 func (v *visit) count(body *putRightBody, since time.Time, only string) error {
 	found, err := v.api.countReplay(v.webhook.ID, since, only)
@@ -194,17 +266,38 @@ func (v *visit) count(body *putRightBody, since time.Time, only string) error {
 		Took: v.remaining(v.now.Add(time.Duration(found.EstimatedSeconds) * time.Second)).Text,
 	}
 	if found.Oldest != nil && found.Newest != nil {
-		body.Count.Oldest, body.Count.Newest = v.moment(*found.Oldest), v.moment(*found.Newest)
+		body.Count.Between = v.between(*found.Oldest, *found.Newest)
 	}
 	return nil
 }
 
-// sendMissed starts what was counted.
+// testFirst sends a test and comes back to the page, with what was chosen: whoever
+// mended a receiver sees whether it works before everything is sent.
+func testFirst(v *visit) error {
+	tested, err := v.api.test(v.webhook.ID, event.Test, v.webhook.Format)
+	if refusal, isRefused := refusalOf(err); isRefused && refusal.Status != http.StatusUnauthorized &&
+		refusal.Status != http.StatusForbidden && refusal.Status != http.StatusNotFound {
+		return v.renderPutRight(refusal.Status, refusal.Detail, nil)
+	}
+	if err != nil {
+		return err
+	}
+	return v.renderPutRight(http.StatusOK, "", v.testResult(tested))
+}
+
+// sendMissed starts what was counted. A webhook that is off is switched on for it,
+// when the form says so.
 func sendMissed(v *visit) error {
+	if !v.webhook.Enabled && v.field("enable") == "true" {
+		if err := v.api.change(v.webhook.ID, map[string]any{"enabled": true}); err != nil {
+			return err
+		}
+		v.webhook.Enabled = true
+	}
 	fields := map[string]any{"since": v.field("since"), "only": v.field("only")}
 	err := v.api.startReplay(v.webhook.ID, v.field("form"), fields)
 	if refusal, isRefused := refusalOf(err); isRefused && (refusal.Status == http.StatusConflict || refusal.Status == http.StatusUnprocessableEntity) {
-		return v.renderPutRight(refusal.Status, refusal.Detail)
+		return v.renderPutRight(refusal.Status, refusal.Detail, nil)
 	}
 	if err != nil {
 		return err
@@ -224,6 +317,9 @@ func (v *visit) shownReplay(r apiReplay) shownReplay {
 	shown := shownReplay{
 		ID: r.ID, What: v.t("right.short." + r.Only), Since: v.moment(r.Since), Began: v.moment(r.DateCreated), By: r.CreatedBy,
 		Delivered: r.Delivered, Failed: r.Failed, Settled: r.Delivered + r.Failed,
+	}
+	if r.Failed > 0 {
+		shown.NotArrived = v.one() + "/deliveries?" + url.Values{"replay_id": {r.ID}, "status": {"failed"}}.Encode()
 	}
 	if r.Message != nil {
 		shown.Message = v.translated(*r.Message)
@@ -258,6 +354,8 @@ type apiReplay struct {
 	Failed      uint64    `json:"failed"`
 	CreatedBy   string    `json:"created_by"`
 	DateCreated time.Time `json:"date_created"`
+	// DateEnded is nil while it is under way.
+	DateEnded *time.Time `json:"date_ended"`
 }
 
 // apiEstimate is what a replay would send.

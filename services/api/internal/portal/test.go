@@ -21,6 +21,8 @@ type testBody struct {
 
 // testResult is what became of a test.
 type testResult struct {
+	// Works says that it was delivered.
+	Works           bool
 	State           state
 	Message, Advice string
 	When            moment
@@ -96,7 +98,7 @@ func (v *visit) testResult(tested apiTest) *testResult {
 		Message: tested.Message, Advice: tested.Advice, When: v.exact(tested.StartedAt), Took: took(v.in, float64(tested.DurationMS)),
 		Answer: visible(answer), Cut: tested.ResponseTruncated || len(answer) < len(tested.ResponseBody), Noted: v.whyNoAnswer(tested.Detail, tested.Reason, tested.StatusCode != nil),
 	}
-	if tested.Success {
+	if result.Works = tested.Success; result.Works {
 		result.State = state{Tone: "good", Icon: "check", Word: v.t("test.delivered")}
 	}
 	if tested.StatusCode != nil {

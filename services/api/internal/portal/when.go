@@ -16,24 +16,40 @@ type moment struct{ Text, ISO string }
 
 // moment says when: the day in words when it is near, and always the zone.
 func (v *visit) moment(t time.Time) moment {
+	return moment{Text: v.onDay(t, t.In(v.zone).Format("15:04 MST")), ISO: isoTime(t)}
+}
+
+// onDay puts the day before a time of it.
+func (v *visit) onDay(t time.Time, clock string) string {
 	local, today := t.In(v.zone), v.now.In(v.zone)
-	clock := local.Format("15:04 MST")
 	midnight := func(t time.Time) time.Time { return time.Date(t.Year(), t.Month(), t.Day(), 0, 0, 0, 0, time.UTC) }
 	days := int(midnight(today).Sub(midnight(local)).Hours() / 24)
-	var text string
 	switch {
 	case days == 0:
-		text = v.t("when.today", "time", clock)
+		return v.t("when.today", "time", clock)
 	case days == 1:
-		text = v.t("when.yesterday", "time", clock)
+		return v.t("when.yesterday", "time", clock)
 	case days == -1:
-		text = v.t("when.tomorrow", "time", clock)
+		return v.t("when.tomorrow", "time", clock)
 	case 1 < days && days < 7:
-		text = v.t("when.weekday."+strconv.Itoa(int(local.Weekday()))) + " " + clock
+		return v.t("when.weekday."+strconv.Itoa(int(local.Weekday()))) + " " + clock
 	default:
-		text = v.date(local, today) + ", " + clock
+		return v.date(local, today) + ", " + clock
 	}
-	return moment{Text: text, ISO: isoTime(t)}
+}
+
+// between says from when to when, with the day and the zone once where they are the
+// same, and a single moment as one.
+func (v *visit) between(from, to time.Time) string {
+	begin, end := from.In(v.zone), to.In(v.zone)
+	switch {
+	case v.moment(from).Text == v.moment(to).Text:
+		return v.moment(to).Text
+	case begin.Format(time.DateOnly+" MST") == end.Format(time.DateOnly+" MST"):
+		return v.t("when.between", "from", v.onDay(from, begin.Format("15:04")), "to", end.Format("15:04 MST"))
+	default:
+		return v.t("when.between", "from", v.moment(from).Text, "to", v.moment(to).Text)
+	}
 }
 
 // exact is a moment with its date and seconds, wherever it lies.
@@ -98,4 +114,89 @@ func took(in words.Language, ms float64) string {
 	default:
 		return decimal(in, float64(int(ms/10))/100) + " s"
 	}
+}
+
+// The stretches of time up to now that can be chosen by their names.
+const (
+	spanHour  = "hour"
+	spanDay   = "day"
+	spanWeek  = "week"
+	spanMonth = "month"
+)
+
+// spanLength is how long one of them is; false when there is no such name.
+func spanLength(name string) (time.Duration, bool) {
+	const day = 24 * time.Hour
+	length, known := map[string]time.Duration{spanHour: time.Hour, spanDay: day, spanWeek: 7 * day, spanMonth: 30 * day}[name]
+	return length, known
+}
+
+// timespanChoice is what a reader chose: a stretch up to now by its name, or days.
+type timespanChoice struct {
+	Name string
+	// From and To are days of the reader, and To belongs to the span. Either may be
+	// empty: then that end is open.
+	From, To string
+	// Kept is how far back there is anything; 0 when that is not known.
+	Kept time.Duration
+}
+
+// timespan is a stretch of time: Until is the first moment after it. An end that is zero
+// is open.
+type timespan struct {
+	Since, Until time.Time
+	// IsCut says that it began before what is kept, and begins there now.
+	IsCut bool
+}
+
+// read is what was chosen. Why it is no span of time is the end of a key, see
+// span.fault.* in the texts.
+func (c timespanChoice) read(now time.Time, zone *time.Location) (chosen timespan, fault string) {
+	if length, isNamed := spanLength(c.Name); isNamed {
+		chosen.Since = now.Add(-length)
+		return chosen.within(now, c.Kept), ""
+	}
+	for _, end := range []struct {
+		day  string
+		days int // to its end
+		at   *time.Time
+	}{{c.From, 0, &chosen.Since}, {c.To, 1, &chosen.Until}} {
+		if end.day == "" {
+			continue
+		}
+		day, err := time.ParseInLocation(time.DateOnly, end.day, zone)
+		if err != nil {
+			return timespan{}, "day"
+		}
+		*end.at = day.AddDate(0, 0, end.days)
+	}
+	switch {
+	case chosen.Since.After(now):
+		return timespan{}, "future"
+	case !chosen.Since.IsZero() && !chosen.Until.IsZero() && !chosen.Until.After(chosen.Since):
+		return timespan{}, "backwards"
+	}
+	return chosen.within(now, c.Kept), ""
+}
+
+// within cuts off what is not kept.
+func (s timespan) within(now time.Time, kept time.Duration) timespan {
+	if oldest := now.Add(-kept); kept > 0 && !s.Since.IsZero() && s.Since.Before(oldest) {
+		s.Since, s.IsCut = oldest, true
+	}
+	return s
+}
+
+// timespan reads what was chosen, and says in words what is wrong with it.
+func (v *visit) timespan(choice timespanChoice) (chosen timespan, fault string) {
+	chosen, fault = choice.read(v.now, v.zone)
+	if fault != "" {
+		fault = v.t("span.fault." + fault)
+	}
+	return chosen, fault
+}
+
+// keptFor says how long something is kept, where a span went further back.
+func (v *visit) keptFor(kept time.Duration) string {
+	return v.n("span.kept", uint64(kept/(24*time.Hour)))
 }

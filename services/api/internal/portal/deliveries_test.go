@@ -1,0 +1,121 @@
+package portal_test
+
+import (
+	"fmt"
+	"html"
+	"net/http"
+	"net/url"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/dembrane/webhooks/proto/webhooksv1"
+)
+
+var pageLink = regexp.MustCompile(`id="(newest|newer|older|clear)" href="([^"]+)"`)
+
+// links are where a page of the log leads to.
+func (p answer) links() map[string]string {
+	found := map[string]string{}
+	for _, link := range pageLink.FindAllStringSubmatch(p.body, -1) {
+		found[link[1]] = html.UnescapeString(link[2])
+	}
+	return found
+}
+
+// Paging forth and back shows every delivery once each way, and keeps the filters.
+func TestPagesOfTheLogKeepTheFilters(t *testing.T) {
+	s := newSite(t)
+	b := s.as("good")
+	one := b.add("url", "https://example.org/")
+	list := make([]*webhooksv1.Attempt, 90)
+	for i := range list {
+		list[i] = &webhooksv1.Attempt{Outcome: isGivenUp, Reason: webhooksv1.Reason_REASON_STATUS, StatusCode: 500, EventType: "report.generated", EventId: fmt.Sprintf("evt_%02d", i)}
+	}
+	s.record(one, list...)
+	s.record(one, &webhooksv1.Attempt{Outcome: isDelivered, StatusCode: 200})
+	row := regexp.MustCompile(`<a class="log-row" href="([^"]+)"`)
+	rows := func(path string) (string, map[string]string) {
+		page := b.get(path)
+		require.Equal(t, http.StatusOK, page.status, path)
+		assert.Contains(t, page.body, `<option value="failed" selected>`, path)
+		return fmt.Sprint(row.FindAllStringSubmatch(page.body, -1)), page.links()
+	}
+	var down []string
+	path := one + "/deliveries?status=failed&event=report.generated"
+	var last map[string]string
+	for path != "" {
+		shown, links := rows(path)
+		down = append(down, shown)
+		assert.Equal(t, len(down) > 1, links["newer"] != "")
+		assert.Equal(t, len(down) > 2, links["newest"] != "")
+		path, last = links["older"], links
+	}
+	require.Len(t, down, 4)
+	for i := len(down) - 2; i >= 0; i-- {
+		var shown string
+		shown, last = rows(last["newer"])
+		assert.Equal(t, down[i], shown, "back on page %d", i+1)
+	}
+	assert.Empty(t, last["newer"])
+	assert.Equal(t, one+"/deliveries", last["clear"])
+}
+
+// An id from somebody's log leads to what it is of.
+func TestAnIDIsFound(t *testing.T) {
+	s := newSite(t)
+	b := s.as("good")
+	one := b.add("url", "https://example.org/")
+	paths := s.record(one,
+		&webhooksv1.Attempt{Outcome: isDelivered, StatusCode: 200, EventType: "report.generated", EventId: "evt_a", DeliveryId: "dlv_A"},
+		&webhooksv1.Attempt{Outcome: isDelivered, StatusCode: 200, EventType: "conversation.started", EventId: "evt_b", DeliveryId: "dlv_B"},
+	)
+	for _, query := range []string{"id=evt_a", "id=dlv_A", "id=+dlv_A%09", "event_id=evt_a", "delivery_id=dlv_A"} {
+		page := b.get(one + "/deliveries?" + query)
+		assert.Contains(t, page.body, `href="`+paths[0]+`"`, query)
+		assert.NotContains(t, page.body, `href="`+paths[1]+`"`, query)
+		assert.Regexp(t, `<input type="search" id="id" name="id" value="(evt_a|dlv_A)"`, page.body, query)
+	}
+	attempt := paths[1][strings.LastIndexByte(paths[1], '/')+1:]
+	assert.Equal(t, paths[1], b.get(one+"/deliveries?id="+attempt).header.Get("Location"))
+	unknown := b.get(one + "/deliveries?id=01M8HA4HAH3EF9SF7YQR74EA6E")
+	assert.Contains(t, readable(unknown), "Nothing fits")
+	assert.Contains(t, readable(b.get(one+"/deliveries?id="+url.QueryEscape(`a"><b>`))), "That is no id")
+}
+
+// Where nothing fits, the page says what does not, and how to see everything.
+func TestWhatFitsNothingIsNamed(t *testing.T) {
+	s := newSite(t)
+	b := s.as("good")
+	one := b.add("url", "https://example.org/")
+	assert.Contains(t, readable(b.get(one+"/deliveries")), "Nothing has been sent yet")
+	s.record(one, &webhooksv1.Attempt{Outcome: isDelivered, StatusCode: 200})
+	query := "?status=failed&event=conversation.started&status_code=4xx&trigger=test&from=2026-01-20&to=2026-01-21&id=evt_x"
+	page := b.get(one + "/deliveries" + query)
+	text := readable(page)
+	for _, want := range []string{
+		"What became of it: Not delivered", "What happened: Conversation started", "Answer: 4xx: refused", "Why it was sent: Test",
+		"From: 20 January", "Until: 21 January", "Id of an event, delivery or try: evt_x", "Clear the filters",
+	} {
+		assert.Contains(t, text, want)
+	}
+	assert.Equal(t, one+"/deliveries", page.links()["clear"])
+	b.header.Set("Accept-Language", "nl")
+	assert.Contains(t, readable(b.get(one+"/deliveries"+query)), "Wat ervan werd: Niet bezorgd")
+	b.header.Set("Accept-Language", "en")
+	for query, want := range map[string]string{
+		"from=2999-01-01": "still to come", "from=2026-01-21&to=2026-01-20": "comes after", "to=soon": "That is no day", "cursor=x": "next_cursor",
+	} {
+		page := b.get(one + "/deliveries?" + query)
+		text := readable(page)
+		assert.Equal(t, http.StatusOK, page.status)
+		if query != "cursor=x" { // which nobody types
+			assert.Contains(t, text, want, query)
+		}
+		assert.NotContains(t, page.body, `class="log-row"`, query)
+		assert.NotContains(t, text, "Nothing fits", query)
+	}
+}
