@@ -60,7 +60,7 @@ func newStoredSite(t *testing.T) *storedSite {
 	s.site = newSiteWith(t, portal.Deps{
 		SessionCookie: sessionCookie, SignIn: true, EventsKept: 7 * 24 * time.Hour, AttemptsKept: 7 * 24 * time.Hour, Log: zap.NewNop(),
 	}, func(deps *httpapi.Deps) {
-		deps.Replays = replay.New(replay.Deps{Store: deps.Store, JS: js, Retention: time.Hour, Log: zap.NewNop()})
+		deps.Replays = replay.New(replay.Deps{Store: deps.Store, JS: js, Log: zap.NewNop()})
 		deps.Ledger = ledger.New(ledger.Deps{Store: deps.Store, JS: js})
 		pages, isPortal := deps.Pages.(*portal.Portal)
 		require.True(t, isPortal)
