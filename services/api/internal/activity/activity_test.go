@@ -185,7 +185,8 @@ func TestClasses(t *testing.T) {
 func TestLocationHasNoQuery(t *testing.T) {
 	for given, want := range map[string]string{
 		"https://u:p@new.example/hook?token=x#y": "https://new.example/hook", "/elsewhere": "/elsewhere", "://": "",
-		"https://x/" + strings.Repeat("a", 200): "", "": "",
+		"https://x/" + strings.Repeat("a", 200): "", "": "", "mailto:someone\u202e": "", "javascript:alert(1)": "",
+		"https://x/a\u202eb": "https://x/a%E2%80%AEb",
 	} {
 		a := &webhooksv1.Attempt{
 			Reason:   webhooksv1.Reason_REASON_REDIRECT,

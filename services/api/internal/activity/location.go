@@ -25,7 +25,7 @@ func Location(a *webhooksv1.Attempt) string {
 
 func cleanLocation(value string) string {
 	target, err := url.Parse(value)
-	if err != nil {
+	if err != nil || target.Opaque != "" { // such as mailto:, which String escapes nothing of
 		return ""
 	}
 	target.User, target.RawQuery, target.Fragment = nil, "", ""

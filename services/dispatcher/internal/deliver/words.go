@@ -86,7 +86,7 @@ func redirectHint(answer egress.Result, request sentRequest) string {
 	)
 	location := answer.Header.Get("Location")
 	target, err := url.Parse(location)
-	if location == "" || err != nil || len(location) > 512 {
+	if location == "" || err != nil || len(location) > 512 || target.Opaque != "" {
 		return advice
 	}
 	if wantsLogin(answer, request) {

@@ -153,6 +153,7 @@ func TestCase1RedirectIsExplained(t *testing.T) {
 		"https://me:pw@new.example/h?token=x#":  " to https://new.example/h",
 		"://":                                   "",
 		"https://x/" + strings.Repeat("a", 600): "",
+		"mailto:a\u202eb":                       "",
 	} {
 		for _, status := range []int{301, 302, 303, 307, 308} {
 			v := judge(egress.Result{StatusCode: status, Header: http.Header{"Location": {location}}}, to(1), defaults, noon, 0)
