@@ -1,8 +1,10 @@
 package app_test
 
 import (
+	"context"
 	"net/http"
 	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -10,6 +12,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	"go.uber.org/zap/zaptest"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
@@ -93,4 +96,41 @@ func TestWhatIsParkedIsNeverSeenByOlderVersions(t *testing.T) {
 		assert.NotZero(t, owed.GetEventSequence())
 	}
 	assert.NotContains(t, older.CachedInfo().Config.Subjects, topology.SubjectRange("w1"))
+}
+
+// An older dispatcher splits EVENTS into six parts and takes its limit away. The api
+// puts the limit back at its next look, and splits again when it finds a dispatcher
+// that takes in all parts.
+func TestThePartsAreBackWithANewDispatcher(t *testing.T) {
+	s := begin(t)
+	owner := topology.NewOwner(s.js, streams(), zaptest.NewLogger(t))
+	require.NoError(t, owner.Ensure(t.Context()))
+	s.projected()
+	s.dispatch().stopped(t)
+	events := func() jetstream.StreamConfig {
+		stream, err := s.js.Stream(t.Context(), topology.StreamEvents)
+		require.NoError(t, err)
+		return stream.CachedInfo().Config
+	}
+	want := events()
+	older := want
+	older.SubjectTransform = &jetstream.SubjectTransformConfig{
+		Source: want.SubjectTransform.Source, Destination: strings.Replace(want.SubjectTransform.Destination, "16", "6", 1),
+	}
+	older.MaxBytes, older.Metadata = -1, nil
+	_, err := s.js.UpdateStream(t.Context(), older)
+	require.NoError(t, err)
+
+	require.NoError(t, owner.Ensure(t.Context()))
+	assert.Equal(t, want.MaxBytes, events().MaxBytes)
+	assert.Equal(t, older.SubjectTransform, events().SubjectTransform, "nobody takes the parts in")
+	ctx, stop := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() { ended <- owner.Run(ctx) }()
+	began := time.Now()
+	s.dispatch()
+	s.eventually(func() bool { return events().SubjectTransform.Destination == want.SubjectTransform.Destination }, "all parts are back")
+	assert.Less(t, time.Since(began), 10*time.Second, "two looks of the api and one of the dispatcher")
+	stop()
+	require.NoError(t, <-ended)
 }
