@@ -23,10 +23,11 @@ func given(overlay string) map[string][]string {
 		return nil
 	}
 	return map[string][]string{
-		"webhooks-keyset":   {"keyset.json"},
-		"webhooks-directus": {"token", "secret"},
-		"webhooks-mongodb":  {"uri"},
-		"webhooks-nats":     {"user.creds"},
+		"webhooks-keyset":          {"keyset.json"},
+		"webhooks-directus":        {"token", "secret"},
+		"webhooks-mongodb":         {"uri"},
+		"webhooks-nats-api":        {"user.creds"},
+		"webhooks-nats-dispatcher": {"user.creds"},
 	}
 }
 
@@ -40,6 +41,25 @@ func (o overlay) secretKeys() map[string][]string {
 		keys[name] = slices.Collect(maps.Keys(secret.Data))
 	}
 	return keys
+}
+
+// A dispatcher talks to strangers: what it logs in to NATS with gives it the rights of
+// nobody else.
+func TestEachServiceHasItsOwnNATSCredentials(t *testing.T) {
+	for _, o := range overlays(t) {
+		if o.name != "production" {
+			continue
+		}
+		for _, service := range []string{"webhooks-api", "webhooks-dispatcher"} {
+			var secrets []string
+			for _, volume := range o.pods[service].template.Spec.Volumes {
+				if volume.Name == "nats" {
+					secrets = append(secrets, volume.Secret.SecretName)
+				}
+			}
+			assert.Equal(t, []string{strings.Replace(service, "webhooks-", "webhooks-nats-", 1)}, secrets, service)
+		}
+	}
 }
 
 func TestPodsAreHardened(t *testing.T) {

@@ -57,15 +57,16 @@ func WithPassword(password string) Option {
 	return func(s *Server) { s.options.Username, s.options.Password = "test", password }
 }
 
-// WithUser lets one more user in, who may not publish on these subjects. Who shows no
-// password may do everything.
-func WithUser(name, password string, denied ...string) Option {
+// WithUsers lets the users of a configuration in as well. Who shows no password may
+// do everything. It reads the environment, as the configuration does.
+func WithUsers(file string) Option {
 	return func(s *Server) {
+		configured, err := server.ProcessConfigFile(file)
+		if err != nil {
+			fail(s.tb, "read the users: %v", err)
+		}
 		s.options.NoAuthUser = "anybody"
-		s.options.Users = []*server.User{{Username: s.options.NoAuthUser}, {
-			Username: name, Password: password,
-			Permissions: &server.Permissions{Publish: &server.SubjectPermission{Deny: denied}},
-		}}
+		s.options.Users = append(configured.Users, &server.User{Username: s.options.NoAuthUser})
 	}
 }
 

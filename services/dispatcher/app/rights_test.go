@@ -14,14 +14,17 @@ import (
 	"github.com/dembrane/webhooks/pkg/topology"
 )
 
+// users is what the documentation tells whoever runs NATS to begin with.
+const users = "../../../deploy/nats/users.conf"
+
 // forbidden is what a dispatcher has no need to publish on: it changes no
-// registration, no stream, and publishes no event. docs/operating.md says so to
-// whoever writes the permissions.
+// registration, no stream, and publishes no event.
 func forbidden() []string {
 	return []string{
 		"$KV.WEBHOOKS.>", "dembrane.events.>",
 		"$JS.API.STREAM.CREATE.>", "$JS.API.STREAM.UPDATE.>", "$JS.API.STREAM.DELETE.>", "$JS.API.STREAM.PURGE.>",
 		"$JS.API.STREAM.MSG.DELETE.>", "$JS.API.STREAM.RESTORE.>", "$JS.API.STREAM.SNAPSHOT.>",
+		"$JS.API.STREAM.LEADER.STEPDOWN.>", "$JS.API.STREAM.PEER.REMOVE.>",
 	}
 }
 
@@ -30,7 +33,10 @@ func forbidden() []string {
 // tried again, and parked.
 func TestA23ADispatcherHasNoNeedToWriteRegistrations(t *testing.T) {
 	const user, password = "dispatcher", "of-the-dispatcher"
-	s := begin(t, natstest.WithUser(user, password, forbidden()...))
+	t.Setenv("API_PASSWORD", "of-the-api")
+	t.Setenv("DISPATCHER_PASSWORD", password)
+	t.Setenv("PIPELINE_PASSWORD", "of-the-pipeline")
+	s := begin(t, natstest.WithUsers(users))
 	s.config.NATSURL = strings.Replace(s.server.URL(), "nats://", "nats://"+user+":"+password+"@", 1)
 	again, paused := s.answers(http.StatusInternalServerError, http.StatusOK), s.handles(func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Retry-After", "3600")
@@ -41,6 +47,7 @@ func TestA23ADispatcherHasNoNeedToWriteRegistrations(t *testing.T) {
 	s.projected()
 	s.dispatch()
 
+	s.nc = s.server.Connect(t, nats.UserInfo("pipeline", "of-the-pipeline"))
 	s.publishes(ids("e", 20)...)
 
 	s.eventually(func() bool {
