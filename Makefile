@@ -119,10 +119,10 @@ release: ## Before a release: what others may require becomes TO=v0.2.0 in every
 
 # In this order: what a module needs depends on what those before it need.
 tidy: ## Bring every go.mod and go.sum in line with the code.
-	@for module in $(MODULES); do (cd $$module && GOWORK=off $(GO) mod tidy) || exit 1; done
+	@for module in $(MODULES) tools; do (cd $$module && GOWORK=off $(GO) mod tidy) || exit 1; done
 
 verify-tidy: ## Every go.mod and go.sum is what `go mod tidy` would write.
-	@failed=; for module in $(MODULES); do \
+	@failed=; for module in $(MODULES) tools; do \
 	  (cd $$module && GOWORK=off $(GO) mod tidy -diff) || { echo "$$module/go.mod is not tidy: run make tidy" >&2; failed=1; }; \
 	done; [ -z "$$failed" ]
 
