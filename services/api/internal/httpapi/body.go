@@ -18,6 +18,9 @@ import (
 	"github.com/dembrane/webhooks/services/api/internal/registration"
 )
 
+// byteOrderMark is what some programs put before what they write.
+const byteOrderMark = "\ufeff"
+
 // webhookInput is what a request says about a webhook. A field that is absent or
 // null is nil, and one that nobody knows is ignored: dashboards may be older or
 // newer.
@@ -95,11 +98,17 @@ func acceptable(r *http.Request) error {
 	return answer(http.StatusUnsupportedMediaType, "The request body must be JSON: send it with Content-Type: application/json.")
 }
 
+// saysNothing reports whether a body that may be left out says nothing: programs
+// that have nothing to say send none, or null.
+func saysNothing(raw []byte) bool {
+	raw = bytes.TrimSpace(bytes.TrimPrefix(raw, []byte(byteOrderMark)))
+	return len(raw) == 0 || bytes.Equal(raw, []byte("null"))
+}
+
 // parseObject reads a JSON object whose fields are to be read one by one, so that
 // one wrong type does not hide the others, and names are exact.
 func parseObject(raw []byte) (map[string]json.RawMessage, error) {
-	// Some programs put a byte order mark before what they write.
-	raw = bytes.TrimPrefix(raw, []byte("\ufeff"))
+	raw = bytes.TrimPrefix(raw, []byte(byteOrderMark))
 	var fields map[string]json.RawMessage
 	malformed := answer(http.StatusUnprocessableEntity, "The request body is not valid JSON.")
 	if !utf8.Valid(raw) {

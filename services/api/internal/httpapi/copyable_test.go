@@ -265,10 +265,12 @@ func TestATestSendsTheSampleThatIsAskedFor(t *testing.T) {
 	assert.Equal(t, "slack", a.tried.GetRegistration().GetFormat())
 	assert.Equal(t, map[string]any{"dns_ms": 1.5, "connect_ms": 0.0, "tls_ms": 0.0, "wait_ms": 9.0}, r.body["timing"])
 
-	r = a.send("POST", path, "")
-	require.Equal(t, 200, r.status, r.raw)
-	assert.Equal(t, "webhook.test", a.tried.GetEventType())
-	assert.Empty(t, a.tried.GetRegistration().GetFormat())
+	for _, nothing := range []string{"", "null", "\ufeff null\n", "{}"} {
+		r = a.send("POST", path, nothing)
+		require.Equal(t, 200, r.status, r.raw)
+		assert.Equal(t, "webhook.test", a.tried.GetEventType())
+		assert.Empty(t, a.tried.GetRegistration().GetFormat())
+	}
 
 	a.wantProblem(a.send("POST", path, `{"event":"no.such"}`), 400, "does not exist")
 	a.wantProblem(a.send("POST", path, `{"format":"fax"}`), 422, "no such format")

@@ -1,7 +1,6 @@
 package httpapi
 
 import (
-	"bytes"
 	"crypto/hmac"
 	"fmt"
 	"net/http"
@@ -33,7 +32,7 @@ type rotated struct {
 
 func readRotation(c echo.Context) (rotation, error) {
 	raw, err := readBody(c)
-	if err != nil || len(bytes.TrimSpace(bytes.TrimPrefix(raw, []byte("\ufeff")))) == 0 {
+	if err != nil || saysNothing(raw) {
 		return rotation{}, err
 	}
 	return parseRotation(raw)

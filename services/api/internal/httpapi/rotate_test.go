@@ -77,6 +77,9 @@ func TestRotateSecret(t *testing.T) {
 	secrets, _ = a.opened(id)
 	assert.Equal(t, []string{again, generated}, secrets, "at most one previous secret")
 
+	_, shown = a.rotate(id, "null")
+	wantTime(t, time.Now().Add(24*time.Hour), shown)
+
 	chosen, shown := a.rotate(id, `{"secret":"chosen by the host","overlap_seconds":0}`)
 	assert.Equal(t, "chosen by the host", chosen)
 	assert.Nil(t, shown)
@@ -144,7 +147,6 @@ func TestRotateRefuses(t *testing.T) {
 	for given, detail := range map[string]string{
 		`{`:                          "not valid JSON",
 		`[]`:                         "must be a JSON object",
-		`null`:                       "must be a JSON object",
 		`{"overlap_seconds":-1}`:     "0 to 604800 seconds, which is 7 days",
 		`{"overlap_seconds":604801}`: "0 to 604800 seconds, which is 7 days",
 		`{"overlap_seconds":1.5}`:    "overlap_seconds must be a whole number.",

@@ -1,7 +1,6 @@
 package httpapi
 
 import (
-	"bytes"
 	"fmt"
 	"net/http"
 	"strings"
@@ -87,7 +86,7 @@ func (t testInput) event() string {
 
 func readTest(c echo.Context) (testInput, error) {
 	raw, err := readBody(c)
-	if err != nil || len(bytes.TrimSpace(bytes.TrimPrefix(raw, []byte("\ufeff")))) == 0 {
+	if err != nil || saysNothing(raw) {
 		return testInput{}, err
 	}
 	fields, err := parseObject(raw)
