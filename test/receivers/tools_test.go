@@ -7,6 +7,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -55,6 +56,7 @@ func prepared(t *testing.T, name string, command ...string) string {
 	}
 	_, _ = sum.Write([]byte(strings.Join(command, " ")))
 	folder := absolute(t, "../../bin/receivers/"+name)
+	defer alone(t, folder+".lock")()
 	stamp := filepath.Join(folder, "made-of")
 	digest := hex.EncodeToString(sum.Sum(nil))
 	if made, err := os.ReadFile(stamp); err == nil && string(made) == digest {
@@ -65,6 +67,17 @@ func prepared(t *testing.T, name string, command ...string) string {
 	runs(t, folder, command...)
 	require.NoError(t, os.WriteFile(stamp, []byte(digest), 0o600))
 	return folder
+}
+
+// alone waits until no other test, of this process or another, has the lock, and
+// returns what gives it back.
+func alone(t *testing.T, path string) (release func()) {
+	t.Helper()
+	require.NoError(t, os.MkdirAll(filepath.Dir(path), 0o750))
+	file, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600)
+	require.NoError(t, err)
+	require.NoError(t, syscall.Flock(int(file.Fd()), syscall.LOCK_EX))
+	return func() { require.NoError(t, file.Close()) }
 }
 
 // runs runs a command to its end and returns what it printed.
