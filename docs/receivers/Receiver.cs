@@ -56,13 +56,13 @@ public sealed class Verifier
 
     public Verifier(string secret)
     {
-        if (secret == "")
-        {
-            throw new ArgumentException("set WEBHOOK_SECRET: without one, anybody can sign");
-        }
         key = secret.StartsWith("whsec_", StringComparison.Ordinal)
             ? Convert.FromBase64String(secret.Substring("whsec_".Length))
             : Encoding.UTF8.GetBytes(secret);
+        if (key.Length == 0)
+        {
+            throw new ArgumentException("set WEBHOOK_SECRET: without one, anybody can sign");
+        }
     }
 
     /// <summary>What is wrong with a delivery, or "" when it is ours and fresh.</summary>

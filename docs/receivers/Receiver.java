@@ -66,12 +66,13 @@ public final class Receiver {
     }
 
     private static byte[] signingKey(String secret) {
-        if (secret.isEmpty()) {
-            throw new IllegalArgumentException("set WEBHOOK_SECRET: without one, anybody can sign");
-        }
-        return secret.startsWith("whsec_")
+        var key = secret.startsWith("whsec_")
                 ? Base64.getDecoder().decode(secret.substring("whsec_".length()))
                 : secret.getBytes(StandardCharsets.UTF_8);
+        if (key.length == 0) {
+            throw new IllegalArgumentException("set WEBHOOK_SECRET: without one, anybody can sign");
+        }
+        return key;
     }
 
     private void receive(HttpExchange exchange) throws IOException {

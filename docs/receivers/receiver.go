@@ -72,13 +72,17 @@ func main() {
 }
 
 func signingKey(secret string) ([]byte, error) {
-	if secret == "" {
+	key := []byte(secret)
+	if encoded, ok := strings.CutPrefix(secret, "whsec_"); ok {
+		var err error
+		if key, err = base64.RawStdEncoding.DecodeString(strings.TrimRight(encoded, "=")); err != nil {
+			return nil, err
+		}
+	}
+	if len(key) == 0 {
 		return nil, errors.New("set WEBHOOK_SECRET: without one, anybody can sign")
 	}
-	if encoded, ok := strings.CutPrefix(secret, "whsec_"); ok {
-		return base64.RawStdEncoding.DecodeString(strings.TrimRight(encoded, "="))
-	}
-	return []byte(secret), nil
+	return key, nil
 }
 
 type receiver struct {

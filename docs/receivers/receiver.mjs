@@ -35,8 +35,9 @@ async function handle(event) {
 
 /** @param {string} secret */
 function signingKey(secret) {
-  if (secret === "") throw new Error("set WEBHOOK_SECRET: without one, anybody can sign");
-  return secret.startsWith("whsec_") ? Buffer.from(secret.slice("whsec_".length), "base64") : Buffer.from(secret);
+  const key = secret.startsWith("whsec_") ? Buffer.from(secret.slice("whsec_".length), "base64") : Buffer.from(secret);
+  if (key.length === 0) throw new Error("set WEBHOOK_SECRET: without one, anybody can sign");
+  return key;
 }
 
 const key = signingKey(SECRET);

@@ -54,10 +54,11 @@ function receive(string $inbox, string $secret): array
 
 function signing_key(string $secret): string
 {
-    if ($secret === '') {
+    $key = str_starts_with($secret, 'whsec_') ? base64_decode(substr($secret, strlen('whsec_')), true) : $secret;
+    if ($key === '' || $key === false) {
         throw new RuntimeException('set WEBHOOK_SECRET: without one, anybody can sign');
     }
-    return str_starts_with($secret, 'whsec_') ? base64_decode(substr($secret, strlen('whsec_')), true) : $secret;
+    return $key;
 }
 
 /** What is wrong with a delivery, or null when it is ours and fresh. */

@@ -37,11 +37,10 @@ def handle(event: dict) -> None:
 
 
 def signing_key(secret: str) -> bytes:
-    if not secret:
+    key = base64.b64decode(secret[len("whsec_") :] + "==") if secret.startswith("whsec_") else secret.encode()
+    if not key:
         raise SystemExit("set WEBHOOK_SECRET: without one, anybody can sign")
-    if secret.startswith("whsec_"):
-        return base64.b64decode(secret[len("whsec_") :] + "==")
-    return secret.encode()
+    return key
 
 
 KEY = signing_key(os.environ.get("WEBHOOK_SECRET", ""))

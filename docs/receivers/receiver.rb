@@ -27,9 +27,8 @@ end
 
 class Verifier
   def initialize(secret)
-    raise "set WEBHOOK_SECRET: without one, anybody can sign" if secret.empty?
-
     @key = secret.start_with?("whsec_") ? secret.delete_prefix("whsec_").unpack1("m") : secret
+    raise "set WEBHOOK_SECRET: without one, anybody can sign" if @key.empty?
   end
 
   # What is wrong with a delivery, or nil when it is ours and fresh.

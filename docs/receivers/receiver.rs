@@ -71,7 +71,7 @@ fn main() -> Result<(), Fault> {
 }
 
 fn verifier(secret: &str) -> Result<Webhook, Fault> {
-    if secret.is_empty() {
+    if secret.strip_prefix("whsec_").unwrap_or(secret).trim_end_matches('=').is_empty() {
         return Err("set WEBHOOK_SECRET: without one, anybody can sign".into());
     }
     // Webhook::new would take any secret for base64.

@@ -64,19 +64,21 @@ type program struct {
 	handled strings.Builder // by those that have been killed
 }
 
-// wantASecret starts the receiver without a secret, with which everybody could sign:
-// it says so, and does not run. PHP's server starts without its program, which then
+// wantASecret starts the receiver without a secret, and with one that holds nothing,
+// with which everybody could sign: it says so, and does not run. PHP's server starts without its program, which then
 // refuses everything.
 func wantASecret(t *testing.T, language string, command []string) {
 	t.Helper()
 	if language == "php" {
 		return
 	}
-	c := exec.CommandContext(t.Context(), command[0], command[1:]...)
-	c.Dir, c.Env = t.TempDir(), append(os.Environ(), "PORT=0")
-	said, err := c.CombinedOutput()
-	require.Error(t, err)
-	assert.Contains(t, string(said), "set WEBHOOK_SECRET: without one, anybody can sign")
+	for _, secret := range []string{"", "whsec_"} {
+		c := exec.CommandContext(t.Context(), command[0], command[1:]...)
+		c.Dir, c.Env = t.TempDir(), append(os.Environ(), "PORT=0", "WEBHOOK_SECRET="+secret)
+		said, err := c.CombinedOutput()
+		require.Error(t, err)
+		assert.Contains(t, string(said), "set WEBHOOK_SECRET: without one, anybody can sign")
+	}
 }
 
 func (r *program) url() string { return "http://127.0.0.1:" + strconv.Itoa(r.port) + "/hook" }

@@ -74,6 +74,20 @@ func TestTheCodeForCloudsAndTools(t *testing.T) {
 	}
 }
 
+// Where nobody has set a secret, everybody could sign: nothing is taken then.
+func TestTheCodeForCloudsAndToolsWantsASecret(t *testing.T) {
+	t.Parallel()
+	for name, run := range map[string][2]string{
+		"zapier": {"node", "run.mjs"}, "worker": {"node", "run.mjs"}, "lambda": {"python3", "run.py"}, "bigquery": {"python3", "run.py"},
+	} {
+		s := delivery(t, name, rawSecret, time.Now())
+		s.Secret = ""
+		said, err := s.command(t, required(t, run[0])[0], run[1]).CombinedOutput()
+		assert.Contains(t, string(said), "without one, anybody can", "%s: %v", name, err)
+		assert.NotContains(t, string(said), "(sample)", name)
+	}
+}
+
 // What a participant types must not become a formula.
 func TestTheSheetHasNoFormulas(t *testing.T) {
 	t.Parallel()
@@ -117,13 +131,19 @@ func codeOf(t *testing.T, name string) string {
 
 func (s snippet) play(t *testing.T, interpreter, script string) (got played) {
 	t.Helper()
-	given, err := json.Marshal(s)
-	require.NoError(t, err)
-	command := exec.CommandContext(t.Context(), interpreter, "testdata/snippets/"+script)
-	command.Stdin = bytes.NewReader(given)
+	command := s.command(t, interpreter, script)
 	var output, fault bytes.Buffer
 	command.Stdout, command.Stderr = &output, &fault
 	require.NoError(t, command.Run(), fault.String())
 	require.NoError(t, json.Unmarshal(output.Bytes(), &got), output.String())
 	return got
+}
+
+func (s snippet) command(t *testing.T, interpreter, script string) *exec.Cmd {
+	t.Helper()
+	given, err := json.Marshal(s)
+	require.NoError(t, err)
+	command := exec.CommandContext(t.Context(), interpreter, "testdata/snippets/"+script)
+	command.Stdin = bytes.NewReader(given)
+	return command
 }

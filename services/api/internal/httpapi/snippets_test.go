@@ -1,6 +1,9 @@
 package httpapi_test
 
 import (
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"os"
 	"os/exec"
@@ -85,6 +88,9 @@ func TestSnippetsTellWhatIsOurs(t *testing.T) {
 			assert.Equal(t, "false", p.run(t, folder, s.Body+"\n", s.Signature, "example-secret"), "another body")
 			assert.Equal(t, "false", p.run(t, folder, s.Body, s.Signature[1:], "example-secret"), "another signature")
 			assert.Equal(t, "false", p.run(t, folder, s.Body, s.Signature, "another-secret"))
+			forged := hmac.New(sha256.New, nil)
+			forged.Write([]byte(s.Body))
+			assert.Equal(t, "false", p.run(t, folder, s.Body, hex.EncodeToString(forged.Sum(nil)), ""), "nobody has set a secret")
 		})
 	}
 	assert.Equal(t, []string{"python", "node", "go", "php", "csharp", "ruby", "java"}, languages)
