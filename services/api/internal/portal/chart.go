@@ -9,54 +9,60 @@ import (
 const (
 	chartHours  = 24
 	chartHeight = 32
-	barWidth    = 8 // as in the style sheet
-	barStep     = 10
 )
 
 // chart is what became of the deliveries of the last 24 hours, one bar an hour: from
 // below what was delivered, above it what was not. A page can have many charts, so
-// each is three paths of thick lines.
+// each is two outlines, and the style sheet cuts the bars apart.
 type chart struct {
-	Width, Height    int
-	Good, Bad, None  string
-	Label            string // says it in words
+	Width, Height int
+	// Good is the outline of what was delivered, drawn over Bad, that of everything in
+	// the hours in which something failed.
+	Good, Bad        string
 	Delivered, Other uint64
 }
 
-// chart draws the newest hours, which are in order of time.
-func (v *visit) chart(hours []apiCounts) chart {
+// newChart draws the newest hours, which are in order of time.
+func newChart(hours []apiCounts) chart {
 	hours = hours[max(0, len(hours)-chartHours):]
 	most := uint64(1)
-	c := chart{Width: chartHours*barStep - (barStep - barWidth), Height: chartHeight}
+	c := chart{Width: chartHours, Height: chartHeight}
 	for _, h := range hours {
 		most = max(most, h.Delivered+h.Failed)
 		c.Delivered += h.Delivered
 		c.Other += h.Failed
 	}
-	c.Label = v.n("chart.delivered", c.Delivered) + ", " + v.n("chart.failed", c.Other)
-	var good, bad, none strings.Builder
-	for i := range chartHours {
-		var h apiCounts // nothing, for hours before the first
-		if from := chartHours - len(hours); i >= from {
-			h = hours[i-from]
-		}
+	var good, bad [chartHours]int
+	from := chartHours - len(hours) // nothing, for hours before the first
+	for i, h := range hours {
 		up, down := scaled(h.Delivered, most), scaled(h.Failed, most)
-		up -= max(0, up+down-chartHeight)
-		drawBar(&good, i, chartHeight, up)
-		drawBar(&bad, i, chartHeight-up, down)
-		if up+down == 0 {
-			drawBar(&none, i, chartHeight, 1)
+		good[from+i] = up - max(0, up+down-chartHeight)
+		if down > 0 {
+			bad[from+i] = good[from+i] + down
 		}
 	}
-	c.Good, c.Bad, c.None = good.String(), bad.String(), none.String()
+	c.Good, c.Bad = outline(good[:]), outline(bad[:])
 	return c
 }
 
-// drawBar adds the bar of an hour to a path: a line up from a foot, as thick as a bar is wide.
-func drawBar(path *strings.Builder, hour, foot, height int) {
-	if height > 0 {
-		fmt.Fprintf(path, "M%d %dv-%d", hour*barStep+barWidth/2, foot, height)
+// outline is the path around bars that stand on 0 side by side, each 1 wide; empty when
+// all have no height.
+func outline(heights []int) string {
+	var path strings.Builder
+	at, height := 0, 0
+	for i, next := range append(heights, 0) {
+		if next == height {
+			continue
+		}
+		if path.Len() == 0 {
+			fmt.Fprintf(&path, "M%d 0", i)
+		} else {
+			fmt.Fprintf(&path, "h%d", i-at)
+		}
+		fmt.Fprintf(&path, "v%d", height-next)
+		at, height = i, next
 	}
+	return path.String()
 }
 
 // scaled is the height of a part of a bar: something is never nothing.

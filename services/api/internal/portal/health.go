@@ -7,6 +7,12 @@ import (
 	"github.com/dembrane/webhooks/pkg/words"
 )
 
+// How a webhook does, as the API says it.
+const (
+	stateFailing  = "failing"
+	stateDisabled = "disabled"
+)
+
 // health is how a webhook does, in words. Tone is good, bad, off or idle; the icon
 // and the word say the same, for whoever does not see the colour.
 type health struct {
@@ -22,11 +28,11 @@ type health struct {
 
 func (v *visit) health(w apiWebhook, last *apiAttempt) health {
 	switch h := w.Health; {
-	case h.State == "disabled" && h.DisabledReason != nil:
+	case w.isStopped():
 		return health{Tone: "bad", Icon: "stop", Word: v.t("health.stopped"), Lead: v.t("health.stopped.lead"), Detail: v.translated(*h.DisabledReason)}
-	case h.State == "disabled":
+	case h.State == stateDisabled:
 		return health{Tone: "off", Icon: "pause", Word: v.t("health.off"), Lead: v.t("health.off.lead")}
-	case h.State == "failing":
+	case h.State == stateFailing:
 		failing := health{Tone: "bad", Icon: "alert", Word: v.t("health.failing"), Lead: v.t("health.failing.lead")}
 		if h.FailingSince != nil {
 			since := v.moment(*h.FailingSince)

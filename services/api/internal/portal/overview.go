@@ -1,15 +1,38 @@
 package portal
 
-import "net/http"
+import (
+	"cmp"
+	"net/http"
+	"slices"
+)
+
+// screenful is how many webhooks are seen at once; of more, some can be chosen.
+const screenful = 6
 
 // overviewBody is what the overview shows.
 type overviewBody struct {
 	Items []item
+	// Wrong is empty when nothing is.
+	Wrong []wrong
+	// Selections are which webhooks to see; empty where all are seen at once.
+	Selections []selection
 	// CanAdd is false where the API would refuse another webhook; WhyNot says why.
 	CanAdd bool
 	WhyNot string
 	// CanClone says that there is something to clone.
 	CanClone bool
+	// IsEmpty says that the project has no webhook.
+	IsEmpty bool
+}
+
+// wrong says how many webhooks something is wrong with. Path leads to them.
+type wrong struct{ Path, Text string }
+
+// selection shows some of the webhooks.
+type selection struct {
+	Path, Text string
+	Count      uint64
+	Current    bool
 }
 
 // item is a webhook as the overview and its own page show it.
@@ -23,6 +46,12 @@ type item struct {
 	CanSwitch bool
 }
 
+// What somebody may want to see of the overview.
+const (
+	showFailing = "failing"
+	showOff     = "off"
+)
+
 func overview(v *visit) error {
 	webhooks, err := v.api.webhooks()
 	if err != nil {
@@ -32,16 +61,25 @@ func overview(v *visit) error {
 	if err != nil {
 		return err
 	}
-	items := make([]item, len(webhooks))
-	for i, w := range webhooks {
-		of := lately[w.ID] // nothing for one that was made in between
-		items[i] = v.item(w, of.Hours, of.LastFailure)
+	// What needs somebody goes first. The script keeps the places of those that are seen.
+	slices.SortStableFunc(webhooks, func(a, b apiWebhook) int { return cmp.Compare(a.urgency(), b.urgency()) })
+	body := overviewBody{
+		CanAdd: v.project.CanChange, WhyNot: v.whyNot(), IsEmpty: len(webhooks) == 0,
+		Selections: v.selections(webhooks),
 	}
-	body := overviewBody{Items: items, CanAdd: v.project.CanChange, WhyNot: v.whyNot()}
-	if body.CanAdd && len(items) >= v.project.MaxWebhooks {
-		body.CanAdd, body.WhyNot = false, v.n("overview.full", uint64(len(items)))
+	body.Wrong = v.wrong(webhooks, body.Selections)
+	show := v.c.QueryParam("show")
+	for _, w := range webhooks {
+		if w.isAmong(show) {
+			of := lately[w.ID] // nothing for one that was made in between
+			// A path from here is short, and the page has many.
+			body.Items = append(body.Items, v.item(w, "webhooks/"+w.ID, of.Hours, of.LastFailure))
+		}
 	}
-	if body.CanAdd && len(items) == 0 {
+	if body.CanAdd && len(webhooks) >= v.project.MaxWebhooks {
+		body.CanAdd, body.WhyNot = false, v.n("overview.full", uint64(len(webhooks)))
+	}
+	if body.CanAdd && body.IsEmpty {
 		elsewhere, err := v.api.elsewhere()
 		if err != nil {
 			return err
@@ -51,13 +89,98 @@ func overview(v *visit) error {
 	return v.render(http.StatusOK, "overview", v.t("overview.title"), body)
 }
 
-// item is a webhook with what became of its attempts of late.
-func (v *visit) item(w apiWebhook, hours []apiCounts, lastFailure *apiAttempt) item {
-	one := item{
-		apiWebhook: w, Path: v.base() + "/" + w.ID, CanSwitch: w.Enabled || v.project.CanChange,
-		Chart: v.chart(hours), Health: v.health(w, lastFailure),
+// urgency orders webhooks: those that need somebody go first.
+func (w apiWebhook) urgency() int {
+	switch {
+	case w.isAmong(showFailing):
+		return 0
+	case w.isStopped():
+		return 1
+	default:
+		return 2
 	}
-	if w.Enabled && v.project.CanChange && (w.Health.State == "failing" || one.Chart.Other > 0) {
+}
+
+// isStopped reports whether it was switched off by us.
+func (w apiWebhook) isStopped() bool {
+	return w.Health.State == stateDisabled && w.Health.DisabledReason != nil
+}
+
+// isAmong reports whether it is one of those that somebody wants to see.
+func (w apiWebhook) isAmong(show string) bool {
+	switch show {
+	case showFailing:
+		return w.Health.State == stateFailing
+	case showOff:
+		return w.Health.State == stateDisabled
+	default:
+		return true
+	}
+}
+
+// wrong says how many webhooks fail, and how many we have stopped. It leads to
+// those alone where they can be selected, or to the first.
+func (v *visit) wrong(webhooks []apiWebhook, selections []selection) []wrong {
+	if len(webhooks) < 2 {
+		return nil // it says so itself
+	}
+	var failing, stopped []apiWebhook
+	for _, w := range webhooks {
+		switch w.urgency() {
+		case 0:
+			failing = append(failing, w)
+		case 1:
+			stopped = append(stopped, w)
+		}
+	}
+	path := func(show string, some []apiWebhook) string {
+		if len(selections) > 0 {
+			return v.base() + "?show=" + show
+		}
+		return "#w-" + some[0].ID
+	}
+	all := number(v.in, uint64(len(webhooks)))
+	var list []wrong
+	if n := uint64(len(failing)); n > 0 {
+		list = append(list, wrong{path(showFailing, failing), v.n("overview.failing", n, "all", all)})
+	}
+	if n := uint64(len(stopped)); n > 0 && len(failing) > 0 {
+		list = append(list, wrong{path(showOff, stopped), v.n("overview.stopped.too", n)})
+	} else if n > 0 {
+		list = append(list, wrong{path(showOff, stopped), v.n("overview.stopped", n, "all", all)})
+	}
+	return list
+}
+
+// selections are links to some of the webhooks, where there are too many to see and not
+// all of them are well.
+func (v *visit) selections(webhooks []apiWebhook) []selection {
+	now := v.c.QueryParam("show")
+	list := []selection{
+		{Path: v.base(), Text: v.t("overview.all"), Current: now != showFailing && now != showOff},
+		{Path: v.base() + "?show=" + showFailing, Text: v.t("health.failing"), Current: now == showFailing},
+		{Path: v.base() + "?show=" + showOff, Text: v.t("health.off"), Current: now == showOff},
+	}
+	for _, w := range webhooks {
+		for i, show := range []string{"", showFailing, showOff} {
+			if w.isAmong(show) {
+				list[i].Count++
+			}
+		}
+	}
+	if list[0].Current && (len(webhooks) <= screenful || list[1].Count+list[2].Count == 0) {
+		return nil
+	}
+	return slices.DeleteFunc(list, func(s selection) bool { return s.Count == 0 && !s.Current })
+}
+
+// item is a webhook, whose pages are at path, with what became of its attempts of late.
+func (v *visit) item(w apiWebhook, path string, hours []apiCounts, lastFailure *apiAttempt) item {
+	one := item{
+		apiWebhook: w, Path: path, CanSwitch: w.Enabled || v.project.CanChange,
+		Chart: newChart(hours), Health: v.health(w, lastFailure),
+	}
+	if w.Enabled && v.project.CanChange && (w.Health.State == stateFailing || one.Chart.Other > 0) {
 		one.Health.Missed = one.Path + "/replays?since=" + sinceFailing
 	}
 	return one
@@ -69,7 +192,7 @@ func summary(v *visit) error {
 	if err != nil {
 		return err
 	}
-	return v.render(http.StatusOK, "summary", v.t("tab.summary"), v.item(*v.webhook, statistics.Hours, statistics.LastFailure))
+	return v.render(http.StatusOK, "summary", v.t("tab.summary"), v.item(*v.webhook, v.one(), statistics.Hours, statistics.LastFailure))
 }
 
 // setEnabled is the switch.

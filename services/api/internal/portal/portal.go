@@ -26,6 +26,7 @@
 //     a moment by {{template "time" .}}.
 //   - Whatever changes by itself is inside of an element with an id and the attribute
 //     data-live: the script fetches the page anew every few seconds and exchanges it.
+//     With data-places, what is in it stays in its order until the page is loaded.
 //     A form with data-filter does so when a field changes. A button with data-copy
 //     copies the text of the element that it names.
 //   - No style attributes, no inline scripts: the policy forbids both.

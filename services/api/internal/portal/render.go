@@ -64,7 +64,7 @@ func functions(texts catalogue, in words.Language) template.FuncMap {
 			return template.HTML(strings.Join(parts, "")) //nolint:gosec // it is escaped above
 		},
 		"icon": func(name string) template.HTML {
-			return template.HTML(`<svg class="icon" aria-hidden="true" focusable="false"><use href="#i-` + //nolint:gosec // escaped
+			return template.HTML(`<svg class="icon" aria-hidden="true"><use href="#i-` + //nolint:gosec // escaped
 				template.HTMLEscapeString(name) + `"/></svg>`)
 		},
 		"dict": dict,
@@ -129,7 +129,7 @@ func (v *visit) render(status int, name, title string, body any) error {
 	p := page{
 		Lang: v.in.Tag(), Title: title, Project: v.project, Webhook: v.webhook,
 		Here: v.here(), Token: v.formToken(), Notice: v.notice,
-		Zone: v.now.In(v.zone).Format("MST"), ZoneName: v.zone.String(),
+		Zone: v.zoneInWords(), ZoneName: v.zone.String(),
 		Style: v.p.assets.path("app.css"), Script: v.p.assets.path("app.js"),
 		CanSignOut: v.p.SignIn && v.hasSession() && name != "signin", Body: body,
 	}

@@ -88,7 +88,9 @@ func zoneOf(r *http.Request) *time.Location {
 func (v *visit) t(key string, values ...any) string { return v.p.texts.text(v.in, key, values...) }
 
 // n is a text with a number, in the reader's language.
-func (v *visit) n(key string, n uint64) string { return v.p.texts.plural(v.in, key, n) }
+func (v *visit) n(key string, n uint64, values ...any) string {
+	return v.p.texts.plural(v.in, key, n, values...)
+}
 
 // base is the address of the project's overview.
 func (v *visit) base() string { return "/projects/" + url.PathEscape(v.c.Param("pid")) + "/webhooks" }

@@ -52,6 +52,15 @@ func (v *visit) between(from, to time.Time) string {
 	}
 }
 
+// zoneInWords is the zone as times name it, with its place where that says more.
+func (v *visit) zoneInWords() string {
+	short, name := v.now.In(v.zone).Format("MST"), v.zone.String()
+	if short == name {
+		return short
+	}
+	return short + " (" + name + ")"
+}
+
 // exact is a moment with its date and seconds, wherever it lies.
 func (v *visit) exact(t time.Time) moment {
 	local := t.In(v.zone)

@@ -15,6 +15,13 @@
     zoneIsNew = document.cookie.includes("webhooks_zone=");
   }
 
+  // keepPlaces leaves what is seen where it is: nothing moves away under a finger.
+  const keepPlaces = (old, next) => {
+    const places = new Map([...old.children].map((child, place) => [child.id, place]));
+    const place = (child) => places.get(child.id) ?? -1; // what is new goes first
+    next.append(...[...next.children].sort((a, b) => place(a) - place(b)));
+  };
+
   // exchange puts what the page at an address shows in place of what this one does.
   let asked = 0;
   const exchange = async (address, all) => {
@@ -25,7 +32,9 @@
     const fresh = new DOMParser().parseFromString(await response.text(), "text/html");
     for (const old of document.querySelectorAll(all ? "[data-live], [data-exchange], .foot" : "[data-live]")) {
       const next = old.id ? fresh.getElementById(old.id) : fresh.querySelector("." + old.className);
-      if (!next || next.innerHTML === old.innerHTML) continue;
+      if (!next) continue;
+      if (!all && "places" in old.dataset) keepPlaces(old, next);
+      if (next.innerHTML === old.innerHTML) continue;
       if (!all && (old.contains(document.activeElement) || isSelectedIn(old))) continue; // nobody loses their place
       const open = [...old.querySelectorAll("details[open][id]")].map((d) => d.id);
       old.replaceChildren(...next.childNodes);

@@ -1,0 +1,120 @@
+package portal_test
+
+import (
+	"cmp"
+	"net/http"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/dembrane/webhooks/pkg/event"
+	"github.com/dembrane/webhooks/services/api/internal/registration"
+	"github.com/dembrane/webhooks/services/api/internal/store"
+)
+
+// have gives project p1 webhooks, the oldest first. The name of each says how it does.
+func (s *site) have(names ...string) {
+	s.t.Helper()
+	before, err := s.store.List(s.t.Context(), "p1")
+	require.NoError(s.t, err)
+	for i, name := range names {
+		w := store.Webhook{
+			ID: registration.NewID(), ProjectID: "p1", Name: name, URL: "https://hooks.example.org/" + name, Events: event.Types(),
+			Status: registration.Published, CreatedAt: time.Now().Add(time.Duration(len(before)+i) * time.Second),
+		}
+		if strings.HasPrefix(name, "stopped") {
+			w.Disable(store.DisabledReason("gone"))
+		}
+		if strings.HasPrefix(name, "off") {
+			w.Status = registration.Draft
+		}
+		_, err := s.store.Create(s.t.Context(), w, 50)
+		require.NoError(s.t, err)
+		if strings.HasPrefix(name, "failing") {
+			_, err = s.store.MergeHealth(s.t.Context(), w.ID, store.Health{LastAttemptAt: new(time.Now()), FailingSince: new(time.Now())})
+			require.NoError(s.t, err)
+		}
+	}
+}
+
+// listed are the names on an overview, in order.
+func listed(page string) string {
+	var names []string
+	for _, found := range regexp.MustCompile(`<h2><a href="webhooks/[^"]+" dir="auto">([^<]+)</a>`).FindAllStringSubmatch(page, -1) {
+		names = append(names, found[1])
+	}
+	return strings.Join(names, " ")
+}
+
+// What needs somebody goes first, the rest stays in its order, newest first. What is
+// wrong is said above, and leads there.
+func TestWhatNeedsSomebodyGoesFirst(t *testing.T) {
+	s := newSite(t)
+	s.have("old", "failing-old", "off", "stopped", "failing-new", "new")
+	b := s.as("good")
+	page := b.get(overview).body
+	assert.Equal(t, "failing-new failing-old stopped new off old", listed(page))
+	assert.Regexp(t, `<a href="#w-[0-9A-Z]{26}">2 of 6 webhooks are failing</a>, <a href="#w-[0-9A-Z]{26}">1 is stopped</a>`, page)
+	assert.NotContains(t, page, "?show=", "all of them are on one screen")
+
+	s.have("seventh")
+	page = b.get(overview).body
+	assert.Equal(t, "failing-new failing-old stopped seventh new off old", listed(page))
+	assert.Contains(t, page, `<a href="`+overview+`?show=failing">2 of 7 webhooks are failing</a>`)
+	assert.Contains(t, page, `<a href="`+overview+`" aria-current="page">All <span class="quiet">7</span></a>`)
+
+	page = b.get(overview + "?show=failing").body
+	assert.Equal(t, "failing-new failing-old", listed(page))
+	assert.Contains(t, page, `aria-current="page">Failing <span class="quiet">2</span></a>`)
+	b.header.Set("Accept-Language", "nl")
+	page = b.get(overview + "?show=off").body
+	assert.Equal(t, "stopped off", listed(page))
+	assert.Contains(t, page, "Bij 2 van de 7 webhooks mislukt de bezorging")
+	assert.Contains(t, page, "1 is gestopt")
+	assert.Equal(t, "failing-new failing-old stopped seventh new off old", listed(b.get(overview+"?show=<script>").body), "what is not known shows all")
+}
+
+// Where nothing is wrong, nothing is said; neither is it twice of a single webhook.
+func TestNothingIsSaidWhereNothingIsWrong(t *testing.T) {
+	for name, webhooks := range map[string][]string{"well": {"a", "b", "c", "d", "e", "f", "g"}, "one": {"failing"}} {
+		t.Run(name, func(t *testing.T) {
+			s := newSite(t)
+			s.have(webhooks...)
+			page := s.as("good").get(overview).body
+			assert.Contains(t, page, `<div class="list" id="attention" data-live></div>`)
+			none := s.as("good").get(overview + "?show=off").body
+			assert.Empty(t, listed(none))
+			assert.Contains(t, none, "There is none of these now.")
+			assert.Contains(t, none, `<a href="`+overview+`">All`)
+		})
+	}
+}
+
+// A switch of a part of the list leads back to that part.
+func TestASwitchLeadsBack(t *testing.T) {
+	s := newSite(t)
+	s.have("failing")
+	b := s.as("good")
+	list, err := s.store.List(t.Context(), "p1")
+	require.NoError(t, err)
+	shown := overview + "?show=failing"
+	page := b.get(shown).body
+	assert.Contains(t, page, `formaction="webhooks/`+list[0].ID+`/enabled"`)
+	off := b.post(overview+"/"+list[0].ID+"/enabled", "_token", b.token(shown), "enabled", "false", "back", shown)
+	require.Equal(t, http.StatusSeeOther, off.status, off.body)
+	assert.Equal(t, overview+"?done=off&show=failing", off.header.Get("Location"))
+	assert.Contains(t, b.get(off.header.Get("Location")).body, "The webhook is off: nothing is sent to it.")
+}
+
+// The zone is said once, with its place where it has one.
+func TestTheZoneIsSaidOnce(t *testing.T) {
+	b := newSite(t).as("good")
+	for zone, want := range map[string]string{"": "the time zone UTC.", "Europe/Amsterdam": "(Europe/Amsterdam)."} {
+		b.header.Set("Cookie", "webhooks_zone="+cmp.Or(zone, "UTC"))
+		assert.Contains(t, b.get(overview).body, want)
+	}
+}
