@@ -60,8 +60,8 @@ meanwhile go first. It goes on when this program ends; Ctrl-C asks whether to ca
 		}),
 	}
 	flags := c.Flags()
-	flags.StringVar(&r.since, "since", "", "since when: a time, or how long ago (24h, 7d)")
-	flags.StringVar(&r.until, "until", "", "until when (default now)")
+	flags.StringVar(&r.since, "since", "", "since when: a time, a day (2026-01-20), or how long ago (24h, 7d)")
+	flags.StringVar(&r.until, "until", "", "until when, the same way; a day ends what lies before it (default now)")
 	flags.StringVar(&r.request.Only, "only", "missed", "missed (never delivered), failed, or all")
 	flags.StringSliceVarP(&r.request.Events, "events", "e", nil, "only these, separated by commas")
 	flags.Float64Var(&r.request.MaxPerSecond, "max-per-second", 0, "how fast at most (default as fast as the webhook may)")
