@@ -125,6 +125,15 @@ func (g gallery) pages() []shown {
 			b.fill("url", "https://hooks.zapier.com/hooks/catch/1/abc")
 			b.press("Add webhook")
 		}},
+		{Name: "created-chat", Path: "/new", Project: "created", Do: func(b *tab) {
+			b.fill("url", "https://hooks.slack.com/services/T000/B000/XXXX")
+			b.press("Add webhook")
+		}},
+		{Name: "new-kept", Path: "/new", Do: func(b *tab) {
+			b.fill("url", "zapier.com/editor/12/published")
+			b.signOut()
+			b.press("Add webhook")
+		}},
 		{Name: "clone", Path: "/clone"},
 		{Name: "clone-chosen", Path: "/new?clone=" + g.webhooks["failing"].ID, Project: "empty"},
 		{Name: "summary-working", Path: one("working")},
