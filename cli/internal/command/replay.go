@@ -150,9 +150,17 @@ func (r *replaying) follow(c *cobra.Command, answer api.Answer[api.Replay]) erro
 	}
 }
 
+// skipped says how many were not sent after all, when there are any.
+func skipped(r api.Replay) string {
+	if r.Skipped == 0 {
+		return ""
+	}
+	return fmt.Sprintf(", %d skipped (erased, no longer kept, or delivered otherwise)", r.Skipped)
+}
+
 // bar is how far a replay is, on one line.
 func bar(r api.Replay) string {
-	done := r.Delivered + r.Failed
+	done := r.Delivered + r.Failed + r.Skipped
 	text := fmt.Sprintf("%d delivered, %d failed, %d on their way", r.Delivered, r.Failed, r.Queued)
 	if r.State == "paused" && r.Message != nil {
 		text += "  paused: " + oneLine(*r.Message, 80)
@@ -174,7 +182,7 @@ func (r *replaying) ended(c *cobra.Command, answer api.Answer[api.Replay]) error
 		say(r.Err, "")
 	}
 	if err := r.show(c, answer.Raw, func(w io.Writer) {
-		say(w, "%s: %d delivered, %d failed, %d to be tried again", now.State, now.Delivered, now.Failed, now.Queued)
+		say(w, "%s: %d delivered, %d failed, %d to be tried again%s", now.State, now.Delivered, now.Failed, now.Queued, skipped(now))
 		if now.Message != nil {
 			say(w, "%s", oneLine(*now.Message, 400))
 		}
