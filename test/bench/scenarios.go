@@ -22,6 +22,7 @@ const (
 	syncScenario       = "sync"
 	logScenario        = "log"
 	replayScenario     = "replay"
+	eraseScenario      = "erase"
 )
 
 // scenario is something that is measured once a round.
@@ -45,6 +46,7 @@ func scenarios() []scenario {
 		{syncScenario, (*bench).syncs},
 		{logScenario, (*bench).deliveryLog},
 		{replayScenario, (*bench).replay},
+		{eraseScenario, (*bench).erase},
 	}
 }
 
