@@ -184,6 +184,20 @@ func TestProjectNamesAreShownAsWhatTheyAre(t *testing.T) {
 	assert.Contains(t, b.get(turned).body, "talks \ufffdgnp.exe &lt;script&gt;")
 }
 
+// A link that somebody made makes no page larger than it is.
+func TestALongAddressMakesNoLargePage(t *testing.T) {
+	s := newSite(t)
+	b := s.as("good")
+	one := b.add("url", "https://example.org/")
+	for _, query := range []string{strings.Repeat("a=%22&", 5000), "cursor=" + strings.Repeat("x", 30_000), "next=/projects/" + strings.Repeat("&", 30_000)} {
+		for _, path := range []string{overview, overview + "/new", overview + "/nothing", one + "/deliveries", "/webhooks/sign-in"} {
+			page := b.get(path + "?" + query)
+			assert.Less(t, page.status, http.StatusInternalServerError, path)
+			assert.LessOrEqual(t, len(page.body), 100<<10, path)
+		}
+	}
+}
+
 // everyPage are the paths of a webhook's pages, and everyForm those that take a form.
 func everyPage() []string {
 	return []string{

@@ -47,7 +47,14 @@ type visit struct {
 	webhook *apiWebhook
 }
 
+// maxQuery is longer than what any address of ours has behind its question mark. The
+// rest of the address is in every form of a page.
+const maxQuery = 4 << 10
+
 func (p *Portal) visit(c echo.Context, now time.Time) *visit {
+	if address := c.Request().URL; len(address.RawQuery) > maxQuery {
+		address.RawQuery = ""
+	}
 	header := c.Response().Header()
 	header.Set("Content-Security-Policy", policy)
 	header.Set("X-Frame-Options", "DENY")
