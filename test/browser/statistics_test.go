@@ -109,7 +109,7 @@ func TestStatisticsOfAReceiverThatFails(t *testing.T) {
 	b.visit("/" + w.ID)
 	b.press("Statistics")
 	b.sees("Why attempts failed, in 7 days The receiver answered that it did not work")
-	b.sees("0 %")
+	b.sees("0%")
 	assert.Equal(t, 1, evaluate[int](b, `document.querySelectorAll(".plot rect.bad").length`))
 	b.unfold("The same as a table")
 	b.sees("Half within")

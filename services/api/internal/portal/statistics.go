@@ -89,7 +89,7 @@ func (v *visit) figures(c apiCounts) figures {
 		P50: v.within(c.P50), P95: v.within(c.P95), P99: v.within(c.P99),
 	}
 	if percent, ok := c.share(); ok {
-		f.Share = decimal(v.in, percent) + "\u00a0%"
+		f.Share = decimal(v.in, percent) + "%"
 	}
 	return f
 }

@@ -138,10 +138,6 @@
     });
   }
 
-  // On a phone, the tab that one is on may be out of sight.
-  const here = document.querySelector(".tabs [aria-current]");
-  here?.closest(".tabs").scrollTo({ left: here.offsetLeft - 16 });
-
   // What a form did is on the page from the start, which is not read out by itself.
   const done = document.querySelector("[data-did]");
   if (done) say(done.textContent);
