@@ -4,6 +4,7 @@ import (
 	"net/http"
 	"net/url"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -255,4 +256,24 @@ func TestEveryPageAndFormIsGuarded(t *testing.T) {
 	assert.True(t, list[0].Status.Enabled())
 	assert.Equal(t, "https://example.org/", list[0].URL)
 	assert.Equal(t, http.StatusOK, good.get(one).status)
+}
+
+// Where the tier is too low, a page offers only what the API lets through.
+func TestAFrozenProjectOffersOnlyWhatWorks(t *testing.T) {
+	s := newSite(t)
+	one := s.as("good").add("url", "https://example.org/", "signing", "true", "secret", "a-secret-of-mine")
+	b := s.as("low-tier")
+	leads, sends := regexp.MustCompile(`href="(/projects/[^"#]+)"`), regexp.MustCompile(`(?:form)?action="(/[^"]+)"[^>]*>`)
+	works := []string{one + "/enabled", one + "/delete", one + "/check", "/webhooks/language", "/webhooks/sign-out"}
+	for _, path := range append([]string{overview}, one, one+"/deliveries", one+"/statistics", one+"/developer", one+"/check", one+"/edit", one+"/secret", one+"/delete") {
+		page := b.get(path)
+		require.Equal(t, http.StatusOK, page.status, path)
+		for _, found := range leads.FindAllStringSubmatch(page.body, -1) {
+			assert.NotEqual(t, http.StatusForbidden, b.get(strings.ReplaceAll(found[1], "&amp;", "&")).status, "%s leads to %s", path, found[1])
+		}
+		for _, found := range sends.FindAllStringSubmatch(page.body, -1) {
+			isFilter := found[1] == path // it only looks
+			assert.True(t, isFilter || slices.Contains(works, found[1]), "%s offers %s", path, found[1])
+		}
+	}
 }

@@ -179,9 +179,12 @@ func (v *visit) tabs(current string) []tab {
 		{"/developer", "developer", v.t("tab.developer")},
 	}
 	within := map[string]string{"delivery": "deliveries", "check": "developer", "missing": "developer"}
-	tabs := make([]tab, len(list))
-	for i, one := range list {
-		tabs[i] = tab{Path: v.one() + one.path, Text: one.text, Current: one.template == current || one.template == within[current]}
+	var tabs []tab
+	for _, one := range list {
+		if one.template == "test" && !v.project.CanChange {
+			continue // all of it would be refused
+		}
+		tabs = append(tabs, tab{Path: v.one() + one.path, Text: one.text, Current: one.template == current || one.template == within[current]})
 	}
 	return tabs
 }
