@@ -204,22 +204,6 @@ func (a *Activity) Statistics(now time.Time) Statistics {
 	return s
 }
 
-// Day sums the counts up by hour, for the last 24 hours, oldest first. The last hour
-// is the one that now is in.
-func (a *Activity) Day(now time.Time) []Sum {
-	first := now.UnixMilli()/int64(hour) - dayHours + 1
-	sums := make([]Sum, dayHours)
-	for i := range sums {
-		sums[i] = newSum(startOf(first + int64(i)))
-	}
-	for _, h := range a.Counts.GetHours() {
-		if i := h.GetHour() - first; 0 <= i && i < dayHours {
-			sums[i].add(h)
-		}
-	}
-	return sums
-}
-
 func startOf(number int64) time.Time { return time.UnixMilli(number * int64(hour)).UTC() }
 
 // ExhaustedSince counts the deliveries that were given up since a time, but no

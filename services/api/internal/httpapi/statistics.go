@@ -8,6 +8,7 @@ import (
 	"github.com/labstack/echo/v4"
 
 	"github.com/dembrane/webhooks/pkg/words"
+	"github.com/dembrane/webhooks/proto/webhooksv1"
 	"github.com/dembrane/webhooks/services/api/internal/access"
 	"github.com/dembrane/webhooks/services/api/internal/activity"
 )
@@ -50,7 +51,7 @@ func (s *server) statistics(c echo.Context, grant access.Grant) error {
 	counts := a.Statistics(now)
 	shown := statistics{
 		Hours: make([]counted, len(counts.ByHour)), Last24h: showSum(counts.Day), Last7Days: showSum(counts.Week),
-		LastFailure: showFailure(a, language(c)), MeasuredAt: timestamp(now),
+		LastFailure: showFailure(a.LastFailure(), language(c)), MeasuredAt: timestamp(now),
 	}
 	for i, sum := range counts.ByHour {
 		shown.Hours[i] = showSum(sum)
@@ -78,7 +79,7 @@ type hourly struct {
 	Failed    uint64    `json:"failed"`
 }
 
-// lately reads one document for each webhook.
+// lately reads no attempt, however many there were.
 func (s *server) lately(c echo.Context, grant access.Grant) error {
 	webhooks, err := s.Store.List(c.Request().Context(), grant.Project.ID)
 	if err != nil {
@@ -88,20 +89,16 @@ func (s *server) lately(c echo.Context, grant access.Grant) error {
 	for i, w := range webhooks {
 		ids[i] = w.ID
 	}
-	activities, err := s.Store.Activities(c.Request().Context(), ids)
+	found, err := s.Store.Lately(c.Request().Context(), ids)
 	if err != nil {
 		return fmt.Errorf("load statistics: %w", err)
 	}
 	now, in := time.Now(), language(c)
 	shown := lately{Webhooks: make([]latelyOne, len(webhooks)), MeasuredAt: timestamp(now)}
-	for i, a := range activities {
-		one := latelyOne{WebhookID: ids[i], LastFailure: showFailure(a, in)}
-		for _, sum := range a.Day(now) {
-			hour := hourly{Since: timestamp(sum.Since), Delivered: sum.Delivered}
-			for _, n := range sum.Failed {
-				hour.Failed += n
-			}
-			one.Hours = append(one.Hours, hour)
+	for i, l := range found {
+		one := latelyOne{WebhookID: ids[i], LastFailure: showFailure(l.LastFailure(), in)}
+		for _, h := range l.Day(now) {
+			one.Hours = append(one.Hours, hourly{Since: timestamp(h.Since), Delivered: h.Delivered, Failed: h.Failed})
 		}
 		shown.Webhooks[i] = one
 	}
@@ -109,8 +106,7 @@ func (s *server) lately(c echo.Context, grant access.Grant) error {
 }
 
 // showFailure is null when there is none.
-func showFailure(a *activity.Activity, in words.Language) *attempted {
-	e := a.LastFailure()
+func showFailure(e *webhooksv1.LogEntry, in words.Language) *attempted {
 	if e == nil {
 		return nil
 	}

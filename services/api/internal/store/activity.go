@@ -10,7 +10,6 @@ import (
 
 	"go.mongodb.org/mongo-driver/bson"
 	"go.mongodb.org/mongo-driver/mongo"
-	"golang.org/x/sync/errgroup"
 	"google.golang.org/protobuf/proto"
 
 	"github.com/dembrane/webhooks/pkg/retry"
@@ -88,24 +87,6 @@ func (s *Store) Activity(ctx context.Context, webhookID string) (*activity.Activ
 	return d.decode()
 }
 
-// activitiesAtOnce bounds how many activities are looked up at the same time.
-const activitiesAtOnce = 8
-
-// Activities is [Store.Activity] of several webhooks, in their order. They are looked
-// up one by one: asked for several ids at once, the embedded database reads everything.
-func (s *Store) Activities(ctx context.Context, webhookIDs []string) ([]*activity.Activity, error) {
-	found := make([]*activity.Activity, len(webhookIDs))
-	group, ctx := errgroup.WithContext(ctx)
-	group.SetLimit(activitiesAtOnce)
-	for i, id := range webhookIDs {
-		group.Go(func() (err error) {
-			found[i], err = s.Activity(ctx, id)
-			return err
-		})
-	}
-	return found, group.Wait() //nolint:wrapcheck // an error of Activity, as it is
-}
-
 // loadActivity returns one of revision 0 when there is none yet.
 func (s *Store) loadActivity(ctx context.Context, webhookID string) (*activityDocument, error) {
 	d := &activityDocument{ID: webhookID}
@@ -153,14 +134,23 @@ func (s *Store) tryActivity(ctx context.Context, projectID, webhookID string,
 		return false, err
 	}
 	changed, err := edit(ctx, a)
-	if err != nil || !changed {
+	if err != nil {
 		return true, err
 	}
-	if err := d.encode(a); err != nil {
-		return false, err
+	remembered := s.lately.forget(webhookID) // whether a write that fails has happened is not known
+	if changed {
+		if err := d.encode(a); err != nil {
+			return false, err
+		}
+		d.ProjectID = projectID
+		if stored, err := s.saveActivity(ctx, d); err != nil || !stored {
+			return stored, err
+		}
 	}
-	d.ProjectID = projectID
-	return s.saveActivity(ctx, d)
+	if remembered {
+		s.lately.put(webhookID, a.Lately())
+	}
+	return true, nil
 }
 
 // saveActivity stores the next revision, and reports false when another one was

@@ -141,6 +141,7 @@ func (s *Store) ForgetLog(ctx context.Context, h LogHead) (bool, error) {
 	if a, err := d.decode(); err != nil || len(a.Tail) > 0 || a.First < a.Page {
 		return false, err
 	}
+	s.lately.forget(h.WebhookID)
 	_, err = s.activity.DeleteOne(ctx, bson.D{{Key: "_id", Value: h.WebhookID}})
 	return err == nil, unavailable("delete activity", err)
 }

@@ -87,6 +87,8 @@ type Store struct {
 
 	// alone says that no other process writes to the database.
 	alone bool
+	// lately is used only then.
+	lately latelyMemory
 
 	// locks order this process's updates of one webhook. MongoDB does so itself;
 	// FerretDB reads, compares and writes a document in three steps, and would
