@@ -6,6 +6,7 @@ import (
 	"math/rand/v2"
 	"net/http"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/oklog/ulid/v2"
@@ -28,6 +29,8 @@ const (
 	logReads = 200
 	// logTimeout bounds one of them.
 	logTimeout = 30 * time.Second
+	// logDays is over how many days: as many as statistics show.
+	logDays = 7
 	// logProject is whose they are.
 	logProject = "bench-log"
 )
@@ -64,6 +67,11 @@ func (b *bench) deliveryLog(t run.T) {
 			{"filter", "a filter that finds little", l.filter},
 			{"one", "one attempt", l.one},
 			{"statistics", "statistics", l.statistics},
+			{"pages.overview", "page: webhooks", l.look("")},
+			{"pages.summary", "page: one webhook", l.look("/" + webhooks[0].ID)},
+			{"pages.deliveries", "page: deliveries", l.look("/" + webhooks[0].ID + "/deliveries")},
+			{"pages.delivery", "page: one delivery", l.delivery},
+			{"pages.statistics", "page: statistics", l.look("/" + webhooks[0].ID + "/statistics")},
 		} {
 			took := make([]float64, logReads)
 			for i := range took {
@@ -87,7 +95,7 @@ func (s *system) publishAttempts(t run.T, webhooks []apiclient.Webhook, count in
 		if i%2 == 1 {
 			to = webhooks[1+rand.IntN(len(webhooks)-1)] //nolint:gosec // it only spreads them
 		}
-		batch.Attempts = append(batch.Attempts, attempted(to, i))
+		batch.Attempts = append(batch.Attempts, attempted(to, i, count))
 		if len(batch.GetAttempts()) == logBatch || i == count-1 {
 			data, err := proto.Marshal(batch)
 			run.Must(t, err, "encode attempts")
@@ -99,13 +107,14 @@ func (s *system) publishAttempts(t run.T, webhooks []apiclient.Webhook, count in
 	run.Must(t, s.acknowledged(t.Context()), "write attempts")
 }
 
-// attempted is an attempt such as there are: one in a hundred failed.
-func attempted(to apiclient.Webhook, number int) *webhooksv1.Attempt {
+// attempted is one of many attempts such as there are: one in a hundred failed.
+func attempted(to apiclient.Webhook, number, of int) *webhooksv1.Attempt {
+	at := time.Now().Add(-logDays * 24 * time.Hour * time.Duration(of-number) / time.Duration(of))
 	a := &webhooksv1.Attempt{
-		Id: ulid.Make().String(), DeliveryId: fmt.Sprintf("dlv_%024d", number), EventId: ulid.Make().String(), EventType: "report.generated",
+		Id: ulid.MustNewDefault(at).String(), DeliveryId: fmt.Sprintf("dlv_%024d", number), EventId: ulid.Make().String(), EventType: "report.generated",
 		EventSequence: uint64(number + 1), ProjectId: to.ProjectID, WebhookId: to.ID, WebhookRevision: 1, Number: 1, //nolint:gosec // counts from 0
-		Trigger: webhooksv1.Trigger_TRIGGER_EVENT, StartedAt: timestamppb.Now(), DurationUs: int64(1000 * (1 + number%50)),
-		Outcome: webhooksv1.Outcome_OUTCOME_DELIVERED, StatusCode: http.StatusOK, OccurredAt: timestamppb.Now(),
+		Trigger: webhooksv1.Trigger_TRIGGER_EVENT, StartedAt: timestamppb.New(at), DurationUs: int64(1000 * (1 + number%50)),
+		Outcome: webhooksv1.Outcome_OUTCOME_DELIVERED, StatusCode: http.StatusOK, OccurredAt: timestamppb.New(at),
 		Request:  &webhooksv1.Request{Url: "https://hooks.example.org/hook", BodyBytes: 2000, Signed: true},
 		Response: &webhooksv1.Response{Headers: []*webhooksv1.Header{{Name: "Content-Type", Value: "text/plain"}, {Name: "Server", Value: "nginx"}}, Body: []byte("ok")},
 		Timing:   &webhooksv1.Timing{WaitUs: 900},
@@ -166,4 +175,20 @@ func (l *logReader) one() {
 func (l *logReader) statistics() {
 	_, err := l.host.Call(l.t.Context(), http.MethodGet, l.path+"/statistics", nil, http.StatusOK)
 	run.Must(l.t, err, "read statistics")
+}
+
+// look reads a page of the project.
+func (l *logReader) look(path string) func() {
+	return func() {
+		_, err := l.host.Page(l.t.Context(), "/projects/"+logProject+"/webhooks"+path)
+		run.Must(l.t, err, "read a page")
+	}
+}
+
+// delivery reads the page of an attempt.
+func (l *logReader) delivery() {
+	if len(l.ids) == 0 {
+		l.first()
+	}
+	l.look(strings.TrimPrefix(l.path, apiclient.Webhooks(logProject)) + "/deliveries/" + l.ids[rand.IntN(len(l.ids))])() //nolint:gosec // any will do
 }

@@ -36,6 +36,9 @@ type Webhook struct {
 	} `json:"health"`
 }
 
+// sessionCookie is where the api finds the token of a browser.
+const sessionCookie = "directus_session_token"
+
 // Webhooks is the path of a project's webhooks.
 func Webhooks(project string) string { return "/api/projects/" + project + "/webhooks" }
 
@@ -81,6 +84,16 @@ func (c Client) Call(ctx context.Context, method, path string, in any, want int)
 	request.Header.Set("Content-Type", "application/json")
 	request.Header.Set("Authorization", "Bearer "+c.Token)
 	return answer(request, c.Timeout, want)
+}
+
+// Page asks for a page as a browser does that is signed in.
+func (c Client) Page(ctx context.Context, path string) ([]byte, error) {
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, c.URL+path, nil)
+	if err != nil {
+		return nil, fmt.Errorf("make a request: %w", err)
+	}
+	request.AddCookie(&http.Cookie{Name: sessionCookie, Value: c.Token, Secure: true, HttpOnly: true, SameSite: http.SameSiteLaxMode})
+	return answer(request, c.Timeout, http.StatusOK)
 }
 
 // Get asks for a URL and wants 200.

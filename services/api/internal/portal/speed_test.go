@@ -3,7 +3,9 @@ package portal_test
 import (
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -63,37 +65,79 @@ func weekOld(number, of int, failed bool) *webhooksv1.LogEntry { //nolint:revive
 	return activity.Entry(e, ulid.MustNewDefault(at))
 }
 
+// fullPages are the pages of such a project by name, one delivery with as long an answer
+// as is kept.
+func (s *site) fullPages(attempts int) map[string]string {
+	s.t.Helper()
+	failing := s.fullProject(attempts)
+	long := `{"errors": [` + strings.Repeat(`{"field": "summary", "message": "Must not be empty."},`, 300) + `{}]}`
+	answered := s.record(failing, &webhooksv1.Attempt{
+		Outcome: isRetried, Reason: webhooksv1.Reason_REASON_STATUS, StatusCode: 404,
+		Request:  &webhooksv1.Request{Url: "https://hooks.zapier.com/hooks/catch/1/abcdefgh", BodyBytes: 4000, Signed: true},
+		Response: &webhooksv1.Response{Body: []byte(long), Headers: []*webhooksv1.Header{{Name: "Content-Type", Value: "application/json"}}},
+	})
+	return map[string]string{
+		"overview": overview, "failing": overview + "?show=failing", "summary": failing, "deliveries": failing + "/deliveries?limit=100",
+		"delivery": answered[0], "statistics": failing + "/statistics", "developer": failing + "/developer", "settings": failing + "/edit",
+		"test": failing + "/test", "secret": failing + "/secret", "check": failing + "/check",
+	}
+}
+
 // A full project with a full log is shown at once, also on a slow line.
 func TestPagesOfAFullProjectAreSmall(t *testing.T) {
 	here := newSite(t)
-	failing := here.fullProject(300)
-	host := here.as("good")
-	for _, path := range []string{overview, failing, failing + "/deliveries", failing + "/statistics"} {
-		page := host.get(path)
-		require.Equal(t, http.StatusOK, page.status, path)
-		assert.LessOrEqual(t, len(page.body), 100<<10, path)
+	pages := here.fullPages(300)
+	for _, language := range []string{"en", "nl"} {
+		host := here.as("good")
+		host.header.Set("Accept-Language", language)
+		for name, path := range pages {
+			page := host.get(path)
+			require.Equal(t, http.StatusOK, page.status, name)
+			assert.LessOrEqual(t, len(page.body), 100_000, name)
+			t.Logf("%s, %s: %d bytes", name, language, len(page.body))
+		}
 	}
-	page := host.get(overview).body
+	page := here.as("good").get(overview).body
+	assert.LessOrEqual(t, len(page), 85_000)
 	assert.Equal(t, 50, strings.Count(page, `<article class="card webhook"`))
 	assert.Equal(t, 10, strings.Count(page, "The receiver answered 404"), "each says why it fails")
+	assert.Equal(t, 50, strings.Count(page, "<figcaption>"), "each chart is said in words")
+	assert.NotContains(t, page, `role="img"`, "and that once")
 }
 
-// The pages that are looked at most, of such a project with 100,000 attempts in the log.
+// The pages that are looked at most, of such a project with 100,000 attempts in the log:
+// how long the one that took longest of a hundred takes, and how much CPU time.
 func BenchmarkPages(b *testing.B) {
 	here := newSite(b)
-	failing := here.fullProject(2000)
+	pages := here.fullPages(2000)
 	host := here.as("good")
-	for name, path := range map[string]string{
-		"overview": overview, "summary": failing, "deliveries": failing + "/deliveries", "statistics": failing + "/statistics",
-	} {
+	for _, name := range []string{"overview", "failing", "summary", "deliveries", "delivery", "statistics"} {
 		b.Run(name, func(b *testing.B) {
-			bytes := 0
+			var took []time.Duration
+			bytes, before := 0, cpuTime(b)
 			for b.Loop() {
-				page := host.get(path)
+				began := time.Now()
+				page := host.get(pages[name])
+				took = append(took, time.Since(began))
 				require.Equal(b, http.StatusOK, page.status)
 				bytes = len(page.body)
 			}
+			ms := func(d time.Duration) float64 { return float64(d) / float64(time.Millisecond) }
+			b.ReportMetric(ms(cpuTime(b)-before)/float64(len(took)), "cpu-ms/op")
+			slices.Sort(took)
+			b.ReportMetric(ms(took[0]), "min-ms")
+			b.ReportMetric(ms(took[len(took)/2]), "median-ms")
+			b.ReportMetric(ms(took[len(took)*99/100]), "p99-ms")
+			b.ReportMetric(ms(took[len(took)-1]), "max-ms")
 			b.ReportMetric(float64(bytes)/1024, "KiB")
 		})
 	}
+}
+
+// cpuTime is what this process has used so far: database, API, pages and browser.
+func cpuTime(tb testing.TB) time.Duration {
+	tb.Helper()
+	var used syscall.Rusage
+	require.NoError(tb, syscall.Getrusage(syscall.RUSAGE_SELF, &used))
+	return time.Duration(used.Utime.Nano() + used.Stime.Nano())
 }
