@@ -94,25 +94,26 @@ func TestAnAddressIsTakenAsItIsCopied(t *testing.T) {
 		}
 		assert.Contains(t, urls, want, typed)
 	}
-	for typed, want := range map[string]string{
-		"":                                          "The URL must not be empty.",
-		"my webhook":                                "The URL must not contain spaces",
-		"localhost:8080/x":                          "The URL must start with https:// or http://.",
-		"mailto:a@example.org":                      "The URL must start with",
-		"https://me:secret@example.org":             "must not contain a user name or a password",
-		"me:secret@example.org":                     "The URL must start with",
-		"https://zapier.com/editor/1/published":     "This is a page of Zapier itself: deliveries cannot be sent to it. Open the trigger",
-		"zapier.com/app/zaps":                       "This is a page of Zapier itself",
-		"https://eu1.make.com/1/scenarios/2/edit":   "This is a page of Make itself",
-		"https://x.app.n8n.cloud/workflow/abc":      "This is a page of n8n itself",
-		"https://api.slack.com/apps/A0/incoming":    "This is a page of Slack itself",
-		"https://app.slack.com/client/T0/C0":        "This is a page of Slack itself",
-		"https://discord.com/channels/1/2":          "This is a page of Discord itself",
-		"https://teams.microsoft.com/l/channel/1":   "This is a page of Microsoft Teams itself",
-		"https://make.powerautomate.com/x":          "This is a page of Power Automate itself",
-		"https://chat.google.com/room/x":            "This is a page of Google Chat itself",
-		"https://script.google.com/home/projects/x": "This is a page of Google Apps Script itself",
+	for _, row := range [][2]string{
+		{"", "The URL must not be empty."},
+		{"my webhook", "The URL must not contain spaces"},
+		{"localhost:8080/x", "The URL must start with https:// or http://."},
+		{"mailto:a@example.org", "The URL must start with"},
+		{"https://me:secret@example.org", "must not contain a user name or a password"},
+		{"me:secret@example.org", "The URL must start with"},
+		{"https://zapier.com/editor/1/published", "This is a page of Zapier itself: deliveries cannot be sent to it. Open the trigger"},
+		{"zapier.com/app/zaps", "This is a page of Zapier itself"},
+		{"https://eu1.make.com/1/scenarios/2/edit", "This is a page of Make itself"},
+		{"https://x.app.n8n.cloud/workflow/abc", "This is a page of n8n itself"},
+		{"https://api.slack.com/apps/A0/incoming", "This is a page of Slack itself"},
+		{"https://app.slack.com/client/T0/C0", "This is a page of Slack itself"},
+		{"https://discord.com/channels/1/2", "This is a page of Discord itself"},
+		{"https://teams.microsoft.com/l/channel/1", "This is a page of Microsoft Teams itself"},
+		{"https://make.powerautomate.com/x", "This is a page of Power Automate itself"},
+		{"https://chat.google.com/room/x", "This is a page of Google Chat itself"},
+		{"https://script.google.com/home/projects/x", "This is a page of Google Apps Script itself"},
 	} {
+		typed, want := row[0], row[1]
 		refused := b.press(b.get(overview+"/new"), overview+"/new", "url", typed)
 		require.Equal(t, http.StatusUnprocessableEntity, refused.status, typed)
 		assert.Contains(t, refused.body, want, typed)
