@@ -216,3 +216,20 @@ func TestALateTimerIsMadeUpFor(t *testing.T) {
 		assert.Equal(t, started.Add(200*time.Millisecond), e.rate.next)
 	})
 }
+
+// Large bodies, each for a receiver of its own that hangs, hold no more memory than
+// they may: the others are parked at once, so that what is behind them is taken in.
+func TestA19LargeBodiesOfManyThatHangAreParked(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, testLimits(), answersIn(15*time.Second))
+		began := time.Now()
+		for i := range 48 {
+			w.start(1, Request{Endpoint: fmt.Sprint("hangs", i), Bytes: 8 << 20})
+		}
+		assert.Zero(t, time.Since(began))
+		assert.EqualValues(t, 256<<20, w.Load().Bytes)
+		assert.Len(t, w.away, 16)
+		w.all.Wait()
+		assert.Zero(t, w.Load().Bytes)
+	})
+}
