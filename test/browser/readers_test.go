@@ -61,7 +61,7 @@ func TestThePagesWorkWhenTheScriptFails(t *testing.T) {
 	b.visit("/" + w.ID + "/deliveries")
 	b.do(chromedp.SetValue(chromedp.CSS("#event"), event.ReportGenerated))
 	b.press("Show")
-	b.sees("No delivery fits these filters.")
+	b.sees("Nothing fits")
 	assert.Contains(t, b.path(), "event=report.generated")
 	for _, path := range []string{"/developer", "/missing"} {
 		b.visit("/" + w.ID + path)
