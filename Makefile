@@ -58,7 +58,7 @@ axe: ## axe-core for the tests of the pages; skipped where there is no npm.
 	  else echo "skipped: without npm there is no axe-core, and pages are not checked for accessibility"; fi; \
 	fi
 
-screenshots: axe ## Pictures of every page, in light and dark, into screenshots/ (needs Chromium).
+screenshots: axe ## Pictures of every page, in light and dark, English and Dutch, into screenshots/ (needs Chromium).
 	$(GO) test -count=1 -timeout 10m -run TestScreenshots ./test/browser -args -screenshots=$(CURDIR)/screenshots
 
 e2e: ## Only the end-to-end stories.

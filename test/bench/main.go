@@ -26,7 +26,6 @@
 //	registrations.go  a dispatcher with 100,000 webhooks: beside one with 100
 //	log.go            a delivery log of 100,000 attempts: what its host waits for
 //	replay.go         100,000 events replayed: live events beside their calm
-//	erase.go          5,000 events of one project erased, among those of another
 //
 // docs/benchmarks.md explains the figures.
 package main

@@ -57,7 +57,7 @@ func TestEveryScenarioIsMeasured(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "results.json")
 	var table, progress bytes.Buffer
 	code := execute([]string{
-		"-quick", "-events", "400", "-endpoints", "20", "-calm", "300ms", "-burst", "400", "-flood", "500", "-large", "3", "-replay", "400", "-erase", "50", "-webhooks", "200", "-out", file,
+		"-quick", "-events", "400", "-endpoints", "20", "-calm", "300ms", "-burst", "400", "-flood", "500", "-large", "3", "-replay", "400", "-webhooks", "200", "-out", file,
 	}, &table, &progress)
 	require.Zero(t, code, progress.String())
 
@@ -91,7 +91,6 @@ func TestParseSaysWhatIsWrong(t *testing.T) {
 		{"-burst", "0"},
 		{"-flood", "0"},
 		{"-replay", "0"},
-		{"-erase", "0"},
 		{"-no-such-flag"},
 	} {
 		var said bytes.Buffer

@@ -38,16 +38,14 @@ type plan struct {
 	attempts    int
 	// replayEvents is how many events are replayed.
 	replayEvents int
-	// eraseEvents is how many events are erased.
-	eraseEvents int
-	encoding    string
-	program     string
-	out         string
-	profile     string
-	timeout     time.Duration
-	settings    settings
-	keep        bool
-	role        string
+	encoding     string
+	program      string
+	out          string
+	profile      string
+	timeout      time.Duration
+	settings     settings
+	keep         bool
+	role         string
 }
 
 // quickDefaults is what -quick sets of the flags that were not given.
@@ -55,7 +53,6 @@ func quickDefaults() map[string]string {
 	return map[string]string{
 		"events": "4000", "rounds": "1", "endpoints": "100", "calm": "1s", "attempt-timeout": "1s",
 		"burst": "4000", "flood": "10000", "large": "20", "webhooks": "10000", "attempts": "5000", "replay": "4000",
-		"erase": "500",
 	}
 }
 
@@ -77,7 +74,6 @@ func parse(args []string, stderr io.Writer) (plan, error) {
 	flags.IntVar(&o.webhooks, "webhooks", 100_000, "webhooks of the scenario registry")
 	flags.IntVar(&o.attempts, "attempts", 100_000, "attempts of the scenario log")
 	flags.IntVar(&o.replayEvents, "replay", 100_000, "events of the scenario replay")
-	flags.IntVar(&o.eraseEvents, "erase", 5_000, "events of the scenario erase")
 	flags.StringVar(&o.encoding, "encoding", event.JSON, "content type in which events are published: "+event.JSON+" or "+event.Protobuf)
 	flags.StringVar(&o.program, "standalone", "", "measure this program instead of building ./services/standalone")
 	flags.StringVar(&o.out, "out", filepath.Join("bench", "out", "results.json"), "where the figures are written as JSON")
@@ -126,8 +122,8 @@ func (o plan) check(stderr io.Writer) error {
 		err = fmt.Errorf("hanging must be 0 to %d", maxHosts-o.hosts)
 	case o.webhooks <= fewWebhooks || o.webhooks > maxWebhooks:
 		err = fmt.Errorf("webhooks must be more than %d, and %d at most", fewWebhooks, maxWebhooks)
-	case o.replayEvents < 1 || o.eraseEvents < 1:
-		err = errors.New("replay and erase must be more than 0")
+	case o.replayEvents < 1:
+		err = errors.New("replay must be more than 0")
 	case o.attempts < logWebhooks:
 		err = fmt.Errorf("attempts must be at least %d", logWebhooks)
 	case o.attempt < time.Second || o.attempt > 30*time.Second:
@@ -150,7 +146,7 @@ func (o plan) describe() map[string]any {
 	return map[string]any{
 		"scenarios": o.only.String(), "events": o.events, "rounds": o.rounds, "endpoints": o.hosts, "rate": o.rate,
 		"calm": o.calm.String(), "attempt_timeout": o.attempt.String(), "burst": o.burstEvents, "flood": o.floodEvents, "large": o.largeEvents,
-		"webhooks": o.webhooks, "attempts": o.attempts, "replay": o.replayEvents, "erase": o.eraseEvents, "encoding": o.encoding, "settings": o.settings.String(), "body_bytes": bodyBytes,
+		"webhooks": o.webhooks, "attempts": o.attempts, "replay": o.replayEvents, "encoding": o.encoding, "settings": o.settings.String(), "body_bytes": bodyBytes,
 	}
 }
 

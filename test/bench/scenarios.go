@@ -22,7 +22,6 @@ const (
 	syncScenario       = "sync"
 	logScenario        = "log"
 	replayScenario     = "replay"
-	eraseScenario      = "erase"
 )
 
 // scenario is something that is measured once a round.
@@ -46,7 +45,6 @@ func scenarios() []scenario {
 		{syncScenario, (*bench).syncs},
 		{logScenario, (*bench).deliveryLog},
 		{replayScenario, (*bench).replay},
-		{eraseScenario, (*bench).erase},
 	}
 }
 

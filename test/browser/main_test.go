@@ -13,6 +13,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -40,12 +41,16 @@ var axePath = filepath.Join("..", "..", "bin", "axe", "axe.min.js")
 
 // shared is what all tests use.
 var shared struct {
-	missing  string          // why there is no browser
-	browser  context.Context //nolint:containedctx // chromedp keeps the browser in one
-	system   inside.System
-	at       inside.Address
-	receiver *receiver.Receiver
-	axe      string
+	missing   string          // why there is no browser
+	browser   context.Context //nolint:containedctx // chromedp keeps the browser in one
+	system    inside.System
+	at        inside.Address
+	receiver  *receiver.Receiver
+	dashboard *dashboard
+	// axe is axe-core, layout what looks at a page's layout, and keys are those of all
+	// texts of the pages.
+	axe, layout string
+	english     map[string]string
 }
 
 func TestMain(m *testing.M) {
@@ -88,17 +93,42 @@ func prepare(t run.T) {
 	folder, err := os.MkdirTemp("", "browser")
 	run.Must(t, err, "make a folder")
 	t.Cleanup(func() { _ = os.RemoveAll(folder) })
+	startSystems(t, folder)
+	readScripts(t)
+}
+
+// startSystems starts a standalone, and the api as the product runs it.
+func startSystems(t run.T, folder string) {
 	var hosts inside.Hosts
 	shared.at, _ = hosts.Host(t, map[string]string{
-		"DATA_DIR": folder, "API_ADDR": "127.0.0.1:0", "NATS_ADDR": "127.0.0.1:0", "OPS_ADDR": "127.0.0.1:0",
+		"DATA_DIR": filepath.Join(folder, "standalone"), "API_ADDR": "127.0.0.1:0", "NATS_ADDR": "127.0.0.1:0", "OPS_ADDR": "127.0.0.1:0",
 		"RETRY_FIRST": "200ms", "RETRY_MULTIPLIER": "1", "SHUTDOWN_GRACE": "2s", "LOG_LEVEL": "warn",
+		// All tests together are one caller.
+		"API_RATE_PER_SECOND": "0",
 	}, zap.NewNop())
+	var err error
 	shared.system, err = inside.Connect(t.Context(), shared.at)
 	run.Must(t, err, "connect")
 	t.Cleanup(shared.system.Close)
 	shared.receiver = receiver.Start(t, nil)
+	shared.dashboard = startDashboard(t, filepath.Join(folder, "dashboard"))
+}
+
+// readScripts reads what is run in the pages, and what they can say.
+func readScripts(t run.T) {
 	if source, err := os.ReadFile(axePath); err == nil {
 		shared.axe = string(source)
+	}
+	source, err := os.ReadFile(filepath.Join("testdata", "layout.js"))
+	run.Must(t, err, "read the script that looks at layouts")
+	shared.layout = string(source)
+	texts, err := os.ReadFile(filepath.Join("..", "..", "services", "api", "internal", "portal", "texts", "en.txt"))
+	run.Must(t, err, "read the texts of the pages")
+	shared.english = map[string]string{}
+	for line := range strings.Lines(string(texts)) {
+		if key, text, isText := strings.Cut(strings.TrimSpace(line), " = "); isText && !strings.HasPrefix(line, "#") {
+			shared.english[key] = text
+		}
 	}
 }
 

@@ -94,7 +94,7 @@ func TestEveryFlowWorksWithTheKeysAlone(t *testing.T) {
 	require.NoError(t, err)
 	require.NotEmpty(t, elsewhere.ID)
 	as := desktop
-	as.SignedOut = true
+	as.As.SignedOut = true
 	b := open(t, "keys", as)
 
 	b.visit("")

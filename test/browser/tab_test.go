@@ -2,7 +2,6 @@ package browser_test
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"net/url"
 	"os"
@@ -23,19 +22,57 @@ import (
 	"github.com/dembrane/webhooks/test/internal/apiclient"
 )
 
+// sessionCookie holds what says who somebody is.
+const sessionCookie = "directus_session_token"
+
 // look is how a tab shows pages.
 type look struct {
 	Width, Height int64
 	Dark, Dutch   bool
 	// NoScript has the browser run no script.
 	NoScript bool
+	// As is who looks; the zero value is a host.
+	As visitor
+}
+
+// visitor is somebody with a browser.
+type visitor struct {
 	// SignedOut has no session.
 	SignedOut bool
+	// Dashboard comes from the product: Directus knows who somebody is. User is who, as
+	// directustest numbers them.
+	Dashboard bool
+	User      int
+	// Token is shown instead of the visitor's own.
+	Token string
+}
+
+// at is where the visitor's pages are, and token what the browser shows there.
+func (v visitor) at() string {
+	if v.Dashboard {
+		return shared.dashboard.url
+	}
+	return shared.at.API
+}
+
+func (v visitor) token() string {
+	switch {
+	case v.Token != "" || v.SignedOut:
+		return v.Token
+	case v.Dashboard:
+		return shared.dashboard.token(v.User)
+	default:
+		return shared.at.Token
+	}
 }
 
 var (
-	desktop = look{Width: 1280, Height: 900}
-	phone   = look{Width: 360, Height: 740}
+	desktop     = look{Width: 1280, Height: 900}
+	desktopDark = look{Width: 1280, Height: 900, Dark: true}
+	phone       = look{Width: 360, Height: 740}
+	phoneDark   = look{Width: 360, Height: 740, Dark: true}
+	// zoomed is a desktop at 200 %: of 1280 pixels, 640 are left.
+	zoomed = look{Width: 640, Height: 450}
 )
 
 // tab is a tab of the browser, with a profile of its own.
@@ -43,6 +80,7 @@ type tab struct {
 	t       *testing.T
 	ctx     context.Context //nolint:containedctx // chromedp keeps the tab in one
 	project string
+	as      visitor
 	// said is what the browser complained about: scripts that fail, policies that are
 	// broken, resources that are missing.
 	said chan string
@@ -54,7 +92,7 @@ func open(t *testing.T, project string, as look) *tab {
 	need(t, shared.missing)
 	ctx, end := chromedp.NewContext(shared.browser, chromedp.WithNewBrowserContext())
 	t.Cleanup(end)
-	b := &tab{t: t, ctx: ctx, project: project, said: make(chan string, 100)}
+	b := &tab{t: t, ctx: ctx, said: make(chan string, 100)}
 	require.NoError(t, chromedp.Do(ctx)) // the first must have no deadline
 	require.NoError(t, chromedp.Listen(ctx, b.listen))
 	locale, accepted := "en_GB", "en-GB,en"
@@ -69,12 +107,20 @@ func open(t *testing.T, project string, as look) *tab {
 		command(emulation.SetScriptExecutionDisabled, emulation.SetScriptExecutionDisabledParams{Value: as.NoScript}),
 	)
 	b.become(as)
-	if !as.SignedOut {
+	b.signIn(project, as.As)
+	return b
+}
+
+// signIn has somebody use the tab who has not been here before.
+func (b *tab) signIn(project string, as visitor) {
+	b.t.Helper()
+	b.project, b.as = project, as
+	b.do(command(network.ClearBrowserCookies, cdp.Empty{}))
+	if token := as.token(); token != "" {
 		b.do(command(network.SetCookie, network.SetCookieParams{
-			Name: "directus_session_token", Value: shared.at.Token, URL: shared.at.API, HTTPOnly: new(true),
+			Name: sessionCookie, Value: token, URL: as.at(), HTTPOnly: new(true),
 		}))
 	}
-	return b
 }
 
 // become changes the size and the colours of what the tab shows.
@@ -175,7 +221,7 @@ func (b *tab) visit(path string) {
 
 func (b *tab) goTo(path string) {
 	b.t.Helper()
-	b.do(chromedp.Navigate(shared.at.API + path))
+	b.do(chromedp.Navigate(b.as.at() + path))
 }
 
 // press clicks on the button or link with this text, and waits for the page after it.
@@ -194,13 +240,33 @@ func (b *tab) press(text string) {
 // pressFirstRow clicks on the newest delivery of the log, and waits for its page.
 func (b *tab) pressFirstRow() {
 	b.t.Helper()
+	b.follow(".log-row")
+}
+
+// lose takes a cookie out of the browser.
+func (b *tab) lose(cookie string) {
+	b.t.Helper()
+	b.do(command(network.DeleteCookies, network.DeleteCookiesParams{Name: cookie, URL: b.as.at()}))
+}
+
+// follow clicks on what the selector finds first, whatever the language, and waits for
+// the page after it.
+func (b *tab) follow(selector string) {
+	b.t.Helper()
 	ctx, cancel := context.WithTimeout(b.ctx, patience)
 	defer cancel()
 	err := patiently(func() error {
-		_, err := chromedp.RunResponse(ctx, chromedp.Click(chromedp.CSS(".log-row")))
+		_, err := chromedp.RunResponse(ctx, chromedp.Click(chromedp.CSS(selector)))
 		return err
 	})
-	require.NoError(b.t, err, "press the first row at %s", b.path())
+	require.NoError(b.t, err, "press %q at %s", selector, b.path())
+}
+
+// submit presses the button of the form that goes to an address with this end, whatever
+// the language.
+func (b *tab) submit(end string) {
+	b.t.Helper()
+	b.follow(fmt.Sprintf(`main form[action$=%q] button[type=submit]`, end))
 }
 
 // fill types a value into the field with this id.
@@ -232,7 +298,7 @@ func (b *tab) until(text string) {
 		if strings.Contains(b.text("main"), text) {
 			return true
 		}
-		b.do(chromedp.Navigate(shared.at.API + b.path()))
+		b.do(chromedp.Navigate(b.as.at() + b.path()))
 		return false
 	}, patience, 300*time.Millisecond, "%q at %s, which shows: %s", text, b.path(), b.text("main"))
 }
@@ -241,20 +307,6 @@ func (b *tab) until(text string) {
 func evaluate[T any](b *tab, script string) T {
 	b.t.Helper()
 	return ask(b, chromedp.Evaluate[T](script, chromedp.EvalAwaitPromise))
-}
-
-// wantAccessible runs axe-core on the page and wants no finding.
-func (b *tab) wantAccessible() {
-	b.t.Helper()
-	if shared.axe == "" {
-		need(b.t, "there is no axe-core: make axe")
-	}
-	evaluate[int](b, shared.axe+`;0`)
-	found := evaluate[string](b, `axe.run(document, {resultTypes: ["violations"]}).then(r => JSON.stringify(r.violations.map(
-		v => v.id + ": " + v.help + "\n" + v.nodes.map(n => "   " + n.html.slice(0, 200) + " " + n.any.map(a => a.message).join("; ")).join("\n"))))`)
-	var violations []string
-	require.NoError(b.t, json.Unmarshal([]byte(found), &violations))
-	assert.Empty(b.t, violations, "axe-core at %s:\n%s", b.path(), strings.Join(violations, "\n"))
 }
 
 // wantFits wants nothing to stick out of the page sideways.

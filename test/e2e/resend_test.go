@@ -22,7 +22,6 @@ type replay struct {
 	Queued    int     `json:"queued"`
 	Delivered int     `json:"delivered"`
 	Failed    int     `json:"failed"`
-	Skipped   int     `json:"skipped"`
 }
 
 // replays asks for a replay.

@@ -56,28 +56,6 @@ func TestAModuleOutsideCanPublish(t *testing.T) {
 	assert.LessOrEqual(t, len(needed), 25, "whoever publishes does not need all of: %s", strings.Join(needed, " "))
 }
 
-// Before there is a release, a module outside is built with a clone, as README.md says.
-func TestAModuleOutsideCanUseAClone(t *testing.T) {
-	readme, err := os.ReadFile("../../README.md")
-	require.NoError(t, err)
-	const clone = "```sh\ngit clone https://github.com/dembrane/webhooks ../webhooks\n"
-	_, commands, found := strings.Cut(string(readme), clone)
-	require.True(t, found)
-	commands, _, _ = strings.Cut(commands, "```")
-	folder := filepath.Join(t.TempDir(), "pipeline")
-	require.NoError(t, os.Mkdir(folder, 0o700))
-	root, err := filepath.Abs("../..")
-	require.NoError(t, err)
-	require.NoError(t, os.Symlink(root, filepath.Join(folder, "../webhooks")))
-	require.NoError(t, os.WriteFile(filepath.Join(folder, "main.go"), []byte(program(t)), 0o600))
-	for _, step := range []string{"go mod init example.org/pipeline", commands, "go vet ."} {
-		command := exec.CommandContext(t.Context(), "sh", "-ec", step)
-		command.Dir, command.Env = folder, append(os.Environ(), "GOWORK=off")
-		output, err := command.CombinedOutput()
-		require.NoError(t, err, "%s\n%s", step, output)
-	}
-}
-
 // release is the version that the modules of this repository require of those that
 // others may: the same everywhere.
 func release(t *testing.T) (version string) {

@@ -132,7 +132,6 @@ type Replay struct {
 	Queued      int64     `json:"queued"`
 	Delivered   int64     `json:"delivered"`
 	Failed      int64     `json:"failed"`
-	Skipped     int64     `json:"skipped"`
 	DateCreated time.Time `json:"date_created"`
 }
 

@@ -263,28 +263,19 @@ func unknownCommand(c *cobra.Command, args []string) error {
 	return usage("there is no command `%s %s`%s\nSee `%s --help`.", c.CommandPath(), args[0], meant, c.CommandPath())
 }
 
-// maxDays is further back than anything is kept, and no more than a duration holds.
-const maxDays = 36_500
-
-// moment reads a time: RFC 3339, a day, which begins at midnight where the person is,
-// or how long ago, as in 90m, 24h or 7d.
+// moment reads a time: RFC 3339, or how long ago, as in 90m, 24h or 7d.
 func moment(text string, now time.Time) (time.Time, error) {
 	if at, err := time.Parse(time.RFC3339, text); err == nil {
 		return at, nil
 	}
-	if day, err := time.ParseInLocation(time.DateOnly, text, now.Location()); err == nil {
-		return day, nil
-	}
 	ago, err := time.ParseDuration(text)
 	if days, found := strings.CutSuffix(text, "d"); found {
 		var count int
-		if count, err = strconv.Atoi(days); count > maxDays {
-			err = strconv.ErrRange
-		}
+		count, err = strconv.Atoi(days)
 		ago = time.Duration(count) * 24 * time.Hour
 	}
 	if err != nil || ago < 0 {
-		return time.Time{}, usage("%q is no time: write 2026-01-20T12:00:00Z, a day, as in 2026-01-20, or how long ago, as in 90m, 24h or 7d", text)
+		return time.Time{}, usage("%q is no time: write 2026-01-20T12:00:00Z, or how long ago, as in 90m, 24h or 7d", text)
 	}
 	return now.Add(-ago), nil
 }

@@ -153,11 +153,6 @@ func TestVerifyNamesTheMistake(t *testing.T) {
 	assert.Contains(t, r.out, `"other_secret"`)
 	r = s.run("verify", "--request", write(t, "POST / HTTP/1.1\r\n"+lines.String()+"\r\n"+body), "--secret", "secret 1", "--computed", header.Get("X-Dembrane-Signature"))
 	assert.Contains(t, r.out, "is right")
-	for _, swapped := range []string{body, strings.Repeat(body, 1<<16)} {
-		r = s.run("verify", "--headers", write(t, swapped), "--body", headers, "--secret-file", secret)
-		assert.Equal(t, 2, r.status)
-		assert.Contains(t, r.err, "these look swapped")
-	}
 	for _, args := range [][]string{{"--body", secret}, {"--secret", "x"}, {"--secret", "x", "--body", secret}, {"--secret", "x", "--body", "/nowhere", "-H", "a: b"}} {
 		assert.Equal(t, 2, s.run(append([]string{"verify"}, args...)...).status)
 	}
@@ -296,16 +291,10 @@ func TestWhatWasRejectedCanBeTakenInAgain(t *testing.T) {
 	ack, err = js.PublishMsg(t.Context(), msg)
 	require.NoError(t, err)
 	eventually(t, func() bool { return len(receiver.got()) == 1 })
-	reason := strings.Repeat("a reason ", 40) + "in full"
-	rejection, err := json.Marshal(map[string]any{"event_sequence": ack.Sequence, "subject": msg.Subject, "reason": reason, "rejected_at": time.Now().UTC()})
+	rejection, err := json.Marshal(map[string]any{"event_sequence": ack.Sequence, "subject": msg.Subject, "reason": "x", "rejected_at": time.Now().UTC()})
 	require.NoError(t, err)
 	_, err = js.Publish(t.Context(), topology.SubjectRejected(msg.Subject), rejection)
 	require.NoError(t, err)
-	cut, whole := s.must("rejected", "list"), s.must("rejected", "list", "--full")
-	assert.NotContains(t, cut, "in full")
-	assert.Contains(t, cut, "--full shows it whole")
-	assert.Contains(t, whole, reason)
-	assert.NotContains(t, whole, "--full")
 	assert.Contains(t, s.must("rejected", "requeue", jsonNumber(ack.Sequence)), "1 taken in again")
 	eventually(t, func() bool { return len(receiver.got()) == 2 })
 }

@@ -64,8 +64,8 @@ func (p *program) listDeliveries() *cobra.Command {
 		{"delivery_id", "one delivery"},
 		{"status_code", "what the receiver answered: 404, or 4xx"},
 		{"trigger", "event, test, resend or replay"},
-		{"since", "a time, a day (2026-01-20), or how long ago (24h, 7d)"},
-		{"until", "a time, a day (2026-01-20), or how long ago (24h, 7d)"},
+		{"since", "a time, or how long ago"},
+		{"until", "a time, or how long ago"},
 	} {
 		filters[filter.name] = c.Flags().String(dashed(filter.name), "", filter.help)
 	}

@@ -70,7 +70,7 @@ that were not delivered, and with --have compare with the ids that the receiver 
 			return nil
 		}),
 	}
-	c.Flags().StringVar(&since, "since", "", "since when: a time, a day (2026-01-20), or how long ago (default 24h)")
+	c.Flags().StringVar(&since, "since", "", "since when: a time, or how long ago (default a day)")
 	c.Flags().StringVar(&until, "until", "", "until when (default now)")
 	c.Flags().StringVar(&have, "have", "", "the file with the event ids that the receiver has")
 	return c

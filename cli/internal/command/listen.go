@@ -90,7 +90,7 @@ nothing is missed. Nothing that happens here reaches anybody's webhooks.`,
 		}),
 	}
 	c.Flags().StringSliceVarP(&events, "events", "e", nil, "only these, separated by commas")
-	c.Flags().StringVar(&since, "since", "", "begin with the events since then: a time, a day (2026-01-20), or how long ago (1h, 7d)")
+	c.Flags().StringVar(&since, "since", "", "begin with the events since then: a time, or how long ago (1h, 7d)")
 	c.Flags().BoolVar(&l.print, "print", false, "print headers and bodies")
 	c.Flags().StringVar(&secretFile, "secret-file", "", "a file that holds the secret to sign with")
 	c.Flags().IntVar(&l.retries, "retries", 3, "how often a delivery that fails is tried again")

@@ -6,10 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"math"
-	"slices"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -42,8 +39,7 @@ func (p *program) rejected() *cobra.Command {
 }
 
 func (p *program) listRejected() *cobra.Command {
-	var full bool
-	c := &cobra.Command{
+	return &cobra.Command{
 		Use: "list", Short: "Events that could not be read, and why", Args: arguments(),
 		Example: "  dembrane-webhooks rejected list",
 		RunE: func(c *cobra.Command, _ []string) error {
@@ -64,26 +60,13 @@ func (p *program) listRejected() *cobra.Command {
 					say(w, "There are none.")
 					return
 				}
-				rejectionTable(w, all, full)
+				var rows [][]string
+				for _, r := range all {
+					rows = append(rows, []string{strconv.FormatUint(r.Sequence, 10), stamp(r.RejectedAt), oneLine(r.Subject, 80), oneLine(r.Reason, 200)})
+				}
+				table(w, []string{"SEQUENCE", "REJECTED", "SUBJECT", "REASON"}, rows)
 			})
 		},
-	}
-	c.Flags().BoolVar(&full, "full", false, "show subjects and reasons whole, however long they are")
-	return c
-}
-
-func rejectionTable(w io.Writer, all []rejection, full bool) { //nolint:revive // full is the person's
-	subjectMost, reasonMost := 80, 200
-	if full {
-		subjectMost, reasonMost = math.MaxInt, math.MaxInt
-	}
-	var rows [][]string
-	for _, r := range all {
-		rows = append(rows, []string{strconv.FormatUint(r.Sequence, 10), stamp(r.RejectedAt), oneLine(r.Subject, subjectMost), oneLine(r.Reason, reasonMost)})
-	}
-	table(w, []string{"SEQUENCE", "REJECTED", "SUBJECT", "REASON"}, rows)
-	if slices.ContainsFunc(rows, func(row []string) bool { return strings.HasSuffix(row[2], "…") || strings.HasSuffix(row[3], "…") }) {
-		say(w, "\nWhat ends with … is longer: --full shows it whole.")
 	}
 }
 
@@ -268,7 +251,7 @@ func (p *program) requeueWords(c *cobra.Command, done []requeued) error {
 			if one.State != stateRequeued {
 				mark = p.paint(red, "✗")
 			}
-			say(w, "%s %d  %s  %s", mark, one.Sequence, one.State, oneLine(one.Why, math.MaxInt))
+			say(w, "%s %d  %s  %s", mark, one.Sequence, one.State, oneLine(one.Why, 200))
 		}
 		say(w, "%d taken in again, %d left", len(done)-left, left)
 	}); err != nil {

@@ -60,8 +60,8 @@ meanwhile go first. It goes on when this program ends; Ctrl-C asks whether to ca
 		}),
 	}
 	flags := c.Flags()
-	flags.StringVar(&r.since, "since", "", "since when: a time, a day (2026-01-20), or how long ago (24h, 7d)")
-	flags.StringVar(&r.until, "until", "", "until when, the same way; a day ends what lies before it (default now)")
+	flags.StringVar(&r.since, "since", "", "since when: a time, or how long ago (24h, 7d)")
+	flags.StringVar(&r.until, "until", "", "until when (default now)")
 	flags.StringVar(&r.request.Only, "only", "missed", "missed (never delivered), failed, or all")
 	flags.StringSliceVarP(&r.request.Events, "events", "e", nil, "only these, separated by commas")
 	flags.Float64Var(&r.request.MaxPerSecond, "max-per-second", 0, "how fast at most (default as fast as the webhook may)")
@@ -150,17 +150,9 @@ func (r *replaying) follow(c *cobra.Command, answer api.Answer[api.Replay]) erro
 	}
 }
 
-// skipped says how many were not sent after all, when there are any.
-func skipped(r api.Replay) string {
-	if r.Skipped == 0 {
-		return ""
-	}
-	return fmt.Sprintf(", %d skipped (erased, no longer kept, or delivered otherwise)", r.Skipped)
-}
-
 // bar is how far a replay is, on one line.
 func bar(r api.Replay) string {
-	done := r.Delivered + r.Failed + r.Skipped
+	done := r.Delivered + r.Failed
 	text := fmt.Sprintf("%d delivered, %d failed, %d on their way", r.Delivered, r.Failed, r.Queued)
 	if r.State == "paused" && r.Message != nil {
 		text += "  paused: " + oneLine(*r.Message, 80)
@@ -182,7 +174,7 @@ func (r *replaying) ended(c *cobra.Command, answer api.Answer[api.Replay]) error
 		say(r.Err, "")
 	}
 	if err := r.show(c, answer.Raw, func(w io.Writer) {
-		say(w, "%s: %d delivered, %d failed, %d to be tried again%s", now.State, now.Delivered, now.Failed, now.Queued, skipped(now))
+		say(w, "%s: %d delivered, %d failed, %d to be tried again", now.State, now.Delivered, now.Failed, now.Queued)
 		if now.Message != nil {
 			say(w, "%s", oneLine(*now.Message, 400))
 		}

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"slices"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -108,21 +107,12 @@ func (v *verifying) input() (in diagnose.Input, err error) {
 	}
 	if v.headers != "" {
 		text, err := config.File(v.headers, v.In)
-		if v.body != "" && signed(in.Body) && !signed(text) {
-			return in, usage("these look swapped: the signatures are in the file of --body, so give %s to --headers and %s to --body", v.body, v.headers)
-		}
 		if err != nil {
 			return in, usage("read --headers: %w", err)
 		}
 		texts = append(texts, string(text))
 	}
 	return in, addHeaders(in.Header, append(texts, v.lines...))
-}
-
-// signed reports whether a text is headers with one of the signatures. No body is.
-func signed(text []byte) bool {
-	header, err := diagnose.ParseHeader(string(text))
-	return err == nil && slices.ContainsFunc(diagnose.SignatureHeaders(), func(name string) bool { return header.Get(name) != "" })
 }
 
 func addHeaders(all http.Header, texts []string) error {

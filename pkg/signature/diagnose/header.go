@@ -23,9 +23,6 @@ const (
 	version         = "v1,"
 )
 
-// SignatureHeaders are the names of the headers that carry a signature.
-func SignatureHeaders() []string { return []string{dembraneHeader, webhookHeader, standardHeader} }
-
 // ParseHeader reads headers as people have them: lines "Name: value" (of a log, of
 // `curl -v`, of a whole request), a JSON object of texts or lists of texts, or
 // names as CGI and WSGI write them (HTTP_WEBHOOK_ID). Lines that are no header are

@@ -15,7 +15,7 @@ import (
 
 	"github.com/dembrane/webhooks/pkg/natstest"
 	"github.com/dembrane/webhooks/services/api/app"
-	"github.com/dembrane/webhooks/services/api/internal/access/directustest"
+	"github.com/dembrane/webhooks/services/api/directustest"
 	"github.com/dembrane/webhooks/services/api/internal/mongotest"
 )
 

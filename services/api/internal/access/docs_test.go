@@ -11,7 +11,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"github.com/dembrane/webhooks/services/api/internal/access/directustest"
+	"github.com/dembrane/webhooks/services/api/directustest"
 )
 
 func page(t *testing.T) string {

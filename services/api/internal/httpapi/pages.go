@@ -19,6 +19,9 @@ type Pages interface {
 	// Refuse shows to people what the server refused at the address of a page, or what
 	// went wrong there. It returns false for all other addresses.
 	Refuse(c echo.Context, status int, detail string) bool
+	// IsFree reports whether a request for this path counts against nobody's limit:
+	// what pages are drawn with, also the one that says that somebody asks too often.
+	IsFree(path string) bool
 }
 
 // Call makes a request of the API for a request c of a page, without a socket.

@@ -46,14 +46,16 @@ func (p pages) Route(e *echo.Echo, call httpapi.Call) {
 
 func (pages) Refuse(echo.Context, int, string) bool { return false }
 
+func (pages) IsFree(path string) bool { return path == "/style" }
+
 // A page may call the API often: it counts as one request of its caller, who is known
 // from then on by token.
 func TestAPageIsOneRequest(t *testing.T) {
 	a := newAPIWith(t, func(deps *httpapi.Deps) {
 		deps.Pages, deps.Rate = pages{calls: 10}, httpapi.Rate{PerSecond: 0.001, Burst: 3}
 	}, func(*http.Server) {})
-	get := func(token string) int {
-		request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, a.url+"/page", http.NoBody)
+	at := func(path, token string) int {
+		request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, a.url+path, http.NoBody)
 		require.NoError(t, err)
 		request.Header.Set("Authorization", "Bearer "+token)
 		response, err := http.DefaultClient.Do(request)
@@ -61,14 +63,16 @@ func TestAPageIsOneRequest(t *testing.T) {
 		require.NoError(t, response.Body.Close())
 		return response.StatusCode
 	}
+	get := func(token string) int { return at("/page", token) }
 	assert.Equal(t, http.StatusOK, get("good"), "by address, the first of three")
 	for range 3 {
 		assert.Equal(t, http.StatusOK, get("good"), "by token")
 	}
 	assert.Equal(t, http.StatusTooManyRequests, get("good"))
+	assert.Equal(t, http.StatusNotFound, at("/style", "good"), "what pages are drawn with is not counted")
 	lines := a.logs.FilterMessage("request").FilterField(zap.String("route", "/page")).Len()
 	assert.Equal(t, 4, lines, "what is refused before it is routed has no route")
-	assert.Equal(t, 5, a.logs.FilterMessage("request").Len(), "calls within have no line of their own")
+	assert.Equal(t, 6, a.logs.FilterMessage("request").Len(), "calls within have no line of their own")
 	// Made-up tokens are refused, and counted by address.
 	assert.Equal(t, http.StatusUnauthorized, get("made-up"))
 }

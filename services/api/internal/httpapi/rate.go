@@ -87,7 +87,9 @@ func (b *buckets) bucket(key bucketKey) *rate.Limiter {
 // and a stranger behind the same proxy uses up nothing of those who are let in.
 func (s *server) paced(next echo.HandlerFunc) echo.HandlerFunc {
 	return func(c echo.Context) error {
-		if s.Rate.PerSecond == 0 || c.Request().URL.Path == pathHealth || innerOf(c.Request()) != nil {
+		path := c.Request().URL.Path
+		isFree := path == pathHealth || s.Pages != nil && s.Pages.IsFree(path)
+		if s.Rate.PerSecond == 0 || isFree || innerOf(c.Request()) != nil {
 			return next(c)
 		}
 		counted := sha256.Sum256([]byte("address " + network(c.RealIP())))

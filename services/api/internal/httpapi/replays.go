@@ -32,7 +32,6 @@ type replayed struct {
 	Queued       int64      `json:"queued"`
 	Delivered    int64      `json:"delivered"`
 	Failed       int64      `json:"failed"`
-	Skipped      int64      `json:"skipped"`
 	CreatedBy    string     `json:"created_by"`
 	DateCreated  timestamp  `json:"date_created"`
 	DateUpdated  timestamp  `json:"date_updated"`
@@ -53,7 +52,7 @@ func showReplay(r store.Replay) replayed {
 	shown := replayed{
 		ID: r.ID, WebhookID: r.WebhookID, State: string(r.State), Only: r.Only, Events: r.Events,
 		Since: timestamp(r.Since), Until: timestamp(r.Until), Total: r.Total,
-		Queued: r.Open(), Delivered: r.Delivered, Failed: r.Failed, Skipped: r.Skipped(),
+		Queued: max(0, r.Sent-r.Delivered-r.Failed), Delivered: r.Delivered, Failed: r.Failed,
 		CreatedBy: r.CreatedBy, DateCreated: timestamp(r.CreatedAt), DateUpdated: timestamp(r.UpdatedAt), DateEnded: optional(r.EndedAt),
 	}
 	if r.Message != "" {

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net/http"
 	"path"
+	"strings"
 
 	"github.com/labstack/echo/v4"
 )
@@ -46,6 +47,9 @@ func loadAssets() (assets, error) {
 }
 
 func (a assets) path(name string) string { return pathAssets + a[name].version + "/" + name }
+
+// IsFree implements [httpapi.Pages].
+func (p *Portal) IsFree(at string) bool { return strings.HasPrefix(at, pathAssets) }
 
 func (p *Portal) asset(c echo.Context) error {
 	found, ok := p.assets[c.Param("name")]

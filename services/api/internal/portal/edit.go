@@ -46,8 +46,6 @@ type webhookForm struct {
 	Chat          bool
 	Product       hint
 	Faults        faults
-	// Unfolded shows what is folded away otherwise.
-	Unfolded bool
 	// WhyNot says why the webhook cannot be changed now.
 	WhyNot string
 }
@@ -124,12 +122,7 @@ func (v *visit) renderForm(status int, name, title string, form webhookForm) err
 	if form.Product, err = v.hint(form.URL, own); err != nil {
 		return err
 	}
-	if form.Product.IsWrong && form.Faults["url"] != "" {
-		form.Product = hint{} // the fault says it
-	}
 	form.Suggest, form.Fits = v.base()+"/suggest?"+url.Values{"webhook": {own}}.Encode(), string(productOf(form.URL).Format)
-	isTyped := form.PerSecond != "" || form.Description != "" || len(form.Headers) > 0
-	form.Unfolded = form.Faults.Folded() || v.notice != "" && isTyped
 	form.Chat, form.Headers = isChat(form.format()), withFreeRows(form.Headers)
 	return v.render(status, name, title, form)
 }

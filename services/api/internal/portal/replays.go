@@ -73,7 +73,6 @@ type shownReplay struct {
 	Settled   uint64
 	Delivered uint64
 	Failed    uint64
-	Skipped   uint64
 	// NotArrived leads to those that failed, and Why says why the newest of them did.
 	NotArrived, Why string
 }
@@ -317,7 +316,7 @@ func cancelReplay(v *visit) error {
 func (v *visit) shownReplay(r apiReplay) shownReplay {
 	shown := shownReplay{
 		ID: r.ID, What: v.t("right.short." + r.Only), Since: v.moment(r.Since), Began: v.moment(r.DateCreated), By: r.CreatedBy,
-		Delivered: r.Delivered, Failed: r.Failed, Skipped: r.Skipped, Settled: r.Delivered + r.Failed + r.Skipped,
+		Delivered: r.Delivered, Failed: r.Failed, Settled: r.Delivered + r.Failed,
 	}
 	if r.Failed > 0 {
 		shown.NotArrived = v.one() + "/deliveries?" + url.Values{"replay_id": {r.ID}, "status": {"failed"}}.Encode()
@@ -353,7 +352,6 @@ type apiReplay struct {
 	Total       *uint64   `json:"total"`
 	Delivered   uint64    `json:"delivered"`
 	Failed      uint64    `json:"failed"`
-	Skipped     uint64    `json:"skipped"`
 	CreatedBy   string    `json:"created_by"`
 	DateCreated time.Time `json:"date_created"`
 	// DateEnded is nil while it is under way.

@@ -13,22 +13,18 @@ import (
 type progress struct {
 	page int // the next one to read
 
-	attempted, arrived, givenUp, noEvent sequences
+	attempted, arrived, givenUp sequences
 	// returned are those that came back because the webhook was disabled. They count
 	// as not sent.
 	returned sequences
 
-	// delivered, failed, gone and tried count deliveries.
-	delivered, failed, gone, tried int64
-}
-
-func newProgress() *progress {
-	return &progress{attempted: sequences{}, arrived: sequences{}, givenUp: sequences{}, noEvent: sequences{}, returned: sequences{}}
+	// delivered, failed and tried count deliveries.
+	delivered, failed, tried int64
 }
 
 // progressOf reads all that is recorded of a replay.
 func (s *Service) progressOf(ctx context.Context, r store.Replay) (*progress, error) {
-	p := newProgress()
+	p := &progress{attempted: sequences{}, arrived: sequences{}, givenUp: sequences{}, returned: sequences{}}
 	return p, s.follow(ctx, r.ID, p)
 }
 
@@ -57,23 +53,15 @@ func (p *progress) add(o store.Outcome) {
 		p.returned.unset(o.Sequence)
 	}
 	switch {
-	case p.arrived.has(o.Sequence):
 	case o.Outcome == webhooksv1.Outcome_OUTCOME_DELIVERED:
-		p.arrived.set(o.Sequence)
-		p.delivered++
-		if p.givenUp.unset(o.Sequence) {
-			p.failed--
-		}
-		if p.noEvent.unset(o.Sequence) {
-			p.gone--
+		if p.arrived.set(o.Sequence) {
+			p.delivered++
+			if p.givenUp.unset(o.Sequence) {
+				p.failed--
+			}
 		}
 	case o.Outcome == webhooksv1.Outcome_OUTCOME_RETRY: // there will be another attempt
-	case p.givenUp.has(o.Sequence), p.noEvent.has(o.Sequence):
-	case o.Outcome == webhooksv1.Outcome_OUTCOME_ERASED, o.Outcome == webhooksv1.Outcome_OUTCOME_EXPIRED:
-		p.noEvent.set(o.Sequence)
-		p.gone++
-	default:
-		p.givenUp.set(o.Sequence)
+	case !p.arrived.has(o.Sequence) && p.givenUp.set(o.Sequence):
 		p.failed++
 	}
 }

@@ -245,7 +245,7 @@ func (s *Service) Start(ctx context.Context, w store.Webhook, id, caller string,
 // Get returns a replay of the webhook, or [store.ErrReplayNotFound].
 func (s *Service) Get(ctx context.Context, webhookID, id string) (store.Replay, error) {
 	r, err := s.store.GetReplay(ctx, webhookID, id)
-	if err != nil || !r.State.Ended() || r.Open() == 0 || !s.mayRefresh(id) {
+	if err != nil || !r.State.Ended() || r.Delivered+r.Failed >= r.Sent || !s.mayRefresh(id) {
 		return r, err //nolint:wrapcheck // it says what it was
 	}
 	// Some of it waited for its next attempt when the replay had ended.
@@ -253,9 +253,9 @@ func (s *Service) Get(ctx context.Context, webhookID, id string) (store.Replay, 
 	if err != nil {
 		return r, err
 	}
-	if p.delivered != r.Delivered || p.failed != r.Failed || p.gone != r.Gone {
-		r.Delivered, r.Failed, r.Gone = p.delivered, p.failed, p.gone
-		if err := s.store.CountReplay(ctx, r); err != nil {
+	if p.delivered != r.Delivered || p.failed != r.Failed {
+		r.Delivered, r.Failed = p.delivered, p.failed
+		if err := s.store.CountReplay(ctx, id, r.Delivered, r.Failed); err != nil {
 			return r, err //nolint:wrapcheck // it says what it was
 		}
 	}

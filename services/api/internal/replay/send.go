@@ -198,7 +198,7 @@ func (r *run) rewind(ctx context.Context) error {
 func (r *run) update(ctx context.Context, edit func(*store.Replay)) error {
 	next, stored, err := r.store.UpdateReplay(ctx, r.replay.ID, func(x *store.Replay) {
 		if r.progress != nil {
-			x.Delivered, x.Failed, x.Gone = r.progress.delivered, r.progress.failed, r.progress.gone
+			x.Delivered, x.Failed = r.progress.delivered, r.progress.failed
 			x.Sent = max(x.Sent, r.progress.tried)
 		}
 		edit(x)

@@ -53,30 +53,16 @@ type Replay struct {
 	DueAt time.Time `bson:"due_at"`
 	// Total is how many there are; nil until they are counted.
 	Total *int64 `bson:"total"`
-	// Sent is how many are written down, Delivered, Failed and Gone what became of
-	// them: what is none of these is on its way, or will be tried again.
+	// Sent is how many are written down, Delivered and Failed what became of them:
+	// what is neither is on its way, or will be tried again.
 	Sent      int64 `bson:"sent"`
 	Delivered int64 `bson:"delivered"`
 	Failed    int64 `bson:"failed"`
-	// Gone are those whose events were erased, or too old, before they were delivered.
-	Gone int64 `bson:"gone"`
 
 	CreatedAt time.Time  `bson:"created_at"`
 	UpdatedAt time.Time  `bson:"updated_at"`
 	EndedAt   *time.Time `bson:"ended_at"`
 }
-
-// Skipped is how many were counted and are not sent, as there is nothing left to send:
-// their events were erased, are no longer kept, or were delivered otherwise meanwhile.
-func (r Replay) Skipped() int64 {
-	if r.State != ReplayDone || r.Total == nil {
-		return r.Gone
-	}
-	return r.Gone + max(0, *r.Total-r.Sent)
-}
-
-// Open is how many are on their way, or will be tried again.
-func (r Replay) Open() int64 { return max(0, r.Sent-r.Delivered-r.Failed-r.Gone) }
 
 // RunningReplay says which replay of a webhook runs, and which replica of the api
 // runs it. Its _id is the webhook: there is one at most.
@@ -216,7 +202,6 @@ func (s *Store) UpdateReplay(ctx context.Context, id string, edit func(*Replay))
 		{Key: "sent", Value: r.Sent},
 		{Key: "delivered", Value: r.Delivered},
 		{Key: "failed", Value: r.Failed},
-		{Key: "gone", Value: r.Gone},
 		{Key: "updated_at", Value: r.UpdatedAt},
 		{Key: "ended_at", Value: r.EndedAt},
 	}
@@ -233,11 +218,11 @@ func (s *Store) UpdateReplay(ctx context.Context, id string, edit func(*Replay))
 }
 
 // CountReplay stores what became of the deliveries of a replay, also after its end.
-func (s *Store) CountReplay(ctx context.Context, r Replay) error {
+func (s *Store) CountReplay(ctx context.Context, id string, delivered, failed int64) error {
 	ctx, cancel := bounded(ctx)
 	defer cancel()
-	_, err := s.replays.UpdateOne(ctx, bson.D{{Key: "_id", Value: r.ID}}, bson.D{{Key: "$set", Value: bson.D{
-		{Key: "delivered", Value: r.Delivered}, {Key: "failed", Value: r.Failed}, {Key: "gone", Value: r.Gone},
+	_, err := s.replays.UpdateOne(ctx, bson.D{{Key: "_id", Value: id}}, bson.D{{Key: "$set", Value: bson.D{
+		{Key: "delivered", Value: delivered}, {Key: "failed", Value: failed},
 	}}})
 	return unavailable("count replay", err)
 }

@@ -4,9 +4,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/dembrane/webhooks/services/api/directustest"
 	"github.com/dembrane/webhooks/services/api/internal/access"
 	"github.com/dembrane/webhooks/services/api/internal/access/accesstest"
-	"github.com/dembrane/webhooks/services/api/internal/access/directustest"
 )
 
 // The suite runs with both kinds of token: they come to the same.

@@ -17,9 +17,9 @@ import (
 	"go.uber.org/zap/zaptest/observer"
 
 	"github.com/dembrane/webhooks/pkg/secret"
+	"github.com/dembrane/webhooks/services/api/directustest"
 	"github.com/dembrane/webhooks/services/api/internal/access"
 	"github.com/dembrane/webhooks/services/api/internal/access/directus"
-	"github.com/dembrane/webhooks/services/api/internal/access/directustest"
 )
 
 // wantUnavailable checks what every failure of Directus comes to: nobody is let

@@ -10,9 +10,9 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/dembrane/webhooks/pkg/secret"
+	"github.com/dembrane/webhooks/services/api/directustest"
 	"github.com/dembrane/webhooks/services/api/internal/access"
 	"github.com/dembrane/webhooks/services/api/internal/access/directus"
-	"github.com/dembrane/webhooks/services/api/internal/access/directustest"
 	"github.com/dembrane/webhooks/services/api/internal/httpapi"
 )
 

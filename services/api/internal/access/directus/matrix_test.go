@@ -7,8 +7,8 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	. "github.com/dembrane/webhooks/services/api/directustest"
 	"github.com/dembrane/webhooks/services/api/internal/access"
-	. "github.com/dembrane/webhooks/services/api/internal/access/directustest"
 )
 
 func tier(current string) error { return &access.TierError{Current: current} }

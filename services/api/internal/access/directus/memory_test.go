@@ -12,9 +12,9 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/dembrane/webhooks/services/api/directustest"
 	"github.com/dembrane/webhooks/services/api/internal/access"
 	"github.com/dembrane/webhooks/services/api/internal/access/directus"
-	"github.com/dembrane/webhooks/services/api/internal/access/directustest"
 )
 
 // What a decision costs Directus, cold and warm, by who asks. docs/access.md

@@ -16,9 +16,9 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/dembrane/webhooks/services/api/directustest"
 	"github.com/dembrane/webhooks/services/api/internal/access"
 	"github.com/dembrane/webhooks/services/api/internal/access/accesstest"
-	"github.com/dembrane/webhooks/services/api/internal/access/directustest"
 )
 
 // With DIRECTUS_URL set, what is promised of the stand-in is asked of a real

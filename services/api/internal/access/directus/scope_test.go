@@ -9,8 +9,8 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/dembrane/webhooks/services/api/directustest"
 	"github.com/dembrane/webhooks/services/api/internal/access"
-	"github.com/dembrane/webhooks/services/api/internal/access/directustest"
 )
 
 // A scope is exactly what Authorize allows to read, for everybody: the two go

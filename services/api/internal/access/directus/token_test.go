@@ -15,9 +15,9 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/dembrane/webhooks/pkg/secret"
+	"github.com/dembrane/webhooks/services/api/directustest"
 	"github.com/dembrane/webhooks/services/api/internal/access"
 	"github.com/dembrane/webhooks/services/api/internal/access/directus"
-	"github.com/dembrane/webhooks/services/api/internal/access/directustest"
 )
 
 func encode(value any) string {

@@ -15,7 +15,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
 
-	"github.com/dembrane/webhooks/services/api/internal/access/directustest"
+	"github.com/dembrane/webhooks/services/api/directustest"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }

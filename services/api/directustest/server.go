@@ -8,15 +8,22 @@ import (
 	"slices"
 	"strings"
 	"sync"
-	"testing"
 	"time"
 
 	"go.uber.org/zap"
 )
 
+// Test is what a server needs of the test, or of the program, that it is part of.
+type Test interface {
+	Helper()
+	Errorf(format string, args ...any)
+	FailNow()
+	Cleanup(do func())
+}
+
 // Server is a Directus that holds a world.
 type Server struct {
-	tb   testing.TB
+	tb   Test
 	http *httptest.Server
 
 	mu       sync.Mutex
@@ -28,7 +35,7 @@ type Server struct {
 }
 
 // Start starts a server that ends with the test.
-func Start(tb testing.TB, world World) *Server {
+func Start(tb Test, world World) *Server {
 	tb.Helper()
 	s := &Server{tb: tb, world: world, now: time.Now}
 	s.http = httptest.NewServer(s)
@@ -37,7 +44,7 @@ func Start(tb testing.TB, world World) *Server {
 }
 
 // StartTLS is [Start] with a certificate that only [Server.Roots] knows.
-func StartTLS(tb testing.TB, world World) *Server {
+func StartTLS(tb Test, world World) *Server {
 	tb.Helper()
 	s := &Server{tb: tb, world: world, now: time.Now}
 	s.http = httptest.NewUnstartedServer(s)
@@ -52,7 +59,8 @@ func (s *Server) URL() *url.URL {
 	s.tb.Helper()
 	address, err := url.Parse(s.http.URL)
 	if err != nil {
-		s.tb.Fatal(err)
+		s.tb.Errorf("directustest: %v", err)
+		s.tb.FailNow()
 	}
 	return address
 }

@@ -125,6 +125,16 @@ func Readable() map[string][]string {
 	}
 }
 
+// SetTier changes the tier of a workspace.
+func (w *World) SetTier(workspace int, tier string) {
+	w.BillingAccounts = slices.Clone(w.BillingAccounts)
+	for i := range w.BillingAccounts {
+		if w.BillingAccounts[i].ID == id("c1", workspace) {
+			w.BillingAccounts[i].Tier = &tier
+		}
+	}
+}
+
 func (w *World) addUsers() {
 	role := new("00000071-0000-4000-8000-000000000001")
 	tokens := map[int]string{
