@@ -26,19 +26,20 @@ func TestColoursOfTheReadersOwnAndPaper(t *testing.T) {
 	b := open(t, "paper", desktop)
 	b.visit("/" + w.ID + "/developer")
 	style := func(selector, property string) string {
-		return evaluate[string](b, fmt.Sprintf(`getComputedStyle(document.querySelector(%q))[%q]`, selector, property))
+		element, part, _ := strings.Cut(selector, "::")
+		return evaluate[string](b, fmt.Sprintf(`getComputedStyle(document.querySelector(%q), %q)[%q]`, element, part, property))
 	}
 	b.emulate("", "forced-colors", "active")
 	assert.NotEqual(t, style(".tabs a[aria-current]", "textDecorationLine"), style(".tabs a:not([aria-current])", "textDecorationLine"), "one sees on which page one is")
 	assert.Equal(t, "solid", style(".languages [aria-current]", "outlineStyle"), "and in which language")
 	b.visit("/" + w.ID)
 	on := style(".track", "backgroundColor")
-	assert.NotEqual(t, on, style(".knob", "backgroundColor"))
+	assert.NotEqual(t, on, style(".track::after", "backgroundColor"))
 	assert.NotEqual(t, on, style(".card", "backgroundColor"))
 
 	b.emulate("print")
 	b.visit("/" + w.ID + "/developer")
-	for _, gone := range []string{".tabs", ".bar-end", ".filters", "[data-copy]", ".actions"} {
+	for _, gone := range []string{".tabs", ".bar-end", ".filters", ".button"} {
 		assert.Equal(t, "none", style(gone, "display"), "%s is of no use on paper", gone)
 	}
 	assert.Equal(t, "none", style("pre", "maxHeight"), "what does not fit is on the next page")
@@ -46,7 +47,7 @@ func TestColoursOfTheReadersOwnAndPaper(t *testing.T) {
 
 	b.emulate("", "prefers-reduced-motion", "reduce")
 	b.visit("/" + w.ID)
-	assert.Equal(t, "none", style(".knob", "transitionProperty"))
+	assert.Equal(t, "none", style(".track::after", "transitionProperty"))
 	b.wantQuiet()
 }
 
