@@ -34,7 +34,7 @@ func TestTextsAreIndentedAsUsual(t *testing.T) {
 func TestShowingATextTakesNoTime(t *testing.T) {
 	long, err := json.Marshal(map[string]string{"transcript": strings.Repeat("é\"<\u202e", 1<<20)})
 	require.NoError(t, err)
-	const reasonable = 100 * time.Millisecond
+	const reasonable = 200 * time.Millisecond // under the race detector; half a second and more before there was a bound
 	for name, text := range map[string]string{
 		"deep lists":   strings.Repeat("[", 8000) + strings.Repeat("]", 8000),
 		"deep objects": strings.Repeat(`{"":`, 3000) + "1" + strings.Repeat("}", 3000),
@@ -42,9 +42,13 @@ func TestShowingATextTakesNoTime(t *testing.T) {
 		"blanks":       "[" + strings.Repeat(" ", 8<<20) + "]",
 		"a transcript": string(long),
 	} {
-		began := time.Now()
-		shown := pretty(text)
-		assert.Less(t, time.Since(began), reasonable, name)
+		shown, quickest := "", time.Hour
+		for range 5 { // whatever else the machine does counts, too
+			began := time.Now()
+			shown = pretty(text)
+			quickest = min(quickest, time.Since(began))
+		}
+		assert.Less(t, quickest, reasonable, name)
 		assert.NotEmpty(t, shown, name)
 		assert.LessOrEqual(t, len(shown), 2*maxShownBytes, name)
 	}
