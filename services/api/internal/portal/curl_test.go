@@ -41,7 +41,9 @@ func TestACurlCommandIsWhatWasSent(t *testing.T) {
 		made := v.curl(apiDetail{apiAttempt: apiAttempt{ID: "a1"}, Request: &apiRequest{
 			URL: "https://example.org/it's?a=***&empty=&***#f", Body: &body,
 			Headers: []apiHeader{
-				{Name: "Content-Type", Value: new("application/json")}, {Name: "Webhook-Signature"}, {Name: "X-Dembrane-Signature", Value: new("")},
+				{Name: "Content-Type", Value: new("application/json")},
+				{Name: "Webhook-Signature"},
+				{Name: "X-Dembrane-Signature", Value: new("")},
 				{Name: "X-Api-Key", Value: &masked},
 			},
 		}})

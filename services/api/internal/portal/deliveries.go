@@ -108,11 +108,11 @@ func (v *visit) attemptPath(id string) (string, error) {
 		return "", nil //nolint:nilerr // then it is of something else
 	}
 	a, err := v.api.attempt(v.webhook.ID, id)
-	if err != nil && !isGone(err) {
-		return "", err
+	if isGone(err) {
+		return "", nil
 	}
 	if err != nil {
-		return "", nil
+		return "", err
 	}
 	return v.one() + "/deliveries/" + url.PathEscape(a.ID), nil
 }

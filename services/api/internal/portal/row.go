@@ -41,7 +41,7 @@ func (a apiAttempt) isOverdue(now time.Time) bool {
 }
 
 // logRow is one attempt; overtaken says that the delivery was tried again since.
-func (v *visit) logRow(a apiAttempt, overtaken bool) logRow {
+func (v *visit) logRow(a apiAttempt, overtaken bool) logRow { //nolint:revive // what is known of the delivery
 	row := logRow{
 		Path: v.one() + "/deliveries/" + url.PathEscape(a.ID), Event: v.t("event." + a.Event), State: v.state(a, overtaken),
 		When: v.moment(a.StartedAt), Took: float64(a.DurationMS), Message: a.Message, Advice: a.Advice,
@@ -106,7 +106,7 @@ func (v *visit) next(t time.Time) moment {
 
 // whyNoAnswer says why nothing came back, or what was odd about what did: what was
 // noted when the attempt was made, or else what its reason means.
-func (v *visit) whyNoAnswer(detail, reason string, answered bool) string {
+func (v *visit) whyNoAnswer(detail, reason string, answered bool) string { //nolint:revive // what is known of the attempt
 	if noted := words.Noted(detail, v.in); noted != "" || answered || reason == "none" {
 		return noted
 	}

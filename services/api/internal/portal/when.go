@@ -207,5 +207,5 @@ func (v *visit) timespan(choice timespanChoice) (chosen timespan, fault string) 
 
 // keptFor says how long something is kept, where a span went further back.
 func (v *visit) keptFor(kept time.Duration) string {
-	return v.n("span.kept", uint64(kept/(24*time.Hour)))
+	return v.n("span.kept", uint64(kept/(24*time.Hour))) //nolint:gosec // a setting, and never negative
 }
