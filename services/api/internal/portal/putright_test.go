@@ -2,8 +2,10 @@ package portal_test
 
 import (
 	"fmt"
+	"html"
 	"net/http"
 	"net/url"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -141,7 +143,9 @@ func TestAReceiverIsTestedBeforeEverythingIsSent(t *testing.T) {
 	assert.Contains(t, text, "these would fail, too: send a test first")
 	s.reply = &webhooksv1.Attempt{Outcome: isGivenUp, Reason: webhooksv1.Reason_REASON_DNS, StartedAt: timestamppb.Now()}
 	test := func() string {
-		answered := b.post(one+"/replays/test?since=day&only=missed", "_token", b.token(page))
+		where := regexp.MustCompile(`action="([^"]+/replays/test[^"]*)"`).FindStringSubmatch(b.get(one + "/replays?since=failing&only=missed").body)
+		require.NotNil(t, where, "the form that sends a test")
+		answered := b.post(html.UnescapeString(where[1]), "_token", b.token(page))
 		require.Equal(t, http.StatusOK, answered.status)
 		return readable(answered)
 	}

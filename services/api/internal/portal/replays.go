@@ -31,9 +31,10 @@ type putRightBody struct {
 	// the test that was sent from this page; either may be nil.
 	Fails  *failing
 	Tested *testResult
-	// Query has what was chosen, for forms that come back to it.
-	Query  string
-	FormID string
+	// TestPath sends a test and comes back with what was chosen. It is a whole address:
+	// a template would write the = of a query that stands alone as %3d.
+	TestPath string
+	FormID   string
 	// Nothing says that nothing is missing.
 	Nothing state
 }
@@ -189,7 +190,7 @@ func (v *visit) chooseReplay(body *putRightBody) error {
 	if body.From != "" {
 		query.Set("from", body.From)
 	}
-	body.Query = query.Encode()
+	body.TestPath = v.one() + "/replays/test?" + query.Encode()
 	if v.c.QueryParam("since") == "" {
 		return nil
 	}
