@@ -1,7 +1,9 @@
 // What makes the pages nicer. Everything works without it.
 (() => {
   "use strict";
-  const refreshEvery = 10_000;
+  // Between two looks at what changes by itself: the longer nothing did, the longer.
+  const soonest = 3_000, rarest = 60_000, whileAway = 10_000;
+  const patience = 10_000;
   const suggestAfter = 250;
   const said = document.getElementById("said");
   const say = (text) => { said.textContent = ""; requestAnimationFrame(() => { said.textContent = text; }); };
@@ -15,39 +17,73 @@
     zoneIsNew = document.cookie.includes("webhooks_zone=");
   }
 
+  // What the server wrote, to compare with what it writes later: the page itself changes
+  // by what is opened, copied and pressed.
+  const parts = "[data-live], [data-exchange], .foot";
+  const served = new WeakMap();
+  const remember = (within) => { for (const part of within.querySelectorAll(parts)) served.set(part, part.innerHTML); };
+  remember(document);
+  // Times pass; that is no news.
+  const news = (html) => html.replace(/<time[^>]*>[^<]*<\/time>/g, "");
+
+  // exchange puts what the page at an address shows in place of what this one does: all
+  // of it, or what changes by itself. It returns that page and whether there is news;
+  // null when another was asked for meanwhile.
+  let asked = 0;
+  const exchange = async (address, all) => {
+    const mine = ++asked;
+    const response = await fetch(address, { headers: { Accept: "text/html" }, redirect: "manual", signal: AbortSignal.timeout(patience) });
+    if (!response.ok) throw Object.assign(new Error("answered " + response.status), { isEnd: [0, 401, 403, 404].includes(response.status) });
+    const fresh = new DOMParser().parseFromString(await response.text(), "text/html");
+    if (mine !== asked) return null;
+    let isNews = false;
+    for (const old of document.querySelectorAll(all ? parts : "[data-live]")) {
+      const next = old.id ? fresh.getElementById(old.id) : fresh.querySelector("." + old.className);
+      if (!next) continue;
+      if (!all && "places" in old.dataset) keepPlaces(old, next);
+      if (next.innerHTML === served.get(old)) continue;
+      if (!all && isTypedOrSelectedIn(old)) continue; // nobody loses their place
+      if (old.querySelector("form[data-filter]") && next.querySelector("form[data-filter]")) continue; // it is being chosen
+      isNews ||= news(next.innerHTML) !== news(served.get(old) ?? "");
+      if (!all && next.dataset.say && next.dataset.say !== old.dataset.say) say(next.dataset.say);
+      replace(old, next);
+    }
+    return { fresh, isNews };
+  };
+
   // keepPlaces leaves what is seen where it is: nothing moves away under a finger.
   const keepPlaces = (old, next) => {
     const places = new Map([...old.children].map((child, place) => [child.id, place]));
     const place = (child) => places.get(child.id) ?? -1; // what is new goes first
     next.append(...[...next.children].sort((a, b) => place(a) - place(b)));
   };
-
-  // exchange puts what the page at an address shows in place of what this one does.
-  let asked = 0;
-  const exchange = async (address, all) => {
-    const mine = ++asked;
-    const response = await fetch(address, { headers: { Accept: "text/html" }, redirect: "error" });
-    if (!response.ok) throw new Error("answered " + response.status);
-    if (mine !== asked) return;
-    const fresh = new DOMParser().parseFromString(await response.text(), "text/html");
-    for (const old of document.querySelectorAll(all ? "[data-live], [data-exchange], .foot" : "[data-live]")) {
-      const next = old.id ? fresh.getElementById(old.id) : fresh.querySelector("." + old.className);
-      if (!next) continue;
-      if (!all && "places" in old.dataset) keepPlaces(old, next);
-      if (next.innerHTML === old.innerHTML) continue;
-      if (!all && (old.contains(document.activeElement) || isSelectedIn(old))) continue; // nobody loses their place
-      const open = [...old.querySelectorAll("details[open][id]")].map((d) => d.id);
-      old.replaceChildren(...next.childNodes);
-      for (const id of open) document.getElementById(id)?.setAttribute("open", "");
-      reveal(old);
-    }
+  const isTypedOrSelectedIn = (part) => {
+    if (part.contains(document.activeElement) && document.activeElement.matches("input, select, textarea")) return true;
+    const selection = getSelection();
+    return !selection.isCollapsed && selection.containsNode(part, true);
   };
-  const isSelectedIn = (part) => { const s = getSelection(); return !s.isCollapsed && s.containsNode(part, true); };
-  const refresh = (all) => exchange(location.href, all).catch(() => {}); // the next time will do
-  const isLive = () => document.querySelector("[data-live]");
+
+  // replace leaves open what was, and the focus where it was.
+  const replace = (old, next) => {
+    served.set(old, next.innerHTML);
+    if (next.dataset.say !== undefined) old.dataset.say = next.dataset.say;
+    const focused = old.contains(document.activeElement) && document.activeElement !== old ? nameOf(document.activeElement) : "";
+    const open = [...old.querySelectorAll("details[open][id]")].map((d) => d.id);
+    old.replaceChildren(...next.childNodes);
+    for (const id of open) document.getElementById(id)?.setAttribute("open", "");
+    remember(old);
+    reveal(old);
+    if (!focused) return;
+    const again = [...old.querySelectorAll("a, button, input, select, summary, [tabindex]")].find((e) => nameOf(e) === focused);
+    if (!again) old.tabIndex = -1; // it is gone: go on from here
+    (again ?? old).focus({ preventScroll: true });
+  };
+  const nameOf = (e) => e.id || [e.tagName, e.getAttribute("href"), e.getAttribute("formaction") ?? e.form?.getAttribute("action"), e.name, e.closest("details")?.id].join(" ");
 
   const reveal = (within) => {
     for (const button of within.querySelectorAll("[data-copy]")) button.hidden = !navigator.clipboard;
+    // What is chosen applies at once. Without this script, there is a button for it.
+    for (const button of within.querySelectorAll("form[data-filter] [data-apply]")) button.hidden = true;
   };
   reveal(document);
 
@@ -92,22 +128,47 @@
     if (event.persisted && document.querySelector("input[data-once]")) location.reload();
   });
 
-  const filter = document.querySelector("form[data-filter]");
-  if (filter) {
-    // What is chosen applies at once. Without this script, there is a button for it.
-    for (const button of filter.querySelectorAll("[data-apply]")) button.hidden = true;
-    const apply = () => {
-      const query = new URLSearchParams([...new FormData(filter)].filter(([, value]) => value !== ""));
-      const address = filter.action.split("?")[0] + (query.size ? "?" + query : "");
-      exchange(address, true).then(() => {
-        history.replaceState(null, "", address);
-        const found = document.querySelector("[data-found]");
-        if (found) say(found.textContent);
-      }, () => filter.submit());
-    };
-    filter.addEventListener("change", apply);
-    filter.addEventListener("submit", (event) => { event.preventDefault(); apply(); });
-  }
+  // What is chosen is in the address: it can be passed on, and the way back leads through it.
+  let choosing = 0;
+  const choose = async (address, then) => {
+    choosing++;
+    try {
+      const got = await exchange(address, true);
+      if (!got) return;
+      then(got.fresh);
+      const found = document.querySelector("[data-found]");
+      if (found) say(found.textContent);
+    } finally {
+      choosing--;
+      look(soonest);
+    }
+  };
+  const apply = (form) => {
+    const query = new URLSearchParams([...new FormData(form)].filter(([, value]) => value !== ""));
+    const address = form.action.split("?")[0] + (query.size ? "?" + query : "");
+    choose(address, () => { if (address !== location.href) history.pushState(null, "", address); }).catch(() => form.submit());
+  };
+  document.addEventListener("input", (event) => {
+    const choice = document.getElementById(event.target.dataset.selects);
+    if (choice) choice.checked = true;
+  });
+  document.addEventListener("change", (event) => { if (event.target.form?.matches("[data-filter]")) apply(event.target.form); });
+  document.addEventListener("submit", (event) => {
+    if (!event.target.matches("[data-filter]")) return;
+    event.preventDefault();
+    apply(event.target);
+  });
+  addEventListener("popstate", () => {
+    const form = document.querySelector("form[data-filter]");
+    if (!form) return; // a link within the page
+    choose(location.href, (fresh) => {
+      for (const field of form.querySelectorAll("[id][name]")) {
+        const then = fresh.getElementById(field.id);
+        if (then && field.type === "radio") field.checked = then.checked;
+        else if (then) field.value = then.value;
+      }
+    }).catch(() => location.reload());
+  });
 
   const url = document.querySelector("[data-suggest]");
   if (url) {
@@ -143,6 +204,35 @@
   if (done) say(done.textContent);
 
   (document.getElementById("faults") ?? document.querySelector("[data-focus]"))?.focus();
-  if (zoneIsNew) refresh(true);
-  setInterval(() => { if (document.visibilityState === "visible" && isLive()) refresh(false); }, refreshEvery);
+
+  // What changes by itself is looked at while somebody may see it. When the server is
+  // away for a while, the page says so and goes on.
+  const away = document.getElementById("away");
+  let wait = soonest, timer = 0, failed = 0;
+  const tell = (text) => {
+    if (text && away.textContent !== text) say(text);
+    away.hidden = !text;
+    away.textContent = text;
+  };
+  const look = (after) => {
+    clearTimeout(timer);
+    wait = after;
+    if (document.visibilityState === "visible" && document.querySelector("[data-live]")) timer = setTimeout(refresh, wait);
+  };
+  const refresh = async () => {
+    if (choosing) return; // it looks again itself
+    try {
+      const got = await exchange(location.href, false);
+      if (failed > 1) { tell(""); say(away.dataset.back); }
+      failed = 0;
+      look(!got || got.isNews ? soonest : Math.min(wait * 1.5, rarest));
+    } catch (fault) {
+      if (fault.isEnd) { tell(away.dataset.ended); return; }
+      if (++failed > 1) tell(away.dataset.away); // once may be chance, or somebody leaving the page
+      look(failed > 1 ? whileAway : soonest);
+    }
+  };
+  document.addEventListener("visibilitychange", () => look(document.visibilityState === "visible" ? 0 : wait));
+  if (zoneIsNew) exchange(location.href, true).catch(() => {}); // the next time will do
+  look(soonest);
 })();
