@@ -96,9 +96,9 @@ func session(user int, until time.Time) string {
 		directustest.Claims(directustest.UserID(user), until, map[string]any{"session": ulid.Make().String()}))
 }
 
-// client is a user of the dashboard without a browser.
-func (d *dashboard) client(user int) apiclient.Client {
-	return apiclient.Client{URL: d.url, Token: d.token(user)}
+// owner is an owner of every workspace, without a browser.
+func (d *dashboard) owner() apiclient.Client {
+	return apiclient.Client{URL: d.url, Token: d.token(directustest.Owner)}
 }
 
 // setTier changes the tier of the workspace that a project is in.

@@ -29,6 +29,7 @@ func newWebhook(t *testing.T, project string, answer receiver.Answer) apiclient.
 func TestDeliveriesAreFoundAndSentAgain(t *testing.T) {
 	w := newWebhook(t, "found", receiver.Status(http.StatusNoContent))
 	publish(t, "found", 30)
+	awaitAttempts(t, w, 30) // without scripts a page does not change by itself
 	for name, noScript := range map[string]bool{"with scripts": false, "without scripts": true} {
 		t.Run(name, func(t *testing.T) {
 			as := desktop
@@ -89,6 +90,7 @@ const pageSize = `fetch(location.href).then((r) => r.arrayBuffer()).then((a) => 
 // Nor does a page become large by what is answered: neither by what is written in more
 // letters on a page, nor by what is laid out in many lines.
 func TestAnAnswerOfAStrangerIsNotLarge(t *testing.T) {
+	t.Parallel()
 	need(t, shared.missing)
 	for name, body := range map[string]string{
 		"quotes": `"` + strings.Repeat(`\"`, 8000) + `"`, "deep": strings.Repeat("[", 8000) + strings.Repeat("]", 8000), "markup": strings.Repeat("<&", 8000),

@@ -22,6 +22,7 @@ func hook(project string, status int) string {
 // A host adds a webhook, tests it, changes it, rotates its secret, switches it off and
 // deletes it: with the script and without.
 func TestAHostSetsUpAWebhook(t *testing.T) {
+	t.Parallel()
 	for name, as := range map[string]look{"script": desktop, "no-script": {Width: 1280, Height: 900, NoScript: true}} {
 		t.Run(name, func(t *testing.T) {
 			project := "set-up-" + name
@@ -87,6 +88,7 @@ func TestTheFormSuggests(t *testing.T) {
 
 // What happens shows up by itself.
 func TestTheOverviewIsLive(t *testing.T) {
+	t.Parallel()
 	b := open(t, "live", desktop)
 	w, err := host().Create(t.Context(), "live", apiclient.Fields{"name": "Live", "url": hook("live", http.StatusOK), "events": []string{"conversation.started"}})
 	require.NoError(t, err)

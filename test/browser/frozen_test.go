@@ -18,7 +18,7 @@ func TestAfterADowngradeWebhooksAreSwitchedOffAndDeleted(t *testing.T) {
 	need(t, shared.missing)
 	d, id := shared.dashboard, directustest.ProjectID(directustest.Innovator)
 	d.setTier(directustest.Innovator, "changemaker")
-	w, err := d.client(directustest.Owner).Create(t.Context(), id, apiclient.Fields{
+	w, err := d.owner().Create(t.Context(), id, apiclient.Fields{
 		"name": "Our archive", "url": "https://hooks.example.org/archive", "events": event.Types(),
 	})
 	require.NoError(t, err)
@@ -34,7 +34,7 @@ func TestAfterADowngradeWebhooksAreSwitchedOffAndDeleted(t *testing.T) {
 	b.press("Send to Our archive")
 	b.sees("The webhook is off")
 	assert.True(t, evaluate[bool](b, `document.querySelector("[role=switch]").disabled`), "it cannot be switched on again")
-	found, err := d.client(directustest.Owner).Get(t.Context(), w)
+	found, err := d.owner().Get(t.Context(), w)
 	require.NoError(t, err)
 	assert.False(t, found.Enabled)
 
@@ -43,7 +43,7 @@ func TestAfterADowngradeWebhooksAreSwitchedOffAndDeleted(t *testing.T) {
 	b.press("Delete …")
 	b.press("Delete for good")
 	b.sees("The webhook was deleted.")
-	_, err = d.client(directustest.Owner).Call(t.Context(), http.MethodGet, w.Path(), nil, http.StatusNotFound)
+	_, err = d.owner().Call(t.Context(), http.MethodGet, w.Path(), nil, http.StatusNotFound)
 	require.NoError(t, err)
 	b.wantQuiet()
 }

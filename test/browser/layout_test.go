@@ -6,33 +6,54 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/chromedp/cdproto/page"
 	"github.com/chromedp/chromedp"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 )
 
+// bringAxe takes axe-core along to all pages that the tab will show, where it is read
+// when it is first used. Sending it to each of them takes longer than running it.
+func (b *tab) bringAxe() {
+	b.t.Helper()
+	b.do(command(page.AddScriptToEvaluateOnNewDocument, page.AddScriptToEvaluateOnNewDocumentParams{
+		Source: "window.loadAxe = () => {" + shared.axe + "}",
+	}))
+}
+
 // wantAccessible runs axe-core on the page and wants no finding.
 func (b *tab) wantAccessible() {
+	b.t.Helper()
+	b.wantAxe(`{resultTypes: ["violations"]}`)
+}
+
+// wantAxe runs axe-core with these options.
+func (b *tab) wantAxe(options string) {
 	b.t.Helper()
 	if shared.axe == "" {
 		need(b.t, "there is no axe-core: make axe")
 	}
-	if !evaluate[bool](b, `typeof axe === "object"`) {
+	if !evaluate[bool](b, `typeof axe === "object" || typeof loadAxe === "function" && (loadAxe(), true)`) {
 		evaluate[int](b, shared.axe+`;0`)
 	}
-	found := evaluate[string](b, `axe.run(document, {resultTypes: ["violations"]}).then(r => JSON.stringify(r.violations.map(
+	found := evaluate[string](b, `axe.run(document, `+options+`).then(r => JSON.stringify(r.violations.map(
 		v => v.id + ": " + v.help + "\n" + v.nodes.map(n => "   " + n.html.slice(0, 200) + " " + n.any.map(a => a.message).join("; ")).join("\n"))))`)
 	var violations []string
 	require.NoError(b.t, json.Unmarshal([]byte(found), &violations))
 	assert.Empty(b.t, violations, "axe-core at %s:\n%s", b.path(), strings.Join(violations, "\n"))
 }
 
-// wantAccessibleIn is wantAccessible in these looks.
+// wantAccessibleIn is wantAccessible in the first of the looks. In the others it looks
+// at what depends on colours and sizes: the rest of the page is the same.
 func (b *tab) wantAccessibleIn(looks ...look) {
 	b.t.Helper()
-	for _, as := range looks {
+	for i, as := range looks {
 		b.become(as)
-		b.wantAccessible()
+		if i == 0 {
+			b.wantAccessible()
+			continue
+		}
+		b.wantAxe(`{resultTypes: ["violations"], runOnly: ["color-contrast", "link-in-text-block", "scrollable-region-focusable", "target-size"]}`)
 	}
 }
 

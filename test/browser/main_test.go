@@ -55,6 +55,7 @@ var shared struct {
 
 func TestMain(m *testing.M) {
 	flag.Parse()
+	beSideBySide()
 	code := 1
 	err := run.Program(context.Background(), os.Stderr, func(t run.T) {
 		prepare(t)
@@ -68,6 +69,20 @@ func TestMain(m *testing.M) {
 		code = 1
 	}
 	os.Exit(code)
+}
+
+// beSideBySide lets more tests run at once than there are cores: pages are waited for
+// most of the time. Whoever gives -parallel knows better.
+func beSideBySide() {
+	const atOnce = "6"
+	given := false
+	flag.Visit(func(f *flag.Flag) { given = given || f.Name == "test.parallel" })
+	if given {
+		return
+	}
+	if err := flag.Set("test.parallel", atOnce); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+	}
 }
 
 // prepare starts everything, if there is a browser.

@@ -15,6 +15,7 @@ import (
 // A webhook that begins to fail says so at once, and stays where it is until the page is
 // loaded again: nothing moves away under a finger.
 func TestNothingMovesUnderAFinger(t *testing.T) {
+	t.Parallel()
 	const project = "finger"
 	newWebhook(t, project, receiver.Status(http.StatusNotFound))
 	steady := shared.receiver.Add(receiver.Hook{Path: "/" + project + "-steady", Answer: receiver.Status(http.StatusOK), Unnoted: true})

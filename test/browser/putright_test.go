@@ -21,9 +21,11 @@ import (
 // The longest way: a receiver fails until deliveries are given up, is mended, and gets
 // what it missed, in three clicks from the overview. With and without scripts.
 func TestAFailingReceiverIsMendedAndGetsWhatItMissed(t *testing.T) {
+	t.Parallel()
 	need(t, shared.missing)
 	for name, noScript := range map[string]bool{"with-scripts": false, "without-scripts": true} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			project := "mended-" + name
 			var works atomic.Bool
 			url := shared.receiver.Add(receiver.Hook{Path: "/" + project, Unnoted: true, Answer: func(http.Header, <-chan struct{}, receiver.Arrival) int {
@@ -80,6 +82,7 @@ func givenUp(t *testing.T, w apiclient.Webhook, count int) {
 
 // A replay to a receiver that takes nothing is stopped.
 func TestAReplayIsStopped(t *testing.T) {
+	t.Parallel()
 	need(t, shared.missing)
 	w := newWebhook(t, "stopped", receiver.Status(http.StatusServiceUnavailable))
 	publish(t, "stopped", 3)

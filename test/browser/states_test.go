@@ -203,7 +203,7 @@ func (g gallery) addDashboard(t *testing.T) {
 	t.Helper()
 	const project = directustest.Guardian
 	shared.dashboard.setTier(project, "guardian")
-	client := shared.dashboard.client(directustest.Owner)
+	client := shared.dashboard.owner()
 	for state, name := range map[string]string{"frozen": "Interviews to the research archive", "frozen-failing": "Zapier: new row in Sheets", "frozen-off": "Old CRM"} {
 		w, err := client.Create(t.Context(), directustest.ProjectID(project), apiclient.Fields{
 			"name": name, "url": "https://hooks.example.org/" + state, "events": event.Types(), "secret": "a-secret-of-the-gallery",
