@@ -28,7 +28,6 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/dembrane/webhooks/pkg/topology"
-	"github.com/dembrane/webhooks/proto/webhooksv1"
 	"github.com/dembrane/webhooks/services/api/internal/account"
 	"github.com/dembrane/webhooks/services/api/internal/eventlog"
 	"github.com/dembrane/webhooks/services/api/internal/lease"
@@ -230,8 +229,8 @@ func (s *Service) Start(ctx context.Context, w store.Webhook, id, caller string,
 	}
 	started, err := s.store.StartReplay(ctx, wanted)
 	if errors.Is(err, store.ErrReplayRunning) && started.State.Ended() {
-		// Whoever ran it died before it let the next one begin.
-		if err = s.end(ctx, started); err == nil {
+		// Whoever ran it died before it let the next one begin, or is about to.
+		if err = s.endForRunner(ctx, started); err == nil {
 			started, err = s.store.StartReplay(ctx, wanted)
 		}
 	}
@@ -282,57 +281,4 @@ func (s *Service) mayRefresh(id string) bool {
 // List returns the newest replays of a webhook.
 func (s *Service) List(ctx context.Context, webhookID string) ([]store.Replay, error) {
 	return s.store.ListReplays(ctx, webhookID, listLimit) //nolint:wrapcheck // it says what it was
-}
-
-// Cancel ends a replay of the webhook: what has not been sent is not sent any more.
-// One that has ended stays as it is.
-func (s *Service) Cancel(ctx context.Context, webhookID, id string) error {
-	if _, err := s.store.GetReplay(ctx, webhookID, id); err != nil {
-		return err //nolint:wrapcheck // it says what it was
-	}
-	r, cancelled, err := s.store.UpdateReplay(ctx, id, func(r *store.Replay) {
-		r.State, r.Message = store.ReplayCancelled, "It was cancelled."
-	})
-	if err != nil || !cancelled {
-		return err //nolint:wrapcheck // it says what it was
-	}
-	return s.end(ctx, r)
-}
-
-// end lets the next replay of the webhook begin, and takes back what one that was
-// cancelled has written down and is not sent yet.
-func (s *Service) end(ctx context.Context, r store.Replay) error {
-	if r.State != store.ReplayDone {
-		if err := s.withdraw(ctx, r.WebhookID, r.ID); err != nil {
-			return err
-		}
-	}
-	//nolint:wrapcheck // it says what it was
-	return s.store.ReleaseReplay(ctx, store.RunningReplay{WebhookID: r.WebhookID, ReplayID: r.ID})
-}
-
-// withdraw deletes the ranges of a replay of which nothing was sent yet. What a
-// dispatcher has begun with goes on, and so does what was tried and is to be tried
-// again.
-func (s *Service) withdraw(ctx context.Context, webhookID, id string) error {
-	stream, err := s.js.Stream(ctx, topology.StreamRanges)
-	if err != nil {
-		return fmt.Errorf("open %s: %w", topology.StreamRanges, err)
-	}
-	for _, subject := range []string{topology.SubjectScheduledRange(webhookID, "*"), topology.SubjectRange(webhookID)} {
-		err := account.EachRange(ctx, s.js, subject, func(r *webhooksv1.Range, sequence uint64) error {
-			if r.GetReplayId() != id || r.GetAttempt() > 1 {
-				return nil
-			}
-			err := stream.DeleteMsg(ctx, sequence)
-			if err != nil && !errors.Is(err, jetstream.ErrMsgNotFound) && !errors.Is(err, jetstream.ErrMsgDeleteUnsuccessful) {
-				return fmt.Errorf("take back a range: %w", err)
-			}
-			return nil
-		})
-		if err != nil {
-			return err //nolint:wrapcheck // it says what it was
-		}
-	}
-	return nil
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -232,6 +233,74 @@ func TestAReplayIsCancelledInTheMiddle(t *testing.T) {
 	require.NoError(t, err)
 	assert.EqualValues(t, events-minWindow, rest.Count)
 	assert.True(t, rest.Complete)
+}
+
+// heldBack is a connection on which the message of one range waits until it is let go.
+type heldBack struct {
+	jetstream.JetStream
+
+	writing, letGo chan struct{}
+	once           sync.Once
+}
+
+func (h *heldBack) PublishMsg(ctx context.Context, msg *nats.Msg, opts ...jetstream.PublishOpt) (*jetstream.PubAck, error) {
+	h.once.Do(func() {
+		close(h.writing)
+		<-h.letGo
+	})
+	return h.JetStream.PublishMsg(ctx, msg, opts...)
+}
+
+// A range that is being written while its replay is cancelled is taken back before the
+// cancellation is answered, so that the next replay does not send it a second time.
+func TestNothingIsWrittenDownAfterACancellation(t *testing.T) {
+	w := newWorld(t)
+	held := &heldBack{JetStream: w.js, writing: make(chan struct{}), letGo: make(chan struct{})}
+	w.js = held
+	s, stop := w.run(w.store, func(*Service) {})
+	defer stop()
+	id := w.start(s)
+	<-held.writing
+	answered := make(chan error, 1)
+
+	go func() {
+		defer close(answered)
+		answered <- s.Cancel(t.Context(), w.webhook.ID, id)
+	}()
+
+	w.until("it is cancelled", func() bool {
+		r, err := w.store.LoadReplay(t.Context(), id)
+		return assert.NoError(t, err) && r.State == store.ReplayCancelled
+	})
+	select {
+	case err := <-answered:
+		assert.Fail(t, "it was answered while a range was being written", "%v", err)
+	case <-time.After(10 * runnerPoll):
+	}
+	assert.Equal(t, id, w.holder().ReplayID, "the next one may not begin yet")
+	close(held.letGo)
+	require.NoError(t, <-answered)
+	assert.Zero(t, w.waiting(id))
+	assert.Empty(t, w.holder().ReplayID)
+	done := w.untilIs(w.start(s), store.ReplayDone, w.deliver)
+	assert.EqualValues(t, events, done.Delivered)
+	assert.Len(t, w.came, events, "nothing comes twice")
+}
+
+// A replica that dies while it writes keeps nobody waiting for longer than its lease.
+func TestACancellationDoesNotWaitForADeadRunner(t *testing.T) {
+	w := newWorld(t)
+	s := New(Deps{Store: w.store, JS: w.js, Log: zap.NewNop()}) // it runs none
+	id := w.start(s)
+	_, _, err := w.store.UpdateReplay(t.Context(), id, func(r *store.Replay) { r.Writing = true })
+	require.NoError(t, err)
+	running := w.holder()
+	_, err = w.store.SwapReplayLease(t.Context(), running, running.Lease, lease.Lease{Owner: "dead", Until: time.Now().Add(100 * time.Millisecond)})
+	require.NoError(t, err)
+
+	require.NoError(t, s.Cancel(t.Context(), w.webhook.ID, id))
+
+	assert.Empty(t, w.holder().ReplayID, "the next one may begin")
 }
 
 // A replay waits while its webhook is disabled, and sends the rest when it is enabled.

@@ -201,6 +201,7 @@ func (r *run) update(ctx context.Context, edit func(*store.Replay)) error {
 			x.Delivered, x.Failed = r.progress.delivered, r.progress.failed
 			x.Sent = max(x.Sent, r.progress.tried)
 		}
+		x.Writing = false
 		edit(x)
 	})
 	if err != nil {
@@ -236,6 +237,10 @@ func (r *run) next(ctx context.Context) (more bool, _ error) {
 	}
 	dueAt := r.replay.DueAt
 	if count := len(p.list) + len(p.single); count > 0 {
+		// Whoever cancels it from now on waits for this range.
+		if err := r.update(ctx, func(x *store.Replay) { x.Writing = true }); err != nil {
+			return false, err
+		}
 		if dueAt, err = r.write(ctx, p); err != nil {
 			return false, err
 		}

@@ -49,6 +49,9 @@ type Replay struct {
 	// many ranges are written: the number of the next one.
 	Cursor int64 `bson:"cursor"`
 	Ranges int64 `bson:"ranges"`
+	// Writing says that whoever runs it may be writing a range down: what was cancelled
+	// then is over once its runner has let go of it.
+	Writing bool `bson:"writing"`
 	// DueAt is when the last range was due.
 	DueAt time.Time `bson:"due_at"`
 	// Total is how many there are; nil until they are counted.
@@ -119,13 +122,12 @@ func (s *Store) insertReplay(ctx context.Context, r Replay) error {
 
 // otherReplay is for a webhook that is said to have a running replay.
 func (s *Store) otherReplay(ctx context.Context, r Replay) (Replay, error) {
-	var running RunningReplay
-	err := s.replaying.FindOne(ctx, bson.D{{Key: "_id", Value: r.WebhookID}}).Decode(&running)
-	if errors.Is(err, mongo.ErrNoDocuments) {
+	running, err := s.RunningReplay(ctx, r.WebhookID)
+	if errors.Is(err, ErrReplayNotFound) {
 		return Replay{}, errJustEnded
 	}
 	if err != nil {
-		return Replay{}, unavailable("load running replay", err)
+		return Replay{}, err
 	}
 	if running.ReplayID == r.ID { // our own, of a try that broke off
 		return r, s.insertReplay(ctx, r)
@@ -171,8 +173,8 @@ func (s *Store) ListReplays(ctx context.Context, webhookID string, limit int64) 
 }
 
 // UpdateReplay applies edit to a replay and stores the result, if it is still
-// running or paused: what has ended stays as it is, and false is returned. Whoever
-// runs it is the only one to change more than its state.
+// running or paused: what has ended stays as it is, and false is returned. It is for
+// whoever runs the replay.
 func (s *Store) UpdateReplay(ctx context.Context, id string, edit func(*Replay)) (Replay, bool, error) {
 	ctx, cancel := bounded(ctx)
 	defer cancel()
@@ -197,6 +199,7 @@ func (s *Store) UpdateReplay(ctx context.Context, id string, edit func(*Replay))
 		{Key: "message", Value: r.Message},
 		{Key: "cursor", Value: r.Cursor},
 		{Key: "ranges", Value: r.Ranges},
+		{Key: "writing", Value: r.Writing},
 		{Key: "due_at", Value: r.DueAt},
 		{Key: "total", Value: r.Total},
 		{Key: "sent", Value: r.Sent},
@@ -217,6 +220,27 @@ func (s *Store) UpdateReplay(ctx context.Context, id string, edit func(*Replay))
 	return r, true, nil
 }
 
+// CancelReplay ends a replay, if it has not ended, and reports whether it did. It
+// changes its state and nothing else, as whoever runs it may be storing how far it is.
+func (s *Store) CancelReplay(ctx context.Context, id, message string) (Replay, bool, error) {
+	ctx, cancel := bounded(ctx)
+	defer cancel()
+	open := bson.D{{Key: "$in", Value: bson.A{ReplayRunning, ReplayPaused}}}
+	ended := now()
+	result, err := s.replays.UpdateOne(ctx, bson.D{{Key: "_id", Value: id}, {Key: "state", Value: open}}, bson.D{{Key: "$set", Value: bson.D{
+		{Key: "state", Value: ReplayCancelled},
+		{Key: "message", Value: message},
+		{Key: "updated_at", Value: ended},
+		{Key: "ended_at", Value: ended},
+	}}})
+	if err != nil {
+		return Replay{}, false, unavailable("cancel replay", err)
+	}
+	// Its runner stores nothing any more.
+	r, err := s.LoadReplay(ctx, id)
+	return r, result.MatchedCount > 0, err
+}
+
 // CountReplay stores what became of the deliveries of a replay, also after its end.
 func (s *Store) CountReplay(ctx context.Context, id string, delivered, failed int64) error {
 	ctx, cancel := bounded(ctx)
@@ -225,6 +249,18 @@ func (s *Store) CountReplay(ctx context.Context, id string, delivered, failed in
 		{Key: "delivered", Value: delivered}, {Key: "failed", Value: failed},
 	}}})
 	return unavailable("count replay", err)
+}
+
+// RunningReplay returns the one of a webhook, or [ErrReplayNotFound].
+func (s *Store) RunningReplay(ctx context.Context, webhookID string) (RunningReplay, error) {
+	ctx, cancel := bounded(ctx)
+	defer cancel()
+	var running RunningReplay
+	err := s.replaying.FindOne(ctx, bson.D{{Key: "_id", Value: webhookID}}).Decode(&running)
+	if errors.Is(err, mongo.ErrNoDocuments) {
+		return RunningReplay{}, ErrReplayNotFound
+	}
+	return running, unavailable("load running replay", err)
 }
 
 // RunningReplays returns all that run.
