@@ -70,7 +70,9 @@ func (b *bench) deliveryLog(t run.T) {
 			{"pages.overview", "page: webhooks", l.look("")},
 			{"pages.summary", "page: one webhook", l.look("/" + webhooks[0].ID)},
 			{"pages.deliveries", "page: deliveries", l.look("/" + webhooks[0].ID + "/deliveries")},
+			{"pages.search", "page: an id that is not there", l.look("/" + webhooks[0].ID + "/deliveries?id=evt_none")},
 			{"pages.delivery", "page: one delivery", l.delivery},
+			{"pages.old_delivery", "page: the oldest delivery", l.oldest},
 			{"pages.statistics", "page: statistics", l.look("/" + webhooks[0].ID + "/statistics")},
 		} {
 			took := make([]float64, logReads)
@@ -134,6 +136,8 @@ type logReader struct {
 	// cursor is where the walk has got to, and ids what it has seen.
 	cursor string
 	ids    []string
+	// last is the oldest attempt, once it was looked for.
+	last string
 }
 
 func (l *logReader) list(query string) (next string) {
@@ -190,5 +194,18 @@ func (l *logReader) delivery() {
 	if len(l.ids) == 0 {
 		l.first()
 	}
-	l.look(strings.TrimPrefix(l.path, apiclient.Webhooks(logProject)) + "/deliveries/" + l.ids[rand.IntN(len(l.ids))])() //nolint:gosec // any will do
+	l.attempt(l.ids[rand.IntN(len(l.ids))]) //nolint:gosec // any will do
+}
+
+// oldest reads the page of the attempt that is furthest down the log.
+func (l *logReader) oldest() {
+	if l.last == "" {
+		l.list("?order=oldest&limit=1")
+		l.last = l.ids[0]
+	}
+	l.attempt(l.last)
+}
+
+func (l *logReader) attempt(id string) {
+	l.look(strings.TrimPrefix(l.path, apiclient.Webhooks(logProject)) + "/deliveries/" + id)()
 }

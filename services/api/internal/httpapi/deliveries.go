@@ -78,7 +78,7 @@ func statusOf(outcome webhooksv1.Outcome) string {
 }
 
 // deliveries lists the attempts of a webhook: the order is that in which they were
-// recorded, newest first, and within one answer that in which they began.
+// recorded, usually newest first, and within one answer that in which they began.
 func (s *server) deliveries(c echo.Context, grant access.Grant) error {
 	w, err := s.find(c, grant)
 	if err != nil {
@@ -99,13 +99,16 @@ func (s *server) deliveries(c echo.Context, grant access.Grant) error {
 		return fmt.Errorf("list deliveries: %w", err)
 	}
 	slices.SortStableFunc(found, func(a, b *webhooksv1.LogEntry) int { return strings.Compare(string(b.GetId()), string(a.GetId())) })
+	if query.walk.Oldest {
+		slices.Reverse(found)
+	}
 	in := language(c)
 	answer := attempts{Data: make([]attempted, len(found))}
 	for i, e := range found {
 		answer.Data[i] = showEntry(e, in)
 	}
 	if next > 0 {
-		cursor, err := s.cursor(w, next)
+		cursor, err := s.cursor(w, query.cursorPrefix(), next)
 		if err != nil {
 			return err
 		}

@@ -153,6 +153,7 @@ func TestDeliveriesAreFiltered(t *testing.T) {
 		"status=good": "status", "outcome=fine": "outcome", "trigger=me": "trigger", "event=a.b": "event", "event_id=a%20b": "event_id",
 		"delivery_id=" + strings.Repeat("d", 65): "delivery_id", "replay_id=": "replay_id", "status_code=6xx": "status_code", "status_code=99": "status_code",
 		"since=yesterday": "since", "until=2026-01-20": "until", "limit=0": "limit", "limit=251": "limit", "limit=x": "limit",
+		"order=newer": "order", "order=": "order",
 	} {
 		r := a.send("GET", path+"?"+query, "")
 		a.wantProblem(r, http.StatusUnprocessableEntity, names+" must be")
@@ -190,6 +191,34 @@ func TestTheCursorIsStable(t *testing.T) {
 	slices.Sort(want)
 	slices.Sort(got)
 	assert.Equal(t, want, got)
+}
+
+// From the oldest on, it is the same the other way round, with cursors of its own.
+func TestDeliveriesFromTheOldest(t *testing.T) {
+	a := newAPI(t)
+	id := a.create("p1", minimal).id()
+	path := base + "/" + id + "/deliveries?limit=30&order="
+	list := make([]*webhooksv1.Attempt, 333)
+	for i := range list {
+		list[i] = &webhooksv1.Attempt{EventId: fmt.Sprint("e", i)}
+	}
+	a.record("p1", id, list...)
+	var got, want []string
+	for page := a.listed(path + "oldest"); ; page = a.listed(path + "oldest&cursor=" + *page.NextCursor) {
+		assert.True(t, slices.IsSorted(page.ids()))
+		if got = append(got, page.ids()...); page.NextCursor == nil {
+			break
+		}
+		a.wantProblem(a.send("GET", path+"newest&cursor="+*page.NextCursor, ""), http.StatusUnprocessableEntity, "cursor must be")
+	}
+	for _, x := range list {
+		want = append(want, x.GetId())
+	}
+	slices.Sort(want)
+	assert.ElementsMatch(t, want, got)
+	first := a.listed(path + "newest")
+	assert.Equal(t, a.listed(base+"/"+id+"/deliveries?limit=30").ids(), first.ids())
+	a.wantProblem(a.send("GET", path+"oldest&cursor="+*first.NextCursor, ""), http.StatusUnprocessableEntity, "cursor must be")
 }
 
 // A filter that finds nothing looks through a part of the log, and the cursor goes

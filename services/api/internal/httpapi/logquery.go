@@ -18,13 +18,20 @@ import (
 	"github.com/dembrane/webhooks/services/api/internal/store"
 )
 
+// The orders of a list of attempts.
+const (
+	orderNewest = "newest"
+	orderOldest = "oldest"
+)
+
 const (
 	defaultAttempts, maxAttempts = 50, 250
 	// maxCursorBytes is more than any cursor of ours has.
 	maxCursorBytes = 256
-	// cursorPrefix says what the sealed text is, so that a later form can be told
-	// from this one.
-	cursorPrefix = "log1:"
+	// cursorNewest and cursorOldest say what the sealed text is, so that one order can be
+	// told from the other, and a later form from both.
+	cursorNewest = "log1:"
+	cursorOldest = "log1-oldest:"
 )
 
 // logQuery is what a list of attempts is to have.
@@ -101,13 +108,17 @@ func (s *server) logQuery(c echo.Context, w store.Webhook) (logQuery, error) {
 		q.until, ok = readTime(v)
 		return ok
 	}, "a time such as 2026-01-20T12:00:00Z")
+	read("order", func(v string) bool {
+		q.walk.Oldest = v == orderOldest
+		return v == orderOldest || v == orderNewest
+	}, "newest or oldest")
 	read("limit", func(v string) bool {
 		n, err := strconv.Atoi(v)
 		q.limit = n
 		return err == nil && n >= 1 && n <= maxAttempts
 	}, fmt.Sprintf("a number from 1 to %d", maxAttempts))
 	read("cursor", func(v string) (ok bool) {
-		q.walk.Before, ok = s.readCursor(w, v)
+		q.walk.Past, ok = s.readCursor(w, q.cursorPrefix(), v)
 		return ok
 	}, "the next_cursor of an earlier answer for this webhook; leave it out to begin anew")
 	return q, faults.Err()
@@ -132,17 +143,24 @@ func readTime(value string) (time.Time, bool) {
 	return at, err == nil
 }
 
-// cursor seals a position for one webhook. What comes back is this webhook's
-// position, or it is none.
-func (s *server) cursor(w store.Webhook, position uint64) (string, error) {
-	sealed, err := s.Secrets.Seal(secret.New(cursorPrefix+strconv.FormatUint(position, 10)), w.ProjectID, cursorOf(w))
+func (q *logQuery) cursorPrefix() string {
+	if q.walk.Oldest {
+		return cursorOldest
+	}
+	return cursorNewest
+}
+
+// cursor seals a position for one webhook and order. What comes back is this webhook's
+// position in that order, or it is none.
+func (s *server) cursor(w store.Webhook, prefix string, position uint64) (string, error) {
+	sealed, err := s.Secrets.Seal(secret.New(prefix+strconv.FormatUint(position, 10)), w.ProjectID, cursorOf(w))
 	if err != nil {
 		return "", fmt.Errorf("seal cursor: %w", err)
 	}
 	return base64.RawURLEncoding.EncodeToString(sealed), nil
 }
 
-func (s *server) readCursor(w store.Webhook, cursor string) (position uint64, ok bool) {
+func (s *server) readCursor(w store.Webhook, prefix, cursor string) (position uint64, ok bool) {
 	if len(cursor) > maxCursorBytes {
 		return 0, false
 	}
@@ -155,7 +173,7 @@ func (s *server) readCursor(w store.Webhook, cursor string) (position uint64, ok
 	if err != nil {
 		return 0, false
 	}
-	digits, ok := strings.CutPrefix(opened.Reveal(), cursorPrefix)
+	digits, ok := strings.CutPrefix(opened.Reveal(), prefix)
 	if !ok {
 		return 0, false
 	}

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 	"unicode/utf8"
 
 	"github.com/labstack/echo/v4"
@@ -18,6 +19,8 @@ const (
 	// maxTimeline is how many attempts of one delivery the page shows. There are ten,
 	// unless it was sent again by hand.
 	maxTimeline = 50
+	// clockMargin is how far the clocks of those who make events and attempts may be apart.
+	clockMargin = 10 * time.Minute
 )
 
 // deliveryBody is what the page of one attempt shows, with all others of its delivery.
@@ -105,15 +108,10 @@ func delivery(v *visit) error {
 // timeline puts every attempt of the delivery onto the page, the first one first, and
 // says of the shown one what it meant.
 func (v *visit) timeline(body *deliveryBody, shown apiAttempt) error {
-	list, err := v.api.attempts(v.webhook.ID, url.Values{"delivery_id": {shown.DeliveryID}, "limit": {strconv.Itoa(maxTimeline)}})
+	found, err := v.siblings(shown)
 	if err != nil {
 		return err
 	}
-	found := list.Data
-	if !slices.ContainsFunc(found, func(a apiAttempt) bool { return a.ID == shown.ID }) {
-		found = append(found, shown) // further down the log than one request looks
-	}
-	slices.SortFunc(found, func(a, b apiAttempt) int { return strings.Compare(b.ID, a.ID) })
 	rows := v.logRows(found, true)
 	for i, row := range slices.Backward(rows) {
 		one := step{logRow: row, Current: found[i].ID == shown.ID}
@@ -130,6 +128,36 @@ func (v *visit) timeline(body *deliveryBody, shown apiAttempt) error {
 		body.Timeline = nil
 	}
 	return nil
+}
+
+// siblings are the attempts of the same delivery, that one included. Where the log since
+// then is longer than one request looks, they are those among the newest, and those that
+// came soon after the event.
+func (v *visit) siblings(shown apiAttempt) ([]apiAttempt, error) {
+	since := shown.StartedAt
+	if at := shown.OccurredAt; at != nil && at.Before(since) {
+		since = *at
+	}
+	query := url.Values{"delivery_id": {shown.DeliveryID}, "since": {isoTime(since.Add(-clockMargin))}, "limit": {strconv.Itoa(maxTimeline)}}
+	newest, err := v.api.attempts(v.webhook.ID, query)
+	if err != nil {
+		return nil, err
+	}
+	found := append(newest.Data, shown)
+	isLast := shown.Trigger == "event" && shown.Status != "pending" // of those by themselves
+	if newest.NextCursor != nil && (!isLast || shown.Number > 1) {
+		query.Set("order", "oldest")
+		if isLast {
+			query.Set("limit", strconv.Itoa(min(maxTimeline, int(shown.Number))))
+		}
+		oldest, err := v.api.attempts(v.webhook.ID, query)
+		if err != nil {
+			return nil, err
+		}
+		found = append(found, oldest.Data...)
+	}
+	slices.SortStableFunc(found, func(a, b apiAttempt) int { return strings.Compare(b.ID, a.ID) })
+	return slices.CompactFunc(found, func(a, b apiAttempt) bool { return a.ID == b.ID }), nil
 }
 
 func (v *visit) request(a apiDetail) *message {

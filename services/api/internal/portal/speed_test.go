@@ -12,6 +12,7 @@ import (
 	"github.com/oklog/ulid/v2"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"github.com/dembrane/webhooks/pkg/event"
 	"github.com/dembrane/webhooks/proto/webhooksv1"
@@ -65,6 +66,46 @@ func weekOld(number, of int, failed bool) *webhooksv1.LogEntry { //nolint:revive
 	return activity.Entry(e, ulid.MustNewDefault(at))
 }
 
+// busy gives a webhook a delivery of a week ago that was tried three times, that many
+// attempts at others since, and one more at that delivery. It returns the pages of its
+// attempts.
+func (s *site) busy(one string, attempts int) []string {
+	s.t.Helper()
+	began := time.Now().Add(-7 * 24 * time.Hour)
+	at := func(number uint32, after time.Duration, outcome webhooksv1.Outcome, trigger webhooksv1.Trigger) *webhooksv1.Attempt {
+		return &webhooksv1.Attempt{
+			DeliveryId: "dlv_old", Number: number, Trigger: trigger, Outcome: outcome, Reason: webhooksv1.Reason_REASON_STATUS, StatusCode: 500 + number,
+			StartedAt: timestamppb.New(began.Add(after)), OccurredAt: timestamppb.New(began),
+		}
+	}
+	fill := func(attempts int) {
+		log := make([]*webhooksv1.LogEntry, attempts)
+		for i := range log {
+			log[i] = weekOld(i, attempts, i%100 == 0)
+		}
+		require.NoError(s.t, s.store.AppendLog(s.t.Context(), "p1", one[strings.LastIndexByte(one, '/')+1:], log, func(string) bool { return false }))
+	}
+	const byItself = webhooksv1.Trigger_TRIGGER_EVENT
+	paths := s.record(one, at(1, 0, isRetried, byItself), at(2, time.Minute, isRetried, byItself))
+	fill(attempts / 100)
+	paths = append(paths, s.record(one, at(3, time.Hour, isGivenUp, byItself))...)
+	fill(attempts)
+	return append(paths, s.record(one, at(4, 7*24*time.Hour, isGivenUp, webhooksv1.Trigger_TRIGGER_RESEND))...)
+}
+
+// The page of an attempt has all others of its delivery, also where ten thousand of
+// other deliveries came in between.
+func TestATimelineOfABusyWebhookIsWhole(t *testing.T) {
+	here := newSite(t)
+	b := here.as("good")
+	for i, path := range here.busy(b.add("url", "https://hooks.example.org/1", "name", "Busy"), 10_500) {
+		_, timeline, _ := strings.Cut(readable(b.get(path)), "Every try of this delivery")
+		for _, code := range []string{"501", "502", "503", "504"} {
+			assert.Contains(t, timeline, code, "attempt %d", i+1)
+		}
+	}
+}
+
 // fullPages are the pages of such a project by name, one delivery with as long an answer
 // as is kept.
 func (s *site) fullPages(attempts int) map[string]string {
@@ -105,13 +146,26 @@ func TestPagesOfAFullProjectAreSmall(t *testing.T) {
 	assert.NotContains(t, page, `role="img"`, "and that once")
 }
 
-// The pages that are looked at most, of such a project with 100,000 attempts in the log:
-// how long the one that took longest of a hundred takes, and how much CPU time.
+// The pages that are looked at most, of such a project with 100,000 attempts in the log,
+// half of them of one webhook: how long the one that took longest of a hundred takes, and
+// how much CPU time.
 func BenchmarkPages(b *testing.B) {
 	here := newSite(b)
-	pages := here.fullPages(2000)
+	pages := here.fullPages(1000)
+	began := time.Now()
+	for _, name := range []string{"overview", "overview"} { // what a host waits for after a start
+		here.as("good").get(pages[name])
+		b.Logf("%s, the first time: %s", name, time.Since(began))
+		began = time.Now()
+	}
+	for i, path := range here.busy(pages["summary"], 50_000) {
+		pages[fmt.Sprintf("old-delivery-%d", i+1)] = path
+	}
+	pages["search"] = pages["summary"] + "/deliveries?id=evt_" + ulid.Make().String()
 	host := here.as("good")
-	for _, name := range []string{"overview", "failing", "summary", "deliveries", "delivery", "statistics"} {
+	for _, name := range []string{
+		"overview", "failing", "summary", "deliveries", "search", "delivery", "old-delivery-1", "old-delivery-2", "old-delivery-4", "statistics",
+	} {
 		b.Run(name, func(b *testing.B) {
 			var took []time.Duration
 			bytes, before := 0, cpuTime(b)

@@ -137,13 +137,17 @@ func (s *Store) tryActivity(ctx context.Context, projectID, webhookID string,
 	if err != nil {
 		return true, err
 	}
-	remembered := s.lately.forget(webhookID) // whether a write that fails has happened is not known
+	remembered := s.lately.forget(webhookID)
 	if changed {
 		if err := d.encode(a); err != nil {
 			return false, err
 		}
 		d.ProjectID = projectID
-		if stored, err := s.saveActivity(ctx, d); err != nil || !stored {
+		stored, err := s.saveActivity(ctx, d)
+		if err != nil {
+			s.lately.doubt()
+		}
+		if err != nil || !stored {
 			return stored, err
 		}
 	}

@@ -57,7 +57,7 @@ func logged(t *testing.T, s *store.Store, limit, pages int, meanwhile func()) []
 		if next == 0 {
 			return ids
 		}
-		walk.Before = next
+		walk.Past = next
 		meanwhile()
 	}
 }
@@ -81,6 +81,54 @@ func TestTheLogHasEveryAttemptOnce(t *testing.T) {
 	assert.EqualValues(t, len(want), a.Newest())
 	assert.EqualValues(t, len(want), a.Statistics(time.Now()).Week.Attempts)
 	assert.Empty(t, logged(t, open(t), 50, 1, func() {}), "a webhook without attempts")
+}
+
+// The other way round it begins at a time, and goes on to what is the newest by then.
+func TestTheLogFromTheOldest(t *testing.T) {
+	s := open(t)
+	up := func(since time.Time, limit, pages int, meanwhile func()) (ids []string) {
+		t.Helper()
+		walk := store.LogWalk{Oldest: true, Since: since, Pages: pages}
+		for {
+			left := limit
+			next, err := s.WalkLog(t.Context(), "w1", walk, func(_ uint64, e *webhooksv1.LogEntry) bool {
+				ids = append(ids, activity.ID(e))
+				left--
+				return left > 0
+			})
+			require.NoError(t, err)
+			if next == 0 {
+				return ids
+			}
+			walk.Past = next
+			meanwhile()
+		}
+	}
+	assert.Empty(t, up(time.Time{}, 50, 1, nil), "a webhook without attempts")
+	var want []string
+	add := func() {
+		list := entries(150)
+		require.NoError(t, s.AppendLog(t.Context(), "p1", "w1", list, never))
+		want = append(want, slices.Sorted(slices.Values(idsOf(list)))...)
+	}
+	for range 6 {
+		add()
+	}
+	for _, limit := range []int{1000, 250, 7} {
+		for _, pages := range []int{1, 3, allPages} {
+			assert.Equal(t, want, up(time.Time{}, limit, pages, func() {}), "%d, %d", limit, pages)
+			assert.Equal(t, want, up(time.Now().Add(-time.Hour), limit, pages, func() {}), "%d, %d", limit, pages)
+		}
+	}
+	tail := up(time.Now().Add(time.Hour), 1000, 1, nil)
+	assert.Equal(t, want[len(want)-len(tail):], tail, "no page is as young")
+	assert.Less(t, len(tail), 400)
+	got := up(time.Time{}, 250, allPages, func() {
+		if len(want) < 3000 {
+			add()
+		}
+	})
+	assert.Equal(t, want, got)
 }
 
 // Batches come again: at once, after others, after so many that the first are in

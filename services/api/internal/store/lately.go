@@ -2,7 +2,6 @@ package store
 
 import (
 	"context"
-	"sync"
 
 	"go.mongodb.org/mongo-driver/bson"
 	"go.mongodb.org/mongo-driver/mongo/options"
@@ -11,12 +10,8 @@ import (
 	"github.com/dembrane/webhooks/services/api/internal/activity"
 )
 
-const (
-	// latelyAtOnce bounds how many activities are looked up at the same time.
-	latelyAtOnce = 8
-	// latelyMost bounds what is remembered, about a kilobyte each.
-	latelyMost = 4096
-)
+// readsAtOnce bounds how many documents are looked up for one list at the same time.
+const readsAtOnce = 8
 
 // Lately is what became of the attempts of several webhooks of late, in their order.
 //
@@ -31,9 +26,10 @@ func (s *Store) Lately(ctx context.Context, webhookIDs []string) ([]*activity.La
 	}
 	found := make([]*activity.Lately, len(webhookIDs))
 	group, ctx := errgroup.WithContext(ctx)
-	group.SetLimit(latelyAtOnce)
+	group.SetLimit(readsAtOnce)
 	for i, id := range webhookIDs {
-		if found[i] = s.lately.get(id); found[i] != nil {
+		var remembered bool
+		if found[i], remembered = s.lately.get(id); remembered {
 			continue
 		}
 		group.Go(func() (err error) {
@@ -91,36 +87,4 @@ func (s *Store) readLately(ctx context.Context, webhookID string) (*activity.Lat
 	l := a.Lately()
 	s.lately.put(webhookID, l)
 	return l, nil
-}
-
-// latelyMemory remembers what an activity says of late, of webhooks that somebody looks
-// at. Whoever changes it holds the lock of the webhook.
-type latelyMemory struct {
-	mu   sync.Mutex
-	byID map[string]*activity.Lately
-}
-
-func (m *latelyMemory) get(webhookID string) *activity.Lately {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	return m.byID[webhookID]
-}
-
-// put forgets everything else when that is too much: it is read again.
-func (m *latelyMemory) put(webhookID string, l *activity.Lately) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if len(m.byID) >= latelyMost || m.byID == nil {
-		m.byID = map[string]*activity.Lately{}
-	}
-	m.byID[webhookID] = l
-}
-
-// forget reports whether it was remembered.
-func (m *latelyMemory) forget(webhookID string) bool {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	_, remembered := m.byID[webhookID]
-	delete(m.byID, webhookID)
-	return remembered
 }

@@ -57,7 +57,7 @@ func (s *Store) Purge(ctx context.Context, before time.Time, limit int64) (int, 
 	}
 	ctx, cancel := bounded(ctx)
 	defer cancel()
-	for i, id := range ids {
+	for i, id := range ids { // a list that remembers them leaves them out
 		if _, err := s.webhooks.DeleteOne(ctx, bson.D{{Key: "_id", Value: id}}); err != nil {
 			return i, unavailable("purge webhook", err)
 		}

@@ -63,17 +63,19 @@ func (s *Store) loadPage(ctx context.Context, webhookID string, number uint64) (
 
 // LogWalk says which part of a webhook's log to walk through.
 type LogWalk struct {
-	// Before is the position to begin below; 0 for the newest attempt.
-	Before uint64
-	// Since ends the walk where everything began earlier; zero for never.
+	// Oldest walks from the oldest attempt to the newest, else it is the other way round.
+	Oldest bool
+	// Past is the position to go on from; 0 to begin.
+	Past uint64
+	// Since leaves out the part in which everything began earlier; zero for nothing.
 	Since time.Time
 	// Pages is how many pages are looked at, at most.
 	Pages int
 }
 
 // WalkLog calls yield with the attempts of a webhook in the order in which they
-// were recorded, newest first, until it returns false. It returns the position to
-// go on below, or 0 when there is nothing more.
+// were recorded, or the reverse of it, until it returns false. It returns the position
+// to go on from, or 0 when there is nothing more.
 func (s *Store) WalkLog(ctx context.Context, webhookID string, w LogWalk,
 	yield func(position uint64, e *webhooksv1.LogEntry) bool,
 ) (next uint64, err error) {
@@ -87,7 +89,16 @@ func (s *Store) WalkLog(ctx context.Context, webhookID string, w LogWalk,
 	if err != nil {
 		return 0, err
 	}
-	before := w.Before
+	if w.Oldest {
+		return s.walkUp(ctx, webhookID, a, w, yield)
+	}
+	return s.walkDown(ctx, webhookID, a, w, yield)
+}
+
+func (s *Store) walkDown(ctx context.Context, webhookID string, a *activity.Activity, w LogWalk,
+	yield func(position uint64, e *webhooksv1.LogEntry) bool,
+) (next uint64, err error) {
+	before := w.Past
 	if before == 0 || before > a.Newest() {
 		before = a.Newest() + 1
 	}
@@ -111,6 +122,66 @@ func (s *Store) WalkLog(ctx context.Context, webhookID string, w LogWalk,
 		return 0, nil
 	}
 	return before, nil
+}
+
+func (s *Store) walkUp(ctx context.Context, webhookID string, a *activity.Activity, w LogWalk,
+	yield func(position uint64, e *webhooksv1.LogEntry) bool,
+) (next uint64, err error) {
+	number, past := max(a.First, w.Past/activity.PageEntries), w.Past
+	if past == 0 {
+		if number, err = s.pageSince(ctx, webhookID, a, w.Since); err != nil {
+			return 0, err
+		}
+	}
+	each := func(entries []*webhooksv1.LogEntry, position func(int) uint64) (goOn bool) {
+		for i, e := range entries {
+			if at := position(i); at > past {
+				if past = at; !yield(at, e) {
+					return false
+				}
+			}
+		}
+		return true
+	}
+	goOn := true
+	for looked := 0; goOn && number < a.Page; looked++ {
+		if looked == w.Pages {
+			return number * activity.PageEntries, nil
+		}
+		page, _, err := s.loadPage(ctx, webhookID, number)
+		if err != nil {
+			return 0, err
+		}
+		goOn = each(page.Entries, page.Position)
+		number++
+	}
+	if goOn {
+		goOn = each(a.Tail, a.Position)
+	}
+	if goOn || past >= a.Newest() {
+		return 0, nil
+	}
+	return past, nil
+}
+
+// pageSince is the first page with anything that began at a time or later: what is
+// recorded before is in pages that were written before. One that is not there is as old
+// as can be.
+func (s *Store) pageSince(ctx context.Context, webhookID string, a *activity.Activity, since time.Time) (uint64, error) {
+	first, end := a.First, a.Page
+	for first < end && !since.IsZero() {
+		middle := first + (end-first)/2
+		_, writtenAt, err := s.loadPage(ctx, webhookID, middle)
+		if err != nil {
+			return 0, err
+		}
+		if writtenAt.Before(since.Add(-skew)) {
+			first = middle + 1
+		} else {
+			end = middle
+		}
+	}
+	return first, nil
 }
 
 // walkEntries yields those entries that are below a position, newest first. It

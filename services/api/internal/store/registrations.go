@@ -76,11 +76,6 @@ func decoded(found *mongo.SingleResult) (Webhook, error) {
 	return w, unavailable("load webhook", err)
 }
 
-// List returns every webhook of the project, newest first.
-func (s *Store) List(ctx context.Context, projectID string) ([]Webhook, error) {
-	return s.find(ctx, live(bson.D{{Key: "project_id", Value: projectID}}), options.Find().SetSort(newestFirst()))
-}
-
 // Elsewhere selects webhooks outside of one project.
 type Elsewhere struct {
 	// Except is the project left out.

@@ -21,6 +21,8 @@ import (
 	"go.mongodb.org/mongo-driver/bson"
 	"go.mongodb.org/mongo-driver/mongo/readpref"
 	"go.uber.org/zap"
+
+	"github.com/dembrane/webhooks/services/api/internal/activity"
 )
 
 // What callers switch on. Everything else is a fault of the program.
@@ -87,8 +89,12 @@ type Store struct {
 
 	// alone says that no other process writes to the database.
 	alone bool
-	// lately is used only then.
-	lately latelyMemory
+	// These are used only then: what lists show of a webhook, the ids of the webhooks of
+	// a project, and what was read of each. Whoever changes the first or the last holds
+	// the lock of the webhook.
+	lately  memory[*activity.Lately]
+	members memory[[]string]
+	shown   memory[Webhook]
 
 	// locks order this process's updates of one webhook. MongoDB does so itself;
 	// FerretDB reads, compares and writes a document in three steps, and would
@@ -169,8 +175,10 @@ func (s *Store) update(ctx context.Context, id string, filter, change bson.D) er
 func (s *Store) updateLocked(ctx context.Context, id string, filter, change bson.D) (bool, error) {
 	result, err := s.webhooks.UpdateOne(ctx, append(bson.D{{Key: "_id", Value: id}}, filter...), change)
 	if err != nil {
+		s.shown.doubt()
 		return false, unavailable("update webhook", err)
 	}
+	s.shown.forget(id)
 	return result.MatchedCount == 1, nil
 }
 
