@@ -164,7 +164,7 @@ func TestEveryFaultHasItsField(t *testing.T) {
 	for _, want := range [][2]string{
 		{"url", "This is a page of Zapier itself"},
 		{"name", "The name must have at most 200 characters."},
-		{"events", "Choose at least one event"},
+		{"events", "Choose at least one event.</span>"},
 		{"secret", "The secret must have 8 to 255 bytes."},
 		{"header-name-1", "The header x-good is there already."},
 		{"header-name-2", "must consist of ASCII letters"},

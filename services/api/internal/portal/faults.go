@@ -64,6 +64,9 @@ func (v *visit) faultsOf(err error) (faults, bool) {
 	if found["max_per_second"] != "" {
 		found["max_per_second"] = v.t("form.rate.fault") // the API calls the field by its name
 	}
+	if found["events"] != "" && len(v.fields("events")) == 0 {
+		found["events"] = v.t("form.events.fault") // the API lists them by their names
+	}
 	if len(found) == 0 {
 		found = faults{"": refusal.Detail}
 	}
