@@ -14,7 +14,7 @@ func Disabled(reason string, in Language) Sentence {
 			"Nothing could be delivered for five days, so we stopped trying.",
 			"Check the URL, send a test, and switch the webhook on again.",
 			"Vijf dagen lang kon niets worden bezorgd, daarom is het niet meer geprobeerd.",
-			"Controleer de URL, verstuur een test en zet de webhook weer aan."),
+			"Controleer het adres, verstuur een test en zet de webhook weer aan."),
 	}[reason]
 	if !ok {
 		row = say("No events are sent to it.", "Switch the webhook on to have them sent.",

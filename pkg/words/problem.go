@@ -128,7 +128,7 @@ func fieldProblems() [][2]string {
 		{"The description must have at most {} characters.", "De omschrijving mag hooguit {1} tekens hebben."},
 		{"The description must be plain text.", "De omschrijving moet gewone tekst zijn."},
 		{"The description must not contain characters that change the direction of the text.", "De omschrijving mag geen tekens bevatten die de richting van de tekst veranderen."},
-		{"The secret must have {} to {} bytes.", "Het geheim moet {1} tot {2} bytes lang zijn."},
+		{"The secret must have {} to {} bytes.", "Het geheim moet {1} tot {2} tekens lang zijn (letters met accenten tellen dubbel)."},
 		{
 			"The secret must not begin or end with a blank or a line break: they get lost in copying, and then no signature fits. Leave them out.",
 			"Het geheim mag niet met een spatie of regeleinde beginnen of eindigen: die gaan bij het kopiëren verloren, en dan klopt geen handtekening meer. Laat ze weg.",
@@ -161,12 +161,12 @@ func fieldProblems() [][2]string {
 		{"The name of a header must not be empty.", "De naam van een header mag niet leeg zijn."},
 		{
 			"The name of a header must consist of ASCII letters, digits and hyphens, without blanks and colons. Put the name before the colon of a header line, and the value after it.",
-			"De naam van een header moet uit ASCII-letters, cijfers en koppeltekens bestaan, zonder spaties en dubbele punten. Zet de naam vóór de dubbele punt van een headerregel, en de waarde erna.",
+			"In de naam van een header mogen alleen letters zonder accenten, cijfers en koppeltekens staan. Van een regel als X-Api-Key: abc hoort X-Api-Key in het eerste veld en abc in het tweede.",
 		},
-		{"The name of a header must have at most {} bytes.", "De naam van een header mag hooguit {1} bytes lang zijn."},
+		{"The name of a header must have at most {} bytes.", "De naam van een header mag hooguit {1} tekens lang zijn."},
 		{"The header {} cannot be set: it is part of HTTP, or of every delivery.", "De header {1} kan niet worden ingesteld: die hoort bij HTTP of bij elke bezorging."},
 		{"The header {} must have a value. Send null to remove it.", "De header {1} moet een waarde hebben."},
-		{"The value of the header {} must have at most {} bytes.", "De waarde van de header {1} mag hooguit {2} bytes lang zijn."},
+		{"The value of the header {} must have at most {} bytes.", "De waarde van de header {1} mag hooguit {2} tekens lang zijn."},
 		{
 			"The value of the header {} must consist of printable characters, without line breaks.",
 			"De waarde van de header {1} moet uit zichtbare tekens bestaan, zonder regeleinden.",
@@ -175,7 +175,7 @@ func fieldProblems() [][2]string {
 		{"limit must be a whole number from 1 to {}.", "limit moet een geheel getal van 1 tot {1} zijn."},
 		{"{} must be a time with its zone, such as 2026-01-20T12:00:00Z.", "{1} moet een tijd met tijdzone zijn, zoals 2026-01-20T12:00:00Z."},
 		{"{} must be {}.", "De waarde van {1} klopt niet."},
-		{"The URL is missing.", "De URL ontbreekt."},
+		{"The URL is missing.", "Het adres ontbreekt."},
 		{"The events are missing.", "De gebeurtenissen ontbreken."},
 	}
 }
@@ -183,43 +183,43 @@ func fieldProblems() [][2]string {
 // urlProblems are about where deliveries go.
 func urlProblems() [][2]string {
 	return [][2]string{
-		{"The URL must not be empty.", "De URL mag niet leeg zijn."},
-		{"The URL must have at most {} bytes.", "De URL mag hooguit {1} bytes lang zijn."},
-		{"The URL must not contain control characters such as line breaks.", "De URL mag geen stuurtekens bevatten, zoals regeleinden."},
-		{"The URL must not contain spaces; write a space as %20.", "De URL mag geen spaties bevatten; schrijf een spatie als %20."},
-		{"The URL contains an invisible character. Copy it again, or type it.", "De URL bevat een onzichtbaar teken. Kopieer hem opnieuw of typ hem over."},
-		{"The URL must not contain backslashes.", "De URL mag geen backslashes bevatten."},
-		{"The URL must start with https:// or http://.", "De URL moet met https:// of http:// beginnen."},
-		{"The URL must start with https://.", "De URL moet met https:// beginnen."},
-		{"The URL must name a host, like https://example.org/webhooks.", "De URL moet een host noemen, zoals https://example.org/webhooks."},
+		{"The URL must not be empty.", "Het adres mag niet leeg zijn."},
+		{"The URL must have at most {} bytes.", "Het adres mag hooguit {1} tekens lang zijn."},
+		{"The URL must not contain control characters such as line breaks.", "Het adres mag geen stuurtekens bevatten, zoals regeleinden."},
+		{"The URL must not contain spaces; write a space as %20.", "Het adres mag geen spaties bevatten; schrijf een spatie als %20."},
+		{"The URL contains an invisible character. Copy it again, or type it.", "Het adres bevat een onzichtbaar teken. Kopieer het opnieuw of typ het over."},
+		{"The URL must not contain backslashes.", "Het adres mag geen backslashes bevatten."},
+		{"The URL must start with https:// or http://.", "Het adres moet met https:// of http:// beginnen."},
+		{"The URL must start with https://.", "Het adres moet met https:// beginnen."},
+		{"The URL must name a host, like https://example.org/webhooks.", "Het adres is niet volledig. Een volledig adres is bijvoorbeeld https://example.org/webhooks."},
 		{
 			"The URL must not contain a user name or a password. Use a secret to prove where a delivery comes from.",
-			"De URL mag geen gebruikersnaam of wachtwoord bevatten. Gebruik een geheim om te bewijzen waar een bezorging vandaan komt.",
+			"Het adres mag geen gebruikersnaam of wachtwoord bevatten. Gebruik een geheim om te bewijzen waar een bezorging vandaan komt.",
 		},
-		{"The URL's host must be written without percent-encoding and without a zone.", "De host van de URL moet zonder procentcodering en zonder zone zijn geschreven."},
-		{"The URL must not contain a fragment (the part after #); receivers never see it.", "De URL mag geen fragment bevatten (het deel na #); ontvangers krijgen dat nooit te zien."},
+		{"The URL's host must be written without percent-encoding and without a zone.", "De domeinnaam in het adres moet zonder procentcodering en zonder zone zijn geschreven."},
+		{"The URL must not contain a fragment (the part after #); receivers never see it.", "Het adres mag geen fragment bevatten (het deel na #); ontvangers krijgen dat nooit te zien."},
 		{
 			"The URL has a % that is not followed by two hexadecimal digits. Write a percent sign as %25.",
-			"De URL heeft een % die niet door twee hexadecimale cijfers wordt gevolgd. Schrijf een procentteken als %25.",
+			"Het adres heeft een % die niet door twee hexadecimale cijfers wordt gevolgd. Schrijf een procentteken als %25.",
 		},
-		{"The URL is not valid. Write it like https://example.org/webhooks.", "De URL is niet geldig. Schrijf hem zoals https://example.org/webhooks."},
-		{"The URL's port must be a number from 1 to 65535.", "De poort van de URL moet een getal van 1 tot 65535 zijn."},
+		{"The URL is not valid. Write it like https://example.org/webhooks.", "Het adres is niet geldig. Schrijf het zoals https://example.org/webhooks."},
+		{"The URL's port must be a number from 1 to 65535.", "De poort in het adres moet een getal van 1 tot 65535 zijn."},
 		{
 			"The URL's host must be a name or an IP address; an IPv6 address stands in brackets.",
-			"De host van de URL moet een naam of een IP-adres zijn; een IPv6-adres staat tussen blokhaken.",
+			"De domeinnaam in het adres moet een naam of een IP-adres zijn; een IPv6-adres staat tussen blokhaken.",
 		},
 		{
 			"The URL's host is not a valid address. Write an IPv4 address as four decimal numbers, like 203.0.113.7.",
-			"De host van de URL is geen geldig adres. Schrijf een IPv4-adres als vier decimale getallen, zoals 203.0.113.7.",
+			"De domeinnaam in het adres is geen geldig adres. Schrijf een IPv4-adres als vier decimale getallen, zoals 203.0.113.7.",
 		},
 		{
 			"The URL must not point to localhost; use an address that can be reached from where deliveries are sent.",
-			"De URL mag niet naar localhost wijzen; gebruik een adres dat bereikbaar is vanaf de plek waar bezorgingen vandaan komen.",
+			"Het adres mag niet naar localhost wijzen; gebruik een adres dat bereikbaar is vanaf de plek waar bezorgingen vandaan komen.",
 		},
-		{"The URL's host is not a valid name.", "De host van de URL is geen geldige naam."},
+		{"The URL's host is not a valid name.", "De domeinnaam in het adres is niet geldig."},
 		{
 			"The URL points to an address where deliveries are not allowed to go. Use an address on the public internet.",
-			"De URL wijst naar een adres waar bezorgingen niet heen mogen. Gebruik een adres op het openbare internet.",
+			"Naar dit adres mogen geen bezorgingen. Gebruik een adres op het openbare internet.",
 		},
 	}
 }

@@ -92,7 +92,7 @@ func statuses() map[int]line {
 		"The receiver answered {status}: it refuses the delivery.",
 		"Check that the URL is complete, that the secret is the same on both sides, and that the receiver asks for no key that is not sent.",
 		"De ontvanger antwoordde {status}: die weigert de bezorging.",
-		"Controleer of de URL volledig is, of het geheim aan beide kanten hetzelfde is en of de ontvanger geen sleutel vraagt die niet wordt meegestuurd.")
+		"Controleer of het adres volledig is, of het geheim aan beide kanten hetzelfde is en of de ontvanger geen sleutel vraagt die niet wordt meegestuurd.")
 	busy := say(
 		"The receiver answered {status}: it asked for fewer requests.",
 		"Nothing needs to be done. If it happens often, set a lower limit of deliveries a second.",
@@ -114,13 +114,13 @@ func statuses() map[int]line {
 		http.StatusNotFound: say(
 			"The receiver answered {status}: nothing is listening at this URL.",
 			"Check that the URL is complete and still in use.",
-			"De ontvanger antwoordde {status}: op deze URL luistert niets.",
-			"Controleer of de URL volledig is en nog in gebruik is."),
+			"De ontvanger antwoordde {status}: dit adres bestaat daar niet.",
+			"Controleer of het adres volledig is en nog wordt gebruikt."),
 		http.StatusMethodNotAllowed: say(
 			"The receiver answered {status}: it takes no POST at this URL.",
 			"Check that the URL is the one that the receiver gives for webhooks.",
-			"De ontvanger antwoordde {status}: op deze URL neemt die geen POST aan.",
-			"Controleer of dit de URL is die de ontvanger voor webhooks opgeeft."),
+			"De ontvanger antwoordde {status}: op dit adres neemt die geen berichten (POST) aan.",
+			"Controleer of dit het adres is dat de ontvanger voor webhooks opgeeft."),
 		http.StatusRequestTimeout: say(
 			"The receiver answered {status}: it did not get the request in time.",
 			"Check the receiver's limits on how long a request may take.",
@@ -140,11 +140,11 @@ func statuses() map[int]line {
 			"The receiver answered {status}: it does not take JSON.",
 			"Check that the URL is the one that the receiver gives for webhooks.",
 			"De ontvanger antwoordde {status}: die neemt geen JSON aan.",
-			"Controleer of dit de URL is die de ontvanger voor webhooks opgeeft."),
+			"Controleer of dit het adres is dat de ontvanger voor webhooks opgeeft."),
 		http.StatusUnprocessableEntity: say(
 			"The receiver answered {status}: it understood the request and did not accept it.",
 			"Look at the response for what it misses.",
-			"De ontvanger antwoordde {status}: die begreep het verzoek en accepteerde het niet.",
+			"De ontvanger antwoordde {status}: die begreep het verzoek, maar nam het niet aan.",
 			"Kijk in het antwoord wat er ontbreekt."),
 		http.StatusTooManyRequests:    busy,
 		http.StatusServiceUnavailable: busy,
@@ -159,8 +159,8 @@ func classes() map[int]line {
 		4: say(
 			"The receiver answered {status}: it did not accept the delivery.",
 			"Look at the response for the reason, and check the URL.",
-			"De ontvanger antwoordde {status}: die accepteerde de bezorging niet.",
-			"Kijk in het antwoord naar de reden en controleer de URL."),
+			"De ontvanger antwoordde {status}: die nam de bezorging niet aan.",
+			"Kijk in het antwoord naar de reden en controleer het adres."),
 		5: say(
 			"The receiver answered {status}: something went wrong there.",
 			"Look at the receiver's own log at that time.",
@@ -175,27 +175,27 @@ func phases() map[webhooksv1.Phase]line {
 		webhooksv1.Phase_PHASE_DNS: say(
 			"Timed out after {took}: the host name in the URL could not be looked up in time.",
 			"Check the host name, and the name servers of its domain.",
-			"Verlopen na {took}: de hostnaam in de URL kon niet op tijd worden opgezocht.",
-			"Controleer de hostnaam en de nameservers van het domein."),
+			"Afgebroken na {took}: de domeinnaam in het adres kon niet op tijd worden opgezocht.",
+			"Controleer de domeinnaam en de nameservers ervan."),
 		webhooksv1.Phase_PHASE_CONNECT: say(
 			"Timed out after {took}: the receiver did not accept a connection.",
 			"Check that the receiver is running and that no firewall keeps us out.",
-			"Verlopen na {took}: de ontvanger nam geen verbinding aan.",
+			"Afgebroken na {took}: de ontvanger nam geen verbinding aan.",
 			"Controleer of de ontvanger draait en geen firewall ons tegenhoudt."),
 		webhooksv1.Phase_PHASE_TLS: say(
 			"Timed out after {took}: the receiver did not finish agreeing on encryption (TLS).",
 			"Check that the port in the URL is the one for https, and that the receiver is not overloaded.",
-			"Verlopen na {took}: de ontvanger rondde de afspraken over versleuteling (TLS) niet af.",
-			"Controleer of de poort in de URL die voor https is en of de ontvanger niet overbelast is."),
+			"Afgebroken na {took}: de ontvanger rondde de afspraken over versleuteling (TLS) niet af.",
+			"Controleer of de poort in het adres die voor https is en of de ontvanger niet overbelast is."),
 		webhooksv1.Phase_PHASE_SEND: say(
 			"Timed out after {took}: the receiver did not take the whole request.",
 			"Check that the receiver reads requests to their end and is not overloaded.",
-			"Verlopen na {took}: de ontvanger nam het verzoek niet helemaal aan.",
+			"Afgebroken na {took}: de ontvanger nam het verzoek niet helemaal aan.",
 			"Controleer of de ontvanger verzoeken tot het einde leest en niet overbelast is."),
 		webhooksv1.Phase_PHASE_WAIT: say(
 			"Timed out after {took}: the receiver took the request and did not answer.",
 			"Let the receiver answer first and do its work afterwards.",
-			"Verlopen na {took}: de ontvanger nam het verzoek aan en antwoordde niet.",
+			"Afgebroken na {took}: de ontvanger nam het verzoek aan en antwoordde niet.",
 			"Laat de ontvanger eerst antwoorden en daarna pas het werk doen."),
 	}
 }

@@ -125,7 +125,7 @@ func TestSay(t *testing.T) {
 		{Fact{Outcome: webhooksv1.Outcome_OUTCOME_DELIVERED, StatusCode: 204}, English, []string{"answered 204 No Content in less than 1 ms."}},
 		{Fact{Outcome: webhooksv1.Outcome_OUTCOME_DELIVERED, StatusCode: 204}, Dutch, []string{"antwoordde 204 No Content in minder dan 1 ms."}},
 		{Fact{Outcome: retry, Reason: status, StatusCode: 404}, English, []string{"404 Not Found: nothing is listening", "tried again", "URL is complete"}},
-		{Fact{Outcome: retry, Reason: status, StatusCode: 404}, Dutch, []string{"404 Not Found: op deze URL luistert niets", "opnieuw geprobeerd"}},
+		{Fact{Outcome: retry, Reason: status, StatusCode: 404}, Dutch, []string{"404 Not Found: dit adres bestaat daar niet", "opnieuw geprobeerd"}},
 		{Fact{Outcome: exhausted, Reason: status, StatusCode: 418}, English, []string{"418 I'm a teapot", "last attempt", "Send it again"}},
 		{Fact{Outcome: retry, Reason: status, StatusCode: 500}, English, []string{"something went wrong there"}},
 		{Fact{Outcome: retry, Reason: status, StatusCode: 413, BodyBytes: 8 << 20}, English, []string{"8.0 MiB (8388608 bytes)"}},

@@ -241,6 +241,7 @@ func TestTheOldSecretCanBeEnded(t *testing.T) {
 	page = b.get(one + "/secret")
 	assert.Contains(t, page.body, "goes on signing until")
 	assert.NotContains(t, page.body, "another-secret")
+	assert.Contains(t, page.body, `<details id="replace"`, "what is proposed is not taken for what is in use")
 	list, err := s.store.List(t.Context(), "p1")
 	require.NoError(t, err)
 	assert.Len(t, list[0].Secrets, 2)

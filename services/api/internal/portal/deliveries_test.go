@@ -104,7 +104,7 @@ func TestWhatFitsNothingIsNamed(t *testing.T) {
 	}
 	assert.Equal(t, one+"/deliveries", page.links()["clear"])
 	b.header.Set("Accept-Language", "nl")
-	assert.Contains(t, readable(b.get(one+"/deliveries"+query)), "Wat ervan werd: Niet bezorgd")
+	assert.Contains(t, readable(b.get(one+"/deliveries"+query)), "Hoe het afliep: Niet bezorgd")
 	b.header.Set("Accept-Language", "en")
 	for query, want := range map[string]string{
 		"from=2999-01-01": "still to come", "from=2026-01-21&to=2026-01-20": "comes after", "to=soon": "That is no day", "cursor=x": "next_cursor",

@@ -42,8 +42,8 @@ type item struct {
 	Path   string
 	Health health
 	Chart  chart
-	// CanSwitch says that the switch would work.
-	CanSwitch bool
+	// CanSwitch says that the switch would work, and IsChat that messages for a chat are sent.
+	CanSwitch, IsChat bool
 }
 
 // What somebody may want to see of the overview.
@@ -177,7 +177,7 @@ func (v *visit) selections(webhooks []apiWebhook) []selection {
 // item is a webhook, whose pages are at path, with what became of its attempts of late.
 func (v *visit) item(w apiWebhook, path string, hours []apiCounts, lastFailure *apiAttempt) item {
 	one := item{
-		apiWebhook: w, Path: path, CanSwitch: w.Enabled || v.project.CanChange,
+		apiWebhook: w, Path: path, CanSwitch: w.Enabled || v.project.CanChange, IsChat: isChat(w.Format),
 		Chart: newChart(hours), Health: v.health(w, lastFailure),
 	}
 	if w.Enabled && v.project.CanChange && (w.Health.State == stateFailing || one.Chart.Other > 0) {

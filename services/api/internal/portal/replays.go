@@ -2,6 +2,7 @@ package portal
 
 import (
 	"crypto/rand"
+	"fmt"
 	"net/http"
 	"net/url"
 	"time"
@@ -124,7 +125,7 @@ func (v *visit) listReplays(body *putRightBody) error {
 		shown := v.shownReplay(r)
 		switch {
 		case i == 0 && r.DateEnded == nil:
-			body.Running, body.Say = &shown, shown.State.Word
+			body.Running, body.Say = &shown, shown.said()
 		case i == 0 && v.now.Sub(*r.DateEnded) < justEnded:
 			if shown.Why, err = v.whyFailed(r); err != nil {
 				return err
@@ -341,6 +342,15 @@ func (v *visit) shownReplay(r apiReplay) shownReplay {
 		shown.State = state{Tone: "bad", Icon: "alert", Word: v.t("right.state.failed")}
 	}
 	return shown
+}
+
+// said is how far it is, in quarters: it is read out whenever it changes.
+func (r shownReplay) said() string {
+	if !r.IsCounted || r.Total == 0 {
+		return r.State.Word
+	}
+	const quarter = 25
+	return fmt.Sprintf("%s: %d%%", r.State.Word, r.Settled*100/r.Total/quarter*quarter)
 }
 
 // apiReplay is a replay of the API.

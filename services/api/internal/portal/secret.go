@@ -26,6 +26,9 @@ type secretBody struct {
 	// Chat says that the webhook posts into a chat, and Folded that all else is folded
 	// away: there is no need for it.
 	Chat, Folded bool
+	// Replaced says that the secret was replaced just now: the form for the next one is
+	// folded away, so that nobody takes what it proposes for the one that is in use.
+	Replaced bool
 	// Until says how long the secret so far goes on signing beside the new one.
 	Until *until
 }
@@ -62,6 +65,7 @@ func (v *visit) renderSecret(status int, body secretBody, overlap int) error {
 	}
 	body.Chat = isChat(v.webhook.Format)
 	body.Folded = body.Chat && !v.webhook.HasSecret && status == http.StatusOK
+	body.Replaced = v.webhook.HasSecret && status == http.StatusOK && (body.Until != nil || v.c.QueryParam("done") != "")
 	return v.render(status, "secret", v.t("secret.title"), body)
 }
 

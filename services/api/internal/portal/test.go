@@ -98,6 +98,9 @@ func (v *visit) testResult(tested apiTest) *testResult {
 		Message: tested.Message, Advice: tested.Advice, When: v.exact(tested.StartedAt), Took: took(v.in, float64(tested.DurationMS)),
 		Answer: visible(answer), Cut: tested.ResponseTruncated || len(answer) < len(tested.ResponseBody), Noted: v.whyNoAnswer(tested.Detail, tested.Reason, tested.StatusCode != nil),
 	}
+	if strings.HasPrefix(result.Message, result.Noted) { // it is not said twice
+		result.Noted = ""
+	}
 	if result.Works = tested.Success; result.Works {
 		result.State = state{Tone: "good", Icon: "check", Word: v.t("test.delivered")}
 	}

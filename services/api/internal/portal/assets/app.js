@@ -104,12 +104,23 @@
     }
   });
 
+  // Whoever switches a webhook far down a list stays there. A browser may refuse to store.
+  const keepScroll = () => { try { sessionStorage.setItem("scroll", location.pathname + " " + scrollY); } catch {} };
+  const restoreScroll = () => {
+    try {
+      const [path, y] = (sessionStorage.getItem("scroll") ?? "").split(" ");
+      sessionStorage.removeItem("scroll");
+      if (path === location.pathname) scrollTo({ top: Number(y), behavior: "instant" });
+    } catch {}
+  };
+
   // A form is sent once, however often its button is pressed.
   document.addEventListener("submit", (event) => {
     if (event.target.dataset.sent) { event.preventDefault(); return; }
     if (event.target.method !== "post") return;
     event.target.dataset.sent = "yes";
     event.submitter?.setAttribute("aria-busy", "true");
+    if (event.submitter?.matches(".switch")) keepScroll();
   });
   addEventListener("pageshow", () => {
     for (const form of document.querySelectorAll("[data-sent]")) {
@@ -201,7 +212,13 @@
 
   // What a form did is on the page from the start, which is not read out by itself.
   const done = document.querySelector("[data-did]");
-  if (done) say(done.textContent);
+  if (done) {
+    say(done.textContent);
+    restoreScroll();
+    const address = new URL(location.href);
+    address.searchParams.delete("done"); // loaded again, the page does not say it again
+    history.replaceState(history.state, "", address);
+  }
 
   (document.getElementById("faults") ?? document.querySelector("[data-focus]"))?.focus();
 
