@@ -89,6 +89,9 @@ func (v *visit) fail(err error) error {
 	if v.project.ID != "" && f.Link == "" {
 		f.Link, f.LinkText = v.base(), v.t("error.back")
 	}
+	if f.Link == "" && v.p.DashboardURL != "" {
+		f.Link, f.LinkText = v.p.DashboardURL, v.t("error.session.link")
+	}
 	if f.Retry && v.c.Response().Header().Get(echo.HeaderRetryAfter) == "" {
 		v.c.Response().Header().Set(echo.HeaderRetryAfter, "5")
 	}
