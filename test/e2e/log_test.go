@@ -103,7 +103,7 @@ func TestTheLogSaysInWordsWhatHappened(t *testing.T) {
 	assert.Equal(t, "wait", list.Data[1].Phase)
 	dutch := look[loggedList](t, s, w, "/deliveries?status_code=404", "nl")
 	require.Len(t, dutch.Data, 1)
-	assert.Contains(t, dutch.Data[0].Message, "dit adres bestaat daar niet")
+	assert.Contains(t, dutch.Data[0].Message, "bestaat daar niet")
 	counts := look[struct {
 		Last24h struct {
 			Attempts, Delivered, Failed int
