@@ -44,6 +44,6 @@ func TestA19LargeBodiesOfSlowReceiversHoldUpNobody(t *testing.T) {
 	s.publishes(ids("e", 10)...)
 	s.eventually(func() bool { return len(quick.got()) == 10 }, "what is small and quick arrives")
 
-	assert.Less(t, time.Since(began), s.config.AttemptTimeout/3, "it waited for receivers of others")
+	assert.Less(t, time.Since(began), s.config.AttemptTimeout, "it waited for receivers of others, which hang that long")
 	close(released)
 }
