@@ -60,6 +60,9 @@ func sentencesOf(t *testing.T, file string) []string {
 		switch n := n.(type) {
 		case *ast.CallExpr:
 			name, _ := n.Fun.(*ast.Ident)
+			if method, _ := n.Fun.(*ast.SelectorExpr); method != nil && method.Sel.Name == "CancelReplay" {
+				add(n.Args[len(n.Args)-1])
+			}
 			if name != nil && slices.Contains([]string{"answer", "away", "bounds", "bad", "missing", "keyFault"}, name.Name) {
 				add(n.Args[len(n.Args)-1])
 			}

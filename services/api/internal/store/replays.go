@@ -225,8 +225,15 @@ func (s *Store) UpdateReplay(ctx context.Context, id string, edit func(*Replay))
 func (s *Store) CancelReplay(ctx context.Context, id, message string) (Replay, bool, error) {
 	ctx, cancel := bounded(ctx)
 	defer cancel()
+	unlock, err := s.lock(ctx, id)
+	if err != nil {
+		return Replay{}, false, err
+	}
+	defer unlock()
 	open := bson.D{{Key: "$in", Value: bson.A{ReplayRunning, ReplayPaused}}}
 	ended := now()
+	// The embedded database changes a document in two steps: without the lock, its runner
+	// could undo this.
 	result, err := s.replays.UpdateOne(ctx, bson.D{{Key: "_id", Value: id}, {Key: "state", Value: open}}, bson.D{{Key: "$set", Value: bson.D{
 		{Key: "state", Value: ReplayCancelled},
 		{Key: "message", Value: message},
@@ -245,7 +252,12 @@ func (s *Store) CancelReplay(ctx context.Context, id, message string) (Replay, b
 func (s *Store) CountReplay(ctx context.Context, id string, delivered, failed int64) error {
 	ctx, cancel := bounded(ctx)
 	defer cancel()
-	_, err := s.replays.UpdateOne(ctx, bson.D{{Key: "_id", Value: id}}, bson.D{{Key: "$set", Value: bson.D{
+	unlock, err := s.lock(ctx, id)
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	_, err = s.replays.UpdateOne(ctx, bson.D{{Key: "_id", Value: id}}, bson.D{{Key: "$set", Value: bson.D{
 		{Key: "delivered", Value: delivered}, {Key: "failed", Value: failed},
 	}}})
 	return unavailable("count replay", err)
