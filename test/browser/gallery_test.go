@@ -60,8 +60,8 @@ func (h hall) show(t *testing.T, g gallery, page shown, dutch bool, look func(b 
 	b.forget()
 }
 
-// Every page in every state is accessible, laid out well in both languages, on a phone,
-// on a desktop and at 200 %, and breaks no policy.
+// Every page in every state is accessible, laid out well on a phone in both languages, on
+// a desktop and at 200 %, and breaks no policy.
 func TestEveryPageIsAccessible(t *testing.T) {
 	t.Parallel()
 	g := newGallery(t, "accessible")
@@ -76,7 +76,7 @@ func TestEveryPageIsAccessible(t *testing.T) {
 					b.wantLaidOutIn(phone, desktop, zoomed)
 					b.wantUsable()
 				})
-				h.show(t, g, page, true, func(b *tab) { b.wantLaidOutIn(phone, desktop, zoomed) })
+				h.show(t, g, page, true, func(b *tab) { b.wantLaidOutIn(phone) }) // the longest words in the least room
 			})
 		}
 	})
