@@ -36,8 +36,11 @@ func (p *pace) window() int64 {
 	return int64(math.Min(math.Max(p.rate*windowTime.Seconds(), minWindow), maxWindow))
 }
 
-// open is how many are written down and not attempted.
-func (r *run) open() int64 { return max(0, r.replay.Sent-r.progress.tried) }
+// open is how many are written down and not attempted. What came back because the
+// webhook was disabled is not on its way: it is sent again after everything else.
+func (r *run) open() int64 {
+	return max(0, r.replay.Sent-r.progress.tried-int64(r.progress.returned.count()))
+}
 
 // room waits until more may be written down, and returns how much.
 func (r *run) room(ctx context.Context) (int, error) {
@@ -65,7 +68,7 @@ func (r *run) room(ctx context.Context) (int, error) {
 // drain waits until everything that is written down has been attempted.
 func (r *run) drain(ctx context.Context) error {
 	waits := waiting{run: r, since: time.Now(), tried: r.progress.tried}
-	for r.open() > int64(r.progress.returned.count()) {
+	for r.open() > 0 {
 		if stalled, err := waits.once(ctx); err != nil || stalled {
 			return err
 		}

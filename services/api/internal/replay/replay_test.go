@@ -160,6 +160,17 @@ func (w *world) waiting(id string) (count int) {
 // recorder do: first the outcomes are stored, then the range is settled.
 func (w *world) deliver() {
 	w.t.Helper()
+	w.settle(webhooksv1.Outcome_OUTCOME_DELIVERED)
+}
+
+// handBack gives back what is written down, as dispatchers do when the webhook is disabled.
+func (w *world) handBack() {
+	w.t.Helper()
+	w.settle(webhooksv1.Outcome_OUTCOME_DISABLED)
+}
+
+func (w *world) settle(outcome webhooksv1.Outcome) {
+	w.t.Helper()
 	stream, err := w.js.Stream(w.t.Context(), topology.StreamRanges)
 	require.NoError(w.t, err)
 	require.NoError(w.t, account.EachRange(w.t.Context(), w.js, topology.SubjectRange(w.webhook.ID), func(r *webhooksv1.Range, place uint64) error {
@@ -169,10 +180,12 @@ func (w *world) deliver() {
 			sequence += step
 			made = append(made, &webhooksv1.Attempt{
 				Id: ulid.Make().String(), ProjectId: project, WebhookId: w.webhook.ID, EventId: r.GetEventIds()[i], EventSequence: sequence,
-				Number: 1, Outcome: webhooksv1.Outcome_OUTCOME_DELIVERED, Trigger: r.GetTrigger(), ReplayId: r.GetReplayId(),
+				Number: 1, Outcome: outcome, Trigger: r.GetTrigger(), ReplayId: r.GetReplayId(),
 			})
 		}
-		w.came = append(w.came, r.GetEventIds()...)
+		if outcome == webhooksv1.Outcome_OUTCOME_DELIVERED {
+			w.came = append(w.came, r.GetEventIds()...)
+		}
 		require.NoError(w.t, w.store.AppendOutcomes(w.t.Context(), made))
 		return stream.DeleteMsg(w.t.Context(), place)
 	}))
@@ -310,27 +323,49 @@ func TestAReplayPausesWhileItsWebhookIsDisabled(t *testing.T) {
 	defer stop()
 	id := w.start(s)
 	w.until("the window is full", func() bool { return w.waiting(id) == minWindow })
-	enabled := func(status registration.Status) {
-		_, err := w.store.Change(t.Context(), project, w.webhook.ID, func(x *store.Webhook) error {
-			x.Status = status
-			return nil
-		})
-		require.NoError(t, err)
-	}
 
-	enabled(registration.Draft)
+	w.sets(registration.Draft)
 
 	paused := w.untilIs(id, store.ReplayPaused, func() {})
 	assert.Contains(t, paused.Message, "switched on again")
 	assert.Equal(t, minWindow, w.waiting(id), "nothing more is written down")
 	_, err := s.Start(t.Context(), w.webhook, ulid.Make().String(), "somebody", Request{Since: time.Now().Add(-time.Hour), Only: All})
 	require.ErrorIs(t, err, store.ErrReplayRunning, "it is still the one that runs")
-	enabled(registration.Published)
+	w.sets(registration.Published)
 	done := w.untilIs(id, store.ReplayDone, w.deliver)
 	assert.Empty(t, done.Message)
 	assert.EqualValues(t, events, done.Delivered)
 	slices.Sort(w.came)
 	assert.Len(t, slices.Compact(w.came), events)
+}
+
+// What dispatchers hand back while the webhook is disabled is not on its way: it takes no
+// room from what is sent when it is enabled again.
+func TestWhatWasHandedBackTakesNoRoom(t *testing.T) {
+	w := newWorld(t)
+	s, stop := w.run(w.store, func(*Service) {})
+	defer stop()
+	id := w.start(s)
+	w.until("the window is full", func() bool { return w.waiting(id) == minWindow })
+
+	w.sets(registration.Draft)
+	w.untilIs(id, store.ReplayPaused, w.handBack)
+	w.sets(registration.Published)
+
+	done := w.untilIs(id, store.ReplayDone, w.deliver)
+	assert.EqualValues(t, events, done.Delivered)
+	slices.Sort(w.came)
+	assert.Len(t, slices.Compact(w.came), events)
+}
+
+// sets changes the status of the webhook.
+func (w *world) sets(status registration.Status) {
+	w.t.Helper()
+	_, err := w.store.Change(w.t.Context(), project, w.webhook.ID, func(x *store.Webhook) error {
+		x.Status = status
+		return nil
+	})
+	require.NoError(w.t, err)
 }
 
 // As long as a process renews its lease, a replay is its own. Once it does not, another
