@@ -18,7 +18,7 @@ import (
 // reports nothing to anybody: telemetry is off when it is embedded. Whoever
 // starts it stops it.
 type Mongo struct {
-	uri   string
+	gate  *gate
 	dir   string
 	stop  context.CancelFunc
 	ended chan struct{}
@@ -30,7 +30,11 @@ func StartMongo(ctx context.Context, dir string, log *zap.Logger) (*Mongo, error
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, fmt.Errorf("make the database's folder: %w", err)
 	}
-	location, err := sqliteURL(dir)
+	absolute, err := filepath.Abs(dir)
+	if err != nil {
+		return nil, fmt.Errorf("find the database's folder: %w", err)
+	}
+	location, err := sqliteURL(absolute)
 	if err != nil {
 		return nil, err
 	}
@@ -44,28 +48,24 @@ func StartMongo(ctx context.Context, dir string, log *zap.Logger) (*Mongo, error
 		return nil, fmt.Errorf("start the database: %w", err)
 	}
 	ctx, stop := context.WithCancel(context.WithoutCancel(ctx))
-	absolute, err := filepath.Abs(dir)
-	if err != nil {
-		stop()
-		return nil, fmt.Errorf("find the database's folder: %w", err)
-	}
-	m := &Mongo{uri: db.MongoDBURI(), dir: absolute, stop: stop, ended: make(chan struct{})}
+	m := &Mongo{dir: absolute, stop: stop, ended: make(chan struct{})}
 	go func() {
 		defer close(m.ended)
 		if err := db.Run(ctx); err != nil {
 			log.Error("database ended", zap.Error(err))
 		}
 	}()
+	if m.gate, err = openGate(ctx, db.MongoDBURI()); err != nil {
+		stop()
+		<-m.ended
+		return nil, err
+	}
 	return m, nil
 }
 
-// sqliteURL names a folder as SQLite wants it. The path has to be clean of
-// characters that mean something in a URL.
-func sqliteURL(dir string) (string, error) {
-	absolute, err := filepath.Abs(dir)
-	if err != nil {
-		return "", fmt.Errorf("find the database's folder: %w", err)
-	}
+// sqliteURL names an absolute path of a folder as SQLite wants it. The path has to be
+// clean of characters that mean something in a URL.
+func sqliteURL(absolute string) (string, error) {
 	if strings.ContainsAny(absolute, "?#%") {
 		return "", fmt.Errorf("DATA_DIR must not contain ?, # or %%: %s", absolute)
 	}
@@ -76,7 +76,7 @@ func sqliteURL(dir string) (string, error) {
 }
 
 // URI is its connection string.
-func (m *Mongo) URI() string { return m.uri }
+func (m *Mongo) URI() string { return m.gate.uri() }
 
 // Watch returns nil when ctx is done, and an error as soon as the database has
 // ended.
@@ -89,9 +89,10 @@ func (m *Mongo) Watch(ctx context.Context) error {
 	}
 }
 
-// Stop ends the database; what it stored stays. Clients should have left: it
-// waits for them a few seconds.
+// Stop ends the database; what it stored stays. Clients should have left: those that
+// are connected are cut off.
 func (m *Mongo) Stop() {
+	m.gate.close()
 	m.stop()
 	<-m.ended
 }

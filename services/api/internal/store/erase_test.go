@@ -65,6 +65,10 @@ func TestErasingAnswers(t *testing.T) {
 		assert.Equal(t, kept, a.GetDetail() != "")
 		assert.EqualValues(t, 302, a.GetStatusCode())
 	}
+
+	n, err = s.EraseAnswers(t.Context(), "p1", "w1", func(*webhooksv1.LogEntry) bool { return true })
+	require.NoError(t, err, "as many at once as there are")
+	assert.EqualValues(t, all, n)
 }
 
 func TestAnErasureIsBegunOnceAndAgainWhenItIsDone(t *testing.T) {

@@ -6,7 +6,6 @@ import (
 	"fmt"
 
 	"go.mongodb.org/mongo-driver/bson"
-	"go.mongodb.org/mongo-driver/mongo"
 	"go.mongodb.org/mongo-driver/mongo/options"
 	"google.golang.org/protobuf/proto"
 
@@ -75,7 +74,7 @@ func (s *Store) eraseTail(ctx context.Context, projectID, webhookID string, seen
 ) (int64, error) {
 	n, err := s.eraseRecords(ctx, seen, match)
 	if err != nil {
-		return 0, err
+		return n, err
 	}
 	return n, s.changeActivity(ctx, projectID, webhookID, func(_ context.Context, a *activity.Activity, _ bool) (bool, error) {
 		return eraseLocations(a.Tail, match), nil
@@ -117,26 +116,27 @@ func eraseLocations(entries []*webhooksv1.LogEntry, match func(*webhooksv1.LogEn
 }
 
 // eraseRecords is EraseAnswers for the records of attempts. Only one that was
-// answered has anything of a receiver in it.
+// answered has anything of a receiver in it. They are changed one by one: the embedded
+// database stops for good on a command of 100 changes, as it keeps one of its 100
+// connections to SQLite for each until the command is over.
 func (s *Store) eraseRecords(ctx context.Context, entries []*webhooksv1.LogEntry, match func(*webhooksv1.LogEntry) bool) (int64, error) {
-	var changes []mongo.WriteModel
+	var erased int64
 	for _, e := range entries {
-		if e.GetStatusCode() != 0 && match(e) {
-			changes = append(changes, mongo.NewUpdateOneModel().SetFilter(bson.D{{Key: keyID, Value: activity.ID(e)}}).
-				SetUpdate(bson.D{{Key: "$set", Value: bson.D{{Key: "response", Value: nil}, {Key: "detail", Value: ""}}}}))
+		if e.GetStatusCode() == 0 || !match(e) {
+			continue
 		}
+		if err := s.eraseRecord(ctx, activity.ID(e)); err != nil {
+			return erased, err
+		}
+		erased++
 	}
-	if len(changes) == 0 {
-		return 0, nil
-	}
-	ctx, cancel := context.WithTimeoutCause(ctx, 6*callTimeout, errors.New("mongodb took too long"))
+	return erased, nil
+}
+
+func (s *Store) eraseRecord(ctx context.Context, id string) error {
+	ctx, cancel := bounded(ctx)
 	defer cancel()
-	in, err := s.attempts.open()
-	if err == nil {
-		_, err = in.BulkWrite(ctx, changes, options.BulkWrite().SetOrdered(false))
-	}
-	if err != nil {
-		return 0, unavailable("erase answers", err)
-	}
-	return int64(len(changes)), nil
+	_, err := s.attempts.UpdateOne(ctx, bson.D{{Key: keyID, Value: id}},
+		bson.D{{Key: "$set", Value: bson.D{{Key: "response", Value: nil}, {Key: "detail", Value: ""}}}})
+	return unavailable("erase answer", err)
 }
