@@ -2,6 +2,7 @@ package browser_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/url"
 	"os"
@@ -81,6 +82,8 @@ type tab struct {
 	ctx     context.Context //nolint:containedctx // chromedp keeps the tab in one
 	project string
 	as      visitor
+	// still: without scripts a page does not change by itself.
+	still bool
 	// said is what the browser complained about: scripts that fail, policies that are
 	// broken, resources that are missing.
 	said chan string
@@ -92,7 +95,7 @@ func open(t *testing.T, project string, as look) *tab {
 	need(t, shared.missing)
 	ctx, end := chromedp.NewContext(shared.browser, chromedp.WithNewBrowserContext())
 	t.Cleanup(end)
-	b := &tab{t: t, ctx: ctx, said: make(chan string, 100)}
+	b := &tab{t: t, ctx: ctx, still: as.NoScript, said: make(chan string, 100)}
 	require.NoError(t, chromedp.Do(ctx)) // the first must have no deadline
 	require.NoError(t, chromedp.Listen(ctx, b.listen))
 	locale, accepted := "en_GB", "en-GB,en"
@@ -166,11 +169,12 @@ func command[P, R any](of cdp.Command[P, R], with P) chromedp.Action[chromedp.Vo
 	}
 }
 
-// patiently makes a step again when the page exchanged an element between finding and
-// using it: the script of the pages does so, and then nothing was done with it.
+// patiently makes a step again when the page moved or exchanged an element between finding
+// and using it: the script of the pages does so, and then nothing was done with it.
 func patiently(step func() error) error {
 	for range 5 {
-		if err := step(); err == nil || !strings.Contains(err.Error(), "Could not find node") {
+		err := step()
+		if err == nil || !errors.Is(err, errMissed) && !strings.Contains(err.Error(), "Could not find node") {
 			return err
 		}
 	}
@@ -224,49 +228,10 @@ func (b *tab) goTo(path string) {
 	b.do(chromedp.Navigate(b.as.at() + path))
 }
 
-// press clicks on the button or link with this text, and waits for the page after it.
-func (b *tab) press(text string) {
-	b.t.Helper()
-	which := fmt.Sprintf(`//*[self::a or self::button or self::summary][normalize-space(.)=%q or @aria-label=%q]`, text, text)
-	ctx, cancel := context.WithTimeout(b.ctx, patience)
-	defer cancel()
-	err := patiently(func() error {
-		_, err := chromedp.RunResponse(ctx, chromedp.Click(chromedp.Search(which)))
-		return err
-	})
-	require.NoError(b.t, err, "press %q at %s: %s", text, b.path(), b.text("main"))
-}
-
-// pressFirstRow clicks on the newest delivery of the log, and waits for its page.
-func (b *tab) pressFirstRow() {
-	b.t.Helper()
-	b.follow(".log-row")
-}
-
 // lose takes a cookie out of the browser.
 func (b *tab) lose(cookie string) {
 	b.t.Helper()
 	b.do(command(network.DeleteCookies, network.DeleteCookiesParams{Name: cookie, URL: b.as.at()}))
-}
-
-// follow clicks on what the selector finds first, whatever the language, and waits for
-// the page after it.
-func (b *tab) follow(selector string) {
-	b.t.Helper()
-	ctx, cancel := context.WithTimeout(b.ctx, patience)
-	defer cancel()
-	err := patiently(func() error {
-		_, err := chromedp.RunResponse(ctx, chromedp.Click(chromedp.CSS(selector)))
-		return err
-	})
-	require.NoError(b.t, err, "press %q at %s", selector, b.path())
-}
-
-// submit presses the button of the form that goes to an address with this end, whatever
-// the language.
-func (b *tab) submit(end string) {
-	b.t.Helper()
-	b.follow(fmt.Sprintf(`main form[action$=%q] button[type=submit]`, end))
 }
 
 // fill types a value into the field with this id.
