@@ -275,8 +275,8 @@ func TestAReplayLeavesErasedEventsOut(t *testing.T) {
 	began := time.Now()
 	r := crowdDoes(t, receiver.Status(http.StatusOK))
 	w := s.past(t, r, events)
-	id := s.replays(t, w, fields{"since": began, "max_per_second": 20}).ID
-	eventually(t, "it is under way", func() bool { return r.posts() > 20 })
+	id := s.replays(t, w, fields{"since": began, "max_per_second": 4}).ID
+	eventually(t, "it is under way", func() bool { return r.posts() > 4 })
 
 	s.erase(t, erasing)
 
