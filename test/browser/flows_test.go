@@ -36,6 +36,12 @@ func TestAHostSetsUpAWebhook(t *testing.T) {
 			secret := b.text("#new-secret")
 			assert.True(t, strings.HasPrefix(secret, "whsec_"), secret)
 			assert.NotContains(t, b.path(), "whsec_")
+			b.press("Send a test")
+			b.do(chromedp.NavigateBack())
+			b.sees("It is shown only once")
+			assert.NotContains(t, b.text("main"), secret)
+			b.goTo(b.path()) // as reloading does: nothing is asked, and nothing sent
+			b.sees("It is shown only once")
 
 			b.press("Send a test")
 			b.press("Send test")
@@ -49,8 +55,11 @@ func TestAHostSetsUpAWebhook(t *testing.T) {
 			b.sees("The archive")
 
 			b.press("Secret")
+			proposed := evaluate[string](b, `document.getElementById("secret").value`)
 			b.press("Use the new secret")
 			b.sees("goes on signing until")
+			b.do(chromedp.NavigateBack())
+			assert.NotContains(t, evaluate[string](b, `document.getElementById("secret").value`), proposed)
 
 			b.press("Summary")
 			b.press("Send to The archive")

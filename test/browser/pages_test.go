@@ -87,6 +87,11 @@ func (g gallery) forms() []shown {
 			b.put("url", "https://hooks.zapier.com/hooks/catch/1/abc")
 			b.submit("/new")
 		}},
+		{Name: "created-again", Path: "/new", Project: "created", Do: func(b *tab) {
+			b.put("url", "https://example.org/hook")
+			b.submit("/new")
+			b.goTo(b.path())
+		}},
 		{Name: "created-chat", Path: "/new", Project: "created", Do: func(b *tab) {
 			b.put("url", "https://hooks.slack.com/services/T000/B000/XXXX")
 			evaluate[bool](b, `document.querySelector("[name=signing][value=false]").checked = true`)

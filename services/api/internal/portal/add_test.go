@@ -24,8 +24,7 @@ func hides(page answer, kind string) bool {
 func TestAChatNeedsNoSecret(t *testing.T) {
 	s := newSite(t)
 	b := s.as("good")
-	made := b.press(b.get(overview+"/new"), overview+"/new", "url", slackURL, "name", "The channel")
-	require.Equal(t, http.StatusOK, made.status, made.body)
+	made := b.seeMade(b.press(b.get(overview+"/new"), overview+"/new", "url", slackURL, "name", "The channel"))
 	assert.Contains(t, made.body, chatNote)
 	assert.NotContains(t, made.body, "whsec_")
 	list, err := s.store.List(t.Context(), "p1")
@@ -84,8 +83,7 @@ func TestAnAddressIsTakenAsItIsCopied(t *testing.T) {
 		"http://example.org/h":                "http://example.org/h",
 		"EXAMPLE.org/i":                       "https://example.org/i",
 	} {
-		made := b.press(b.get(overview+"/new"), overview+"/new", "url", typed)
-		require.Equal(t, http.StatusOK, made.status, typed)
+		b.wantMade(b.press(b.get(overview+"/new"), overview+"/new", "url", typed))
 		list, err := s.store.List(t.Context(), "p1")
 		require.NoError(t, err)
 		urls := make([]string, len(list))
@@ -139,8 +137,7 @@ func TestTheFormWarnsOfAnAddress(t *testing.T) {
 	assert.Equal(t, "slack", ask(slackURL, "").header.Get("Suggested-Format"))
 	assert.Empty(t, ask("https://example.org/", "").header.Get("Suggested-Format"))
 
-	made := b.press(b.get(overview+"/new"), overview+"/new", "url", "https://example.org/twin")
-	require.Equal(t, http.StatusOK, made.status, "it may be meant")
+	made := b.seeMade(b.press(b.get(overview+"/new"), overview+"/new", "url", "https://example.org/twin")) // it may be meant
 	assert.Contains(t, made.body, "sends to the same address")
 	assert.NotContains(t, b.get(overview+"/new").body, "same address")
 }
@@ -215,8 +212,7 @@ func TestAFormMakesOneWebhook(t *testing.T) {
 	b := s.as("good")
 	page := b.get(overview + "/new")
 	for range 2 {
-		made := b.press(page, overview+"/new", "url", "https://example.org/")
-		require.Equal(t, http.StatusOK, made.status)
+		made := b.seeMade(b.press(page, overview+"/new", "url", "https://example.org/"))
 		assert.Contains(t, made.body, "whsec_", "whoever clicks twice sees the second answer")
 	}
 	s.wantWebhooks(1)
@@ -224,7 +220,7 @@ func TestAFormMakesOneWebhook(t *testing.T) {
 	require.Equal(t, http.StatusUnprocessableEntity, changed.status)
 	assert.Contains(t, changed.body, "A webhook was added with this form before")
 	s.wantWebhooks(1)
-	require.Equal(t, http.StatusOK, b.press(changed, overview+"/new").status)
+	b.wantMade(b.press(changed, overview+"/new"))
 	s.wantWebhooks(2)
 }
 

@@ -174,9 +174,8 @@ func TestProjectNamesAreShownAsWhatTheyAre(t *testing.T) {
 	b.add("url", "https://example.org/")
 	const turned = "/projects/turned/webhooks"
 	made := b.fill(turned+"/new", "form", "x", "url", "https://example.org/", "events", "report.generated", "enabled", "true")
-	one := regexp.MustCompile(`href="(` + turned + `/[0-9A-Z]{26})"`).FindStringSubmatch(made.body)
-	require.NotNil(t, one)
-	for _, path := range []string{turned, one[1], one[1] + "/developer", one[1] + "/developer?event=webhook.test&format=slack", turned + "/clone", overview + "/clone"} {
+	one := strings.TrimSuffix(b.wantMade(made), "/created")
+	for _, path := range []string{turned, one, one + "/developer", one + "/developer?event=webhook.test&format=slack", turned + "/clone", overview + "/clone"} {
 		page := b.get(path).body
 		for _, bad := range []string{"\u202e", "\x00", "\u009b", "<script>", "<b>project"} {
 			assert.NotContains(t, page, bad, path)

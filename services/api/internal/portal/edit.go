@@ -205,17 +205,11 @@ func create(v *visit) error {
 	if err != nil {
 		return err
 	}
-	// No redirect: the secret is shown now or never, and must not be in an address.
-	// Sending the form again makes nothing new, thanks to its id.
 	v.webhook = &made
-	body := createdBody{Chat: isChat(made.Format)}
-	if body.Product, err = v.hint(made.URL, made.ID); err != nil {
-		return err
+	if !isSigned {
+		form.Secret = ""
 	}
-	if isSigned {
-		body.Secret = form.Secret
-	}
-	return v.render(http.StatusOK, "created", v.t("created.title"), body)
+	return v.goToCreated(form.Secret)
 }
 
 // withFreeRows adds rows to type another header into, as far as there may be more.
@@ -242,13 +236,6 @@ func newAgain(v *visit) error {
 }
 
 func editAgain(v *visit) error { return v.renderEdit(http.StatusUnprocessableEntity, v.typed(false)) }
-
-// createdBody is what somebody is told about the webhook that they made.
-type createdBody struct {
-	Secret  string
-	Chat    bool
-	Product hint
-}
 
 func editPage(v *visit) error {
 	w := v.webhook

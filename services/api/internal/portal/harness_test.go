@@ -214,8 +214,22 @@ func (b *browser) fill(path string, pairs ...string) answer {
 func (b *browser) add(pairs ...string) string {
 	b.site.t.Helper()
 	made := b.fill(overview+"/new", append([]string{"form", "form-of-" + b.site.t.Name(), "events", "report.generated", "enabled", "true"}, pairs...)...)
-	require.Equal(b.site.t, http.StatusOK, made.status, made.body)
-	found := regexp.MustCompile(`href="(` + overview + `/[0-9A-Z]{26})"`).FindStringSubmatch(made.body)
-	require.NotNil(b.site.t, found, made.body)
-	return found[1]
+	return strings.TrimSuffix(b.wantMade(made), "/created")
+}
+
+// wantMade wants that an answer leads to the page of a new webhook, and returns its path.
+func (b *browser) wantMade(made answer) string {
+	b.site.t.Helper()
+	require.Equal(b.site.t, http.StatusSeeOther, made.status, made.body)
+	path := made.header.Get("Location")
+	require.Regexp(b.site.t, `^/projects/\w+/webhooks/[0-9A-Z]{26}/created$`, path)
+	return path
+}
+
+// seeMade is that page.
+func (b *browser) seeMade(made answer) answer {
+	b.site.t.Helper()
+	page := b.get(b.wantMade(made))
+	require.Equal(b.site.t, http.StatusOK, page.status, page.body)
+	return page
 }

@@ -29,6 +29,7 @@
 //     With data-places, what is in it stays in its order until the page is loaded.
 //     A form with data-filter does so when a field changes. A button with data-copy
 //     copies the text of the element that it names.
+//   - A page that shows a secret calls v.forgetOnLeaving.
 //   - No style attributes, no inline scripts: the policy forbids both.
 //   - Its tests: portal_test.go looks at what the server answers, test/browser looks
 //     at every page in a browser (add it to the list of pages there).
@@ -117,6 +118,7 @@ func (p *Portal) Route(e *echo.Echo, call httpapi.Call) {
 
 	webhook := routes{p: p, group: e.Group("/projects/:pid/webhooks/:id"), load: loadWebhook}
 	webhook.get("", summary)
+	webhook.get("/created", createdPage)
 	webhook.get("/statistics", statisticsPage)
 	webhook.get("/developer", developerPage)
 	webhook.get("/check", checkPage)

@@ -66,6 +66,7 @@ func (v *visit) renderSecret(status int, body secretBody, overlap int) error {
 	body.Chat = isChat(v.webhook.Format)
 	body.Folded = body.Chat && !v.webhook.HasSecret && status == http.StatusOK
 	body.Replaced = v.webhook.HasSecret && status == http.StatusOK && (body.Until != nil || v.c.QueryParam("done") != "")
+	v.forgetOnLeaving()
 	return v.render(status, "secret", v.t("secret.title"), body)
 }
 

@@ -136,7 +136,7 @@
     }
   });
   addEventListener("pageshow", (event) => {
-    if (event.persisted && document.querySelector("input[data-once]")) location.reload();
+    if (event.persisted && document.querySelector("[data-once]")) location.reload();
   });
 
   // What is chosen is in the address: it can be passed on, and the way back leads through it.
