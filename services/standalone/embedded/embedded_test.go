@@ -1,14 +1,12 @@
 package embedded
 
 import (
-	"context"
 	"database/sql"
 	"fmt"
 	"net"
 	"os"
 	"path/filepath"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -21,7 +19,6 @@ import (
 	"go.mongodb.org/mongo-driver/mongo/options"
 	"go.uber.org/goleak"
 	"go.uber.org/zap"
-	"golang.org/x/sync/errgroup"
 
 	"github.com/dembrane/webhooks/pkg/topology"
 )
@@ -201,46 +198,4 @@ func TestReachable(t *testing.T) {
 		require.NoError(t, err)
 		assert.Equal(t, want, reachable(addr))
 	}
-}
-
-// FerretDB alone stops for good when more requests change something at once than it has
-// connections to SQLite.
-func TestTheDatabaseSurvivesMoreRequestsThanItHasConnections(t *testing.T) {
-	const many = 300
-	m, err := StartMongo(t.Context(), t.TempDir(), zap.NewNop())
-	require.NoError(t, err)
-	defer m.Stop()
-	client, err := mongo.Connect(t.Context(), options.Client().ApplyURI(m.URI()).SetMaxPoolSize(many).SetMaxConnecting(many))
-	require.NoError(t, err)
-	defer func() { assert.NoError(t, client.Disconnect(t.Context())) }()
-	in := client.Database("many").Collection("numbers")
-	_, err = in.InsertOne(t.Context(), bson.D{{Key: "_id", Value: "one"}})
-	require.NoError(t, err)
-	busy, err := m.open("many", time.Second)
-	require.NoError(t, err)
-	defer func() { assert.NoError(t, busy.Close()) }()
-	_, err = busy.ExecContext(t.Context(), "BEGIN IMMEDIATE") // nobody else can write
-	require.NoError(t, err)
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
-	defer cancel()
-	add := func(ctx context.Context) error {
-		_, err := in.UpdateOne(ctx, bson.D{{Key: "_id", Value: "one"}}, bson.D{{Key: "$inc", Value: bson.D{{Key: "n", Value: 1}}}})
-		return err
-	}
-	var gone sync.WaitGroup
-	for range many {
-		gone.Go(func() {
-			impatient, cancel := context.WithTimeout(ctx, time.Second/2)
-			defer cancel()
-			assert.Error(t, add(impatient))
-		})
-	}
-	gone.Wait()
-	var done errgroup.Group
-	for range many {
-		done.Go(func() error { return add(ctx) })
-	}
-	_, err = busy.ExecContext(t.Context(), "COMMIT")
-	require.NoError(t, err)
-	require.NoError(t, done.Wait())
 }

@@ -12,13 +12,15 @@ import (
 
 	"github.com/FerretDB/FerretDB/ferretdb"
 	"go.uber.org/zap"
+
+	"github.com/dembrane/webhooks/pkg/mongogate"
 )
 
 // Mongo is a database that speaks MongoDB's protocol and stores in SQLite. It
 // reports nothing to anybody: telemetry is off when it is embedded. Whoever
 // starts it stops it.
 type Mongo struct {
-	gate  *gate
+	gate  *mongogate.Gate
 	dir   string
 	stop  context.CancelFunc
 	ended chan struct{}
@@ -55,10 +57,10 @@ func StartMongo(ctx context.Context, dir string, log *zap.Logger) (*Mongo, error
 			log.Error("database ended", zap.Error(err))
 		}
 	}()
-	if m.gate, err = openGate(ctx, db.MongoDBURI()); err != nil {
+	if m.gate, err = mongogate.Open(ctx, "127.0.0.1:0", db.MongoDBURI()); err != nil {
 		stop()
 		<-m.ended
-		return nil, err
+		return nil, err //nolint:wrapcheck // it says what it was
 	}
 	return m, nil
 }
@@ -76,7 +78,7 @@ func sqliteURL(absolute string) (string, error) {
 }
 
 // URI is its connection string.
-func (m *Mongo) URI() string { return m.gate.uri() }
+func (m *Mongo) URI() string { return m.gate.URI() }
 
 // Watch returns nil when ctx is done, and an error as soon as the database has
 // ended.
@@ -92,7 +94,7 @@ func (m *Mongo) Watch(ctx context.Context) error {
 // Stop ends the database; what it stored stays. Clients should have left: those that
 // are connected are cut off.
 func (m *Mongo) Stop() {
-	m.gate.close()
+	m.gate.Close()
 	m.stop()
 	<-m.ended
 }

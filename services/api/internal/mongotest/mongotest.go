@@ -22,6 +22,8 @@ import (
 	"go.mongodb.org/mongo-driver/mongo"
 	"go.mongodb.org/mongo-driver/mongo/options"
 	_ "modernc.org/sqlite" // the driver that the server has, too
+
+	"github.com/dembrane/webhooks/pkg/mongogate"
 )
 
 // patience bounds everything that the helper waits for.
@@ -89,7 +91,7 @@ func (s *Server) Restart() {
 func (s *Server) run() {
 	s.tb.Helper()
 	server, err := ferretdb.New(&ferretdb.Config{
-		Listener:  ferretdb.ListenerConfig{TCP: s.addr},
+		Listener:  ferretdb.ListenerConfig{TCP: "127.0.0.1:0"},
 		Handler:   "sqlite",
 		SQLiteURL: "file:" + s.dir + "/",
 		Logger:    slog.New(slog.DiscardHandler),
@@ -100,9 +102,16 @@ func (s *Server) run() {
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
 	go func() { ended <- server.Run(ctx) }()
-	s.uri = server.MongoDBURI()
-	s.addr = strings.TrimSuffix(strings.TrimPrefix(s.uri, "mongodb://"), "/")
+	gate, err := mongogate.Open(ctx, s.addr, server.MongoDBURI())
+	if err != nil {
+		s.tb.Errorf("let clients to the test's database: %v", err)
+	} else {
+		s.uri, s.addr = gate.URI(), gate.Address()
+	}
 	s.stop = func() {
+		if gate != nil {
+			gate.Close()
+		}
 		cancel()
 		if err := <-ended; err != nil {
 			s.tb.Errorf("stop the test's database: %v", err)
