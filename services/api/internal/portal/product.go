@@ -49,9 +49,15 @@ func completeURL(typed string) string {
 }
 
 // productOf recognises a URL; the zero value is for one that it does not know. The
-// formats of chats are those that [chat.Suggest] finds.
+// formats of chats are those that [chat.Suggest] finds, with TLS or without: that it is
+// missing is said beside.
 func productOf(rawURL string) product {
-	switch format := chat.Suggest(rawURL); format {
+	rawURL = strings.TrimSpace(rawURL)
+	encrypted := rawURL
+	if scheme, rest, found := strings.Cut(rawURL, "://"); found && strings.EqualFold(scheme, "http") {
+		encrypted = "https://" + rest
+	}
+	switch format := chat.Suggest(encrypted); format {
 	case chat.Slack:
 		return product{Name: "Slack", Key: "slack", Format: format}
 	case chat.Teams:
@@ -62,7 +68,7 @@ func productOf(rawURL string) product {
 		return product{Name: "Google Chat", Key: "google_chat", Format: format}
 	case chat.JSON, chat.Mattermost:
 	}
-	u, err := url.Parse(strings.TrimSpace(rawURL))
+	u, err := url.Parse(rawURL)
 	if err != nil || u.Host == "" {
 		return product{}
 	}
@@ -74,13 +80,13 @@ func productOf(rawURL string) product {
 	switch {
 	case is("hooks.zapier.com"):
 		return product{Name: "Zapier", Key: "zapier", Format: chat.JSON}
-	case is("make.com") && strings.HasPrefix(host, "hook."), is("integromat.com") && strings.HasPrefix(host, "hook."):
+	case strings.HasPrefix(host, "hook.") && (is("make.com") || is("make.celonis.com") || is("integromat.com")):
 		return product{Name: "Make", Key: "make", Format: chat.JSON}
 	case strings.HasPrefix(path, "/webhook-test/"):
 		return product{Name: "n8n", Key: "n8n.test", Format: chat.JSON}
-	case is("n8n.cloud"), strings.HasPrefix(path, "/webhook/") && strings.Contains(host, "n8n"):
+	case is("n8n.cloud"), isN8N(host, path):
 		return product{Name: "n8n", Key: "n8n", Format: chat.JSON}
-	case is("hooks.slack.com"):
+	case is("hooks.slack.com") && (strings.HasPrefix(path, "/workflows/") || strings.HasPrefix(path, "/triggers/")):
 		return product{Name: "Slack", Key: "slack.workflow", Format: chat.JSON}
 	case is("script.google.com"):
 		return product{Name: "Google Apps Script", Key: "apps_script", Format: chat.JSON}
@@ -88,6 +94,15 @@ func productOf(rawURL string) product {
 		return product{Name: "Mattermost", Key: "mattermost", Format: chat.Mattermost}
 	}
 	return product{}
+}
+
+// isN8N knows the production addresses of an n8n on a host of one's own: its name says
+// so, or the path ends with the UUID that n8n gives a webhook.
+func isN8N(host, path string) bool {
+	key, found := strings.CutPrefix(path, "/webhook/")
+	const length, hyphens = 36, 4
+	isUUID := len(key) == length && strings.Count(key, "-") == hyphens && strings.Trim(key, "0123456789abcdef-") == ""
+	return found && (isUUID || strings.Contains(host, "n8n"))
 }
 
 // isMattermost knows its paths: /hooks/ and 26 letters and digits.
