@@ -91,6 +91,7 @@ func TestAReplayIsStopped(t *testing.T) {
 	b.visit("/" + w.ID + "/replays?since=day&only=all")
 	b.press("Send all 3 now")
 	b.sees("Stop")
+	b.sees("when it arrives, the rest follows by itself")
 	b.press("Stop")
 	b.sees("Stopped")
 	b.wantQuiet()

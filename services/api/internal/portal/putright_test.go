@@ -163,6 +163,43 @@ func TestAReceiverIsTestedBeforeEverythingIsSent(t *testing.T) {
 	assert.NotContains(t, readable(b.get(page)), "It still fails")
 }
 
+// What is being sent to a receiver that takes nothing waits: the page says why, and a
+// test that arrives has it go on. It is never only a bar that stands still.
+func TestAReplayThatWaitsForItsReceiverSaysWhy(t *testing.T) {
+	s := newStoredSite(t)
+	b := s.as("good")
+	one := b.add("url", "https://example.org/")
+	_, err := s.store.StartReplay(t.Context(), store.Replay{
+		ID: "r1", ProjectID: "p1", WebhookID: one[strings.LastIndexByte(one, '/')+1:], Only: replay.Missed, State: store.ReplayRunning,
+		Total: new(int64(8)), Since: time.Now().Add(-time.Hour), CreatedAt: time.Now(),
+	})
+	require.NoError(t, err)
+	page := b.get(one + "/replays")
+	assert.Contains(t, readable(page), "Sending What never arrived")
+	assert.Contains(t, page.body, `<div id="fails" data-live data-say="">`, "it shows up as soon as it fails")
+
+	s.fails(one)
+	s.record(one, &webhooksv1.Attempt{Outcome: isRetried, Reason: webhooksv1.Reason_REASON_STATUS, StatusCode: 404, Trigger: webhooksv1.Trigger_TRIGGER_REPLAY, ReplayId: "r1"})
+	page = b.get(one + "/replays")
+	text := readable(page)
+	assert.Contains(t, text, "Waiting What never arrived")
+	assert.Contains(t, text, "0 of 8")
+	assert.Contains(t, text, "It still fails The receiver answered 404 Not Found: nothing is listening at this URL.")
+	assert.Contains(t, text, "when it arrives, the rest follows by itself. Send a test")
+	assert.Contains(t, page.body, `data-say="It still fails: The receiver answered 404 Not Found`)
+	assert.NotContains(t, text, "Count")
+	test := func() string { return readable(b.post(one+"/replays/test", "_token", b.token(one))) }
+	s.reply = &webhooksv1.Attempt{Outcome: isGivenUp, Reason: webhooksv1.Reason_REASON_DNS, StartedAt: timestamppb.Now()}
+	text = test()
+	assert.Contains(t, text, "Waiting What never arrived")
+	assert.Contains(t, text, "Not delivered The host name in the URL could not be looked up.")
+	assert.Contains(t, text, "Send another test")
+	s.reply = &webhooksv1.Attempt{Outcome: isDelivered, StatusCode: 200, StartedAt: timestamppb.Now()}
+	text = test()
+	assert.Contains(t, text, "Sending What never arrived")
+	assert.Contains(t, text, "Delivered: the receiver answered 200 OK")
+}
+
 // Days that are none, and what is not kept, are said; nothing is counted by mistake.
 func TestPuttingRightADayOfOnesOwn(t *testing.T) {
 	s := newStoredSite(t)

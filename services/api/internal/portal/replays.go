@@ -106,12 +106,36 @@ func (v *visit) renderPutRight(status int, fault string, tested *testResult) err
 	if v.project.WhyNot != nil {
 		body.WhyNot = v.translated(*v.project.WhyNot)
 	}
-	if body.Running == nil && body.WhyNot == "" {
-		if err := v.chooseReplay(&body); err != nil {
+	if body.WhyNot == "" {
+		if err := v.offerTest(&body); err != nil {
 			return err
+		}
+		if body.Running == nil {
+			if err := v.chooseReplay(&body); err != nil {
+				return err
+			}
 		}
 	}
 	return v.render(status, "replays", v.t("right.title"), body)
+}
+
+// offerTest says whether the receiver takes what is sent, and offers a test where it
+// does not. What is being sent to it waits until then.
+func (v *visit) offerTest(body *putRightBody) (err error) {
+	body.TestPath = v.one() + "/replays/test"
+	switch tested := body.Tested; {
+	case tested == nil:
+		if body.Fails, err = v.receiverFails(); err != nil {
+			return err
+		}
+	case !tested.Works:
+		body.Fails = &failing{Detail: tested.Message, Advice: tested.Advice}
+	}
+	if body.Running != nil && body.Fails != nil {
+		body.Running.State = v.waiting()
+		body.Say = body.Running.said()
+	}
+	return nil
 }
 
 // listReplays sorts the replays into the one that is under way or has just ended, and
@@ -171,14 +195,6 @@ func (v *visit) chooseReplay(body *putRightBody) error {
 	if err != nil {
 		return err
 	}
-	switch tested := body.Tested; {
-	case tested == nil:
-		if body.Fails, err = v.receiverFails(); err != nil {
-			return err
-		}
-	case !tested.Works:
-		body.Fails = &failing{Detail: tested.Message, Advice: tested.Advice}
-	}
 	chosen := v.offerPeriods(body, began)
 	only := v.c.QueryParam("only")
 	if only != "failed" && only != "all" {
@@ -191,7 +207,7 @@ func (v *visit) chooseReplay(body *putRightBody) error {
 	if body.From != "" {
 		query.Set("from", body.From)
 	}
-	body.TestPath = v.one() + "/replays/test?" + query.Encode()
+	body.TestPath += "?" + query.Encode()
 	if v.c.QueryParam("since") == "" {
 		return nil
 	}
@@ -335,13 +351,18 @@ func (v *visit) shownReplay(r apiReplay) shownReplay {
 	case "running":
 		shown.State = state{Tone: "wait", Icon: "send", Word: v.t("right.state.running")}
 	case "paused":
-		shown.State = state{Tone: "off", Icon: "pause", Word: v.t("right.state.paused")}
+		shown.State = v.waiting()
 	case "cancelled":
 		shown.State = state{Tone: "off", Icon: "stop", Word: v.t("right.state.cancelled")}
 	default:
 		shown.State = state{Tone: "bad", Icon: "alert", Word: v.t("right.state.failed")}
 	}
 	return shown
+}
+
+// waiting is the state of one that sends nothing now, and goes on by itself.
+func (v *visit) waiting() state {
+	return state{Tone: "off", Icon: "pause", Word: v.t("right.state.paused")}
 }
 
 // said is how far it is, in quarters: it is read out whenever it changes.
@@ -351,50 +372,4 @@ func (r shownReplay) said() string {
 	}
 	const quarter = 25
 	return fmt.Sprintf("%s: %d%%", r.State.Word, r.Settled*100/r.Total/quarter*quarter)
-}
-
-// apiReplay is a replay of the API.
-type apiReplay struct {
-	ID          string    `json:"id"`
-	State       string    `json:"state"`
-	Message     *string   `json:"message"`
-	Since       time.Time `json:"since"`
-	Only        string    `json:"only"`
-	Total       *uint64   `json:"total"`
-	Delivered   uint64    `json:"delivered"`
-	Failed      uint64    `json:"failed"`
-	CreatedBy   string    `json:"created_by"`
-	DateCreated time.Time `json:"date_created"`
-	// DateEnded is nil while it is under way.
-	DateEnded *time.Time `json:"date_ended"`
-}
-
-// apiEstimate is what a replay would send.
-type apiEstimate struct {
-	Count            uint64     `json:"count"`
-	Oldest           *time.Time `json:"oldest"`
-	Newest           *time.Time `json:"newest"`
-	EstimatedSeconds int64      `json:"estimated_seconds"`
-	Pending          uint64     `json:"pending"`
-	Complete         bool       `json:"complete"`
-}
-
-func (a client) replays(id string) ([]apiReplay, error) {
-	return fetch[[]apiReplay](a, "/"+url.PathEscape(id)+"/replays")
-}
-
-func (a client) countReplay(id string, since time.Time, only string) (apiEstimate, error) {
-	var found apiEstimate
-	fields := map[string]any{"since": since.UTC().Format(time.RFC3339Nano), "only": only, "dry_run": true}
-	err := a.send(http.MethodPost, "/"+url.PathEscape(id)+"/replay", fields, &found)
-	return found, err
-}
-
-// startReplay starts one, once for each form.
-func (a client) startReplay(id, formID string, fields map[string]any) error {
-	return a.send(http.MethodPost, "/"+url.PathEscape(id)+"/replay", fields, nil, "Idempotency-Key", formID)
-}
-
-func (a client) cancelReplay(id, replay string) error {
-	return a.send(http.MethodDelete, "/"+url.PathEscape(id)+"/replays/"+url.PathEscape(replay), nil, nil)
 }
