@@ -14,12 +14,12 @@ import (
 	"github.com/dembrane/webhooks/test/internal/apiclient"
 )
 
-// retryAfter3s leaves the time to change a webhook before its retry.
-func retryAfter3s() settings { return settings{"RETRY_FIRST": "3s"} }
+// retryLater leaves the time to change a webhook before its retry.
+func retryLater() settings { return settings{"RETRY_FIRST": "6s"} }
 
 func TestAWebhookDisabledWhileItWaitsGetsNothingMore(t *testing.T) {
 	t.Parallel()
-	s := start(t, retryAfter3s())
+	s := start(t, retryLater())
 	r := receiverAnswers(t, 500)
 	w := s.register(t, r)
 	s.publish(t, started())
@@ -34,7 +34,7 @@ func TestAWebhookDisabledWhileItWaitsGetsNothingMore(t *testing.T) {
 
 func TestAWebhookDeletedWhileItWaitsGetsNothingMore(t *testing.T) {
 	t.Parallel()
-	s := start(t, retryAfter3s())
+	s := start(t, retryLater())
 	r := receiverAnswers(t, 500)
 	w := s.register(t, r)
 	s.publish(t, started())
@@ -51,7 +51,7 @@ func TestAWebhookDeletedWhileItWaitsGetsNothingMore(t *testing.T) {
 func TestARetryUsesTheURLAndTheSecretOfItsTime(t *testing.T) {
 	t.Parallel()
 	const changed = "another secret of nobody's"
-	s := start(t, retryAfter3s())
+	s := start(t, retryLater())
 	before, after := receiverAnswers(t, 500), receiverAnswers(t)
 	w := s.register(t, before)
 	s.publish(t, started())

@@ -22,7 +22,7 @@ import (
 
 func TestARestartForgetsNothing(t *testing.T) {
 	t.Parallel()
-	s := start(t, retryAfter3s())
+	s := start(t, retryLater())
 	r := receiverAnswers(t, 500)
 	w := s.register(t, r)
 	e := started()
@@ -31,7 +31,7 @@ func TestARestartForgetsNothing(t *testing.T) {
 	token := s.at.Token
 
 	s.stop()
-	again := startIn(t, s.folder, retryAfter3s())
+	again := startIn(t, s.folder, retryLater())
 
 	again.wantAttempts(t, w, retry, delivered)
 	wantOneDelivery(t, r.next(t), r.next(t))

@@ -49,7 +49,7 @@ func askings() []asking {
 		{name: "a day of a 500", status: 500, header: fixed("86400"), never: true, others: true},
 		{name: "a day of a 413", status: 413, header: fixed("86400"), never: true, others: true},
 		{name: "a day of a redirect", status: 302, header: fixed("86400"), never: true, others: true},
-		{name: "seconds of a 403", status: 403, header: fixed("3"), others: true},
+		{name: "seconds of a 403", status: 403, header: fixed("3"), atLeast: 3 * time.Second, others: true},
 	}
 }
 
@@ -85,25 +85,21 @@ func TestCase18NothingIsSentEarlierThanAskedToTheWholeEndpoint(t *testing.T) {
 	s.publish(t, second)
 
 	for i, c := range cases {
-		if c.others {
-			a := receivers[i].next(t)
-			assert.Equal(t, second.GetId(), a.Event, c.name)
-			assert.Equal(t, 1, a.Attempt, c.name)
-		}
-		if c.others && !c.never {
-			a := receivers[i].next(t)
-			assert.Equal(t, first.GetId(), a.Event, c.name)
-			assert.Equal(t, 2, a.Attempt, c.name)
-			assert.GreaterOrEqual(t, a.At.Sub(at[i]), 3*time.Second, c.name)
-		}
-		if c.others || c.never {
+		if c.never {
+			if c.others {
+				a := receivers[i].next(t)
+				assert.Equal(t, second.GetId(), a.Event, c.name)
+				assert.Equal(t, 1, a.Attempt, c.name)
+			}
 			continue
 		}
 		seen := map[string]int{}
-		for range 2 {
+		for range 2 { // on a slow machine the retry may come first
 			a := receivers[i].next(t)
-			assert.GreaterOrEqual(t, a.At.Sub(at[i]), c.atLeast, "%s: attempt %d of %s", c.name, a.Attempt, a.Delivery)
 			seen[a.Event] = a.Attempt
+			if !c.others || a.Event == first.GetId() {
+				assert.GreaterOrEqual(t, a.At.Sub(at[i]), c.atLeast, "%s: attempt %d of %s", c.name, a.Attempt, a.Delivery)
+			}
 		}
 		assert.Equal(t, map[string]int{first.GetId(): 2, second.GetId(): 1}, seen, c.name)
 	}
