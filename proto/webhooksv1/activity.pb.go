@@ -283,7 +283,10 @@ type Counts struct {
 	// In the order of time; hours without attempts are left out.
 	Hours []*HourCounts `protobuf:"bytes,1,rep,name=hours,proto3" json:"hours,omitempty"`
 	// When the last few deliveries were given up, in Unix milliseconds, oldest first.
-	ExhaustedMs   []int64 `protobuf:"varint,2,rep,packed,name=exhausted_ms,json=exhaustedMs,proto3" json:"exhausted_ms,omitempty"`
+	ExhaustedMs []int64 `protobuf:"varint,2,rep,packed,name=exhausted_ms,json=exhaustedMs,proto3" json:"exhausted_ms,omitempty"`
+	// The deliveries that were given up last and have not arrived since, in the order of
+	// the time.
+	Missed        []*MissedDelivery `protobuf:"bytes,3,rep,name=missed,proto3" json:"missed,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -332,6 +335,68 @@ func (x *Counts) GetExhaustedMs() []int64 {
 	return nil
 }
 
+func (x *Counts) GetMissed() []*MissedDelivery {
+	if x != nil {
+		return x.Missed
+	}
+	return nil
+}
+
+// MissedDelivery is a delivery that was given up.
+type MissedDelivery struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// A hash of its id.
+	Delivery uint64 `protobuf:"fixed64,1,opt,name=delivery,proto3" json:"delivery,omitempty"`
+	// When the last attempt at it began, in Unix milliseconds.
+	AtMs          int64 `protobuf:"varint,2,opt,name=at_ms,json=atMs,proto3" json:"at_ms,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *MissedDelivery) Reset() {
+	*x = MissedDelivery{}
+	mi := &file_dembrane_webhooks_v1_activity_proto_msgTypes[3]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *MissedDelivery) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*MissedDelivery) ProtoMessage() {}
+
+func (x *MissedDelivery) ProtoReflect() protoreflect.Message {
+	mi := &file_dembrane_webhooks_v1_activity_proto_msgTypes[3]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use MissedDelivery.ProtoReflect.Descriptor instead.
+func (*MissedDelivery) Descriptor() ([]byte, []int) {
+	return file_dembrane_webhooks_v1_activity_proto_rawDescGZIP(), []int{3}
+}
+
+func (x *MissedDelivery) GetDelivery() uint64 {
+	if x != nil {
+		return x.Delivery
+	}
+	return 0
+}
+
+func (x *MissedDelivery) GetAtMs() int64 {
+	if x != nil {
+		return x.AtMs
+	}
+	return 0
+}
+
 // HourCounts is what became of the attempts that began within one hour.
 type HourCounts struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -353,7 +418,7 @@ type HourCounts struct {
 
 func (x *HourCounts) Reset() {
 	*x = HourCounts{}
-	mi := &file_dembrane_webhooks_v1_activity_proto_msgTypes[3]
+	mi := &file_dembrane_webhooks_v1_activity_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -365,7 +430,7 @@ func (x *HourCounts) String() string {
 func (*HourCounts) ProtoMessage() {}
 
 func (x *HourCounts) ProtoReflect() protoreflect.Message {
-	mi := &file_dembrane_webhooks_v1_activity_proto_msgTypes[3]
+	mi := &file_dembrane_webhooks_v1_activity_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -378,7 +443,7 @@ func (x *HourCounts) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HourCounts.ProtoReflect.Descriptor instead.
 func (*HourCounts) Descriptor() ([]byte, []int) {
-	return file_dembrane_webhooks_v1_activity_proto_rawDescGZIP(), []int{3}
+	return file_dembrane_webhooks_v1_activity_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *HourCounts) GetHour() int64 {
@@ -456,10 +521,14 @@ const file_dembrane_webhooks_v1_activity_proto_rawDesc = "" +
 	"\treplay_id\x18\x12 \x01(\tR\breplayId\x12!\n" +
 	"\fstored_bytes\x18\x13 \x01(\x03R\vstoredBytes\"C\n" +
 	"\aLogPage\x128\n" +
-	"\aentries\x18\x01 \x03(\v2\x1e.dembrane.webhooks.v1.LogEntryR\aentries\"c\n" +
+	"\aentries\x18\x01 \x03(\v2\x1e.dembrane.webhooks.v1.LogEntryR\aentries\"\xa1\x01\n" +
 	"\x06Counts\x126\n" +
 	"\x05hours\x18\x01 \x03(\v2 .dembrane.webhooks.v1.HourCountsR\x05hours\x12!\n" +
-	"\fexhausted_ms\x18\x02 \x03(\x03R\vexhaustedMs\"\xfe\x02\n" +
+	"\fexhausted_ms\x18\x02 \x03(\x03R\vexhaustedMs\x12<\n" +
+	"\x06missed\x18\x03 \x03(\v2$.dembrane.webhooks.v1.MissedDeliveryR\x06missed\"A\n" +
+	"\x0eMissedDelivery\x12\x1a\n" +
+	"\bdelivery\x18\x01 \x01(\x06R\bdelivery\x12\x13\n" +
+	"\x05at_ms\x18\x02 \x01(\x03R\x04atMs\"\xfe\x02\n" +
 	"\n" +
 	"HourCounts\x12\x12\n" +
 	"\x04hour\x18\x01 \x01(\x03R\x04hour\x12\x1a\n" +
@@ -487,35 +556,37 @@ func file_dembrane_webhooks_v1_activity_proto_rawDescGZIP() []byte {
 	return file_dembrane_webhooks_v1_activity_proto_rawDescData
 }
 
-var file_dembrane_webhooks_v1_activity_proto_msgTypes = make([]protoimpl.MessageInfo, 6)
+var file_dembrane_webhooks_v1_activity_proto_msgTypes = make([]protoimpl.MessageInfo, 7)
 var file_dembrane_webhooks_v1_activity_proto_goTypes = []any{
-	(*LogEntry)(nil),   // 0: dembrane.webhooks.v1.LogEntry
-	(*LogPage)(nil),    // 1: dembrane.webhooks.v1.LogPage
-	(*Counts)(nil),     // 2: dembrane.webhooks.v1.Counts
-	(*HourCounts)(nil), // 3: dembrane.webhooks.v1.HourCounts
-	nil,                // 4: dembrane.webhooks.v1.HourCounts.FailedEntry
-	nil,                // 5: dembrane.webhooks.v1.HourCounts.DurationsEntry
-	(Trigger)(0),       // 6: dembrane.webhooks.v1.Trigger
-	(Outcome)(0),       // 7: dembrane.webhooks.v1.Outcome
-	(Reason)(0),        // 8: dembrane.webhooks.v1.Reason
-	(Phase)(0),         // 9: dembrane.webhooks.v1.Phase
-	(Cause)(0),         // 10: dembrane.webhooks.v1.Cause
+	(*LogEntry)(nil),       // 0: dembrane.webhooks.v1.LogEntry
+	(*LogPage)(nil),        // 1: dembrane.webhooks.v1.LogPage
+	(*Counts)(nil),         // 2: dembrane.webhooks.v1.Counts
+	(*MissedDelivery)(nil), // 3: dembrane.webhooks.v1.MissedDelivery
+	(*HourCounts)(nil),     // 4: dembrane.webhooks.v1.HourCounts
+	nil,                    // 5: dembrane.webhooks.v1.HourCounts.FailedEntry
+	nil,                    // 6: dembrane.webhooks.v1.HourCounts.DurationsEntry
+	(Trigger)(0),           // 7: dembrane.webhooks.v1.Trigger
+	(Outcome)(0),           // 8: dembrane.webhooks.v1.Outcome
+	(Reason)(0),            // 9: dembrane.webhooks.v1.Reason
+	(Phase)(0),             // 10: dembrane.webhooks.v1.Phase
+	(Cause)(0),             // 11: dembrane.webhooks.v1.Cause
 }
 var file_dembrane_webhooks_v1_activity_proto_depIdxs = []int32{
-	6,  // 0: dembrane.webhooks.v1.LogEntry.trigger:type_name -> dembrane.webhooks.v1.Trigger
-	7,  // 1: dembrane.webhooks.v1.LogEntry.outcome:type_name -> dembrane.webhooks.v1.Outcome
-	8,  // 2: dembrane.webhooks.v1.LogEntry.reason:type_name -> dembrane.webhooks.v1.Reason
-	9,  // 3: dembrane.webhooks.v1.LogEntry.ended_in:type_name -> dembrane.webhooks.v1.Phase
-	10, // 4: dembrane.webhooks.v1.LogEntry.cause:type_name -> dembrane.webhooks.v1.Cause
+	7,  // 0: dembrane.webhooks.v1.LogEntry.trigger:type_name -> dembrane.webhooks.v1.Trigger
+	8,  // 1: dembrane.webhooks.v1.LogEntry.outcome:type_name -> dembrane.webhooks.v1.Outcome
+	9,  // 2: dembrane.webhooks.v1.LogEntry.reason:type_name -> dembrane.webhooks.v1.Reason
+	10, // 3: dembrane.webhooks.v1.LogEntry.ended_in:type_name -> dembrane.webhooks.v1.Phase
+	11, // 4: dembrane.webhooks.v1.LogEntry.cause:type_name -> dembrane.webhooks.v1.Cause
 	0,  // 5: dembrane.webhooks.v1.LogPage.entries:type_name -> dembrane.webhooks.v1.LogEntry
-	3,  // 6: dembrane.webhooks.v1.Counts.hours:type_name -> dembrane.webhooks.v1.HourCounts
-	4,  // 7: dembrane.webhooks.v1.HourCounts.failed:type_name -> dembrane.webhooks.v1.HourCounts.FailedEntry
-	5,  // 8: dembrane.webhooks.v1.HourCounts.durations:type_name -> dembrane.webhooks.v1.HourCounts.DurationsEntry
-	9,  // [9:9] is the sub-list for method output_type
-	9,  // [9:9] is the sub-list for method input_type
-	9,  // [9:9] is the sub-list for extension type_name
-	9,  // [9:9] is the sub-list for extension extendee
-	0,  // [0:9] is the sub-list for field type_name
+	4,  // 6: dembrane.webhooks.v1.Counts.hours:type_name -> dembrane.webhooks.v1.HourCounts
+	3,  // 7: dembrane.webhooks.v1.Counts.missed:type_name -> dembrane.webhooks.v1.MissedDelivery
+	5,  // 8: dembrane.webhooks.v1.HourCounts.failed:type_name -> dembrane.webhooks.v1.HourCounts.FailedEntry
+	6,  // 9: dembrane.webhooks.v1.HourCounts.durations:type_name -> dembrane.webhooks.v1.HourCounts.DurationsEntry
+	10, // [10:10] is the sub-list for method output_type
+	10, // [10:10] is the sub-list for method input_type
+	10, // [10:10] is the sub-list for extension type_name
+	10, // [10:10] is the sub-list for extension extendee
+	0,  // [0:10] is the sub-list for field type_name
 }
 
 func init() { file_dembrane_webhooks_v1_activity_proto_init() }
@@ -531,7 +602,7 @@ func file_dembrane_webhooks_v1_activity_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_dembrane_webhooks_v1_activity_proto_rawDesc), len(file_dembrane_webhooks_v1_activity_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   6,
+			NumMessages:   7,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -96,6 +96,7 @@ func (a *Activity) Add(entries []*webhooksv1.LogEntry) {
 	for _, e := range entries {
 		a.Bytes += e.GetStoredBytes()
 		count(a.Counts, e)
+		a.noteMissed(e)
 	}
 }
 

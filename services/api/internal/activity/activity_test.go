@@ -1,6 +1,7 @@
 package activity
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -104,6 +105,7 @@ func TestAnActivityIsBounded(t *testing.T) {
 		for i := range RoundMost {
 			added = append(added, at(noon().Add(time.Duration(number)*time.Hour), func(x *webhooksv1.Attempt) {
 				largest(x)
+				x.DeliveryId = fmt.Sprintf("dlv_%024d", number*RoundMost+i)
 				x.Reason = webhooksv1.Reason(i % 14)
 				if i%14 != 13 {
 					x.Reason = webhooksv1.Reason_REASON_REDIRECT

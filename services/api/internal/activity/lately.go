@@ -12,6 +12,7 @@ type Lately struct {
 	// hours are those with attempts, of the day that ends with the newest of them.
 	hours   []hourly
 	failure *webhooksv1.LogEntry
+	missed  time.Time
 }
 
 // hourly is what became of the attempts of an hour, by its number.
@@ -28,7 +29,7 @@ type Hour struct {
 
 // Lately takes out what a list shows.
 func (a *Activity) Lately() *Lately {
-	l := &Lately{failure: a.LastFailure()}
+	l := &Lately{failure: a.LastFailure(), missed: a.LastMissed()}
 	for _, h := range a.Counts.GetHours()[max(0, len(a.Counts.GetHours())-dayHours):] {
 		one := hourly{number: h.GetHour(), delivered: uint64(h.GetDelivered())}
 		for _, n := range h.GetFailed() {
@@ -41,6 +42,10 @@ func (a *Activity) Lately() *Lately {
 
 // LastFailure is the newest request that failed; nil when one was delivered since.
 func (l *Lately) LastFailure() *webhooksv1.LogEntry { return l.failure }
+
+// LastMissed is when the newest delivery was given up that has not arrived since; zero
+// when there is none.
+func (l *Lately) LastMissed() time.Time { return l.missed }
 
 // Day is the last 24 hours, oldest first. The last hour is the one that now is in.
 func (l *Lately) Day(now time.Time) []Hour {

@@ -176,6 +176,27 @@ func TestStatisticsOfAWebhook(t *testing.T) {
 	assert.Nil(t, a.send("GET", path, "").body["last_failure"], "it works again")
 }
 
+// What was given up is missed until it arrives, for one webhook and for all.
+func TestStatisticsSayWhetherAnythingIsMissed(t *testing.T) {
+	a := newAPI(t)
+	id := a.create("p1", minimal).id()
+	missed := func() any {
+		one := a.send("GET", base+"/"+id+"/statistics", "").body["last_missed_at"]
+		all, _ := a.send("GET", base+"/statistics", "").body["webhooks"].([]any)
+		require.Len(t, all, 1)
+		among, _ := all[0].(map[string]any)
+		assert.Equal(t, one, among["last_missed_at"])
+		return one
+	}
+	assert.Nil(t, missed())
+	given := failure(webhooksv1.Reason_REASON_TIMEOUT, 0, webhooksv1.Outcome_OUTCOME_EXHAUSTED)
+	given.DeliveryId = "dlv_missed"
+	a.record("p1", id, given, &webhooksv1.Attempt{})
+	assert.Equal(t, given.GetStartedAt().AsTime().Format("2006-01-02T15:04:05.000Z"), missed())
+	a.record("p1", id, &webhooksv1.Attempt{DeliveryId: "dlv_missed", Trigger: webhooksv1.Trigger_TRIGGER_REPLAY})
+	assert.Nil(t, missed())
+}
+
 // What an overview shows of all webhooks, in one request.
 func TestStatisticsOfAProject(t *testing.T) {
 	a := newAPI(t)

@@ -20,7 +20,9 @@ type statistics struct {
 	Last7Days counted   `json:"last_7_days"`
 	// LastFailure is null when the newest request was delivered, or there was none.
 	LastFailure *attempted `json:"last_failure"`
-	MeasuredAt  timestamp  `json:"measured_at"`
+	// LastMissedAt is null when all that was given up has arrived since.
+	LastMissedAt *timestamp `json:"last_missed_at"`
+	MeasuredAt   timestamp  `json:"measured_at"`
 }
 
 // counted is a span of time: an hour, a day or a week. The durations are null when
@@ -51,7 +53,7 @@ func (s *server) statistics(c echo.Context, grant access.Grant) error {
 	counts := a.Statistics(now)
 	shown := statistics{
 		Hours: make([]counted, len(counts.ByHour)), Last24h: showSum(counts.Day), Last7Days: showSum(counts.Week),
-		LastFailure: showFailure(a.LastFailure(), language(c)), MeasuredAt: timestamp(now),
+		LastFailure: showFailure(a.LastFailure(), language(c)), LastMissedAt: showMissed(a.LastMissed()), MeasuredAt: timestamp(now),
 	}
 	for i, sum := range counts.ByHour {
 		shown.Hours[i] = showSum(sum)
@@ -68,9 +70,10 @@ type lately struct {
 
 // latelyOne is one of them.
 type latelyOne struct {
-	WebhookID   string     `json:"webhook_id"`
-	Hours       []hourly   `json:"hours"`
-	LastFailure *attempted `json:"last_failure"`
+	WebhookID    string     `json:"webhook_id"`
+	Hours        []hourly   `json:"hours"`
+	LastFailure  *attempted `json:"last_failure"`
+	LastMissedAt *timestamp `json:"last_missed_at"`
 }
 
 type hourly struct {
@@ -96,7 +99,7 @@ func (s *server) lately(c echo.Context, grant access.Grant) error {
 	now, in := time.Now(), language(c)
 	shown := lately{Webhooks: make([]latelyOne, len(webhooks)), MeasuredAt: timestamp(now)}
 	for i, l := range found {
-		one := latelyOne{WebhookID: ids[i], LastFailure: showFailure(l.LastFailure(), in)}
+		one := latelyOne{WebhookID: ids[i], LastFailure: showFailure(l.LastFailure(), in), LastMissedAt: showMissed(l.LastMissed())}
 		for _, h := range l.Day(now) {
 			one.Hours = append(one.Hours, hourly{Since: timestamp(h.Since), Delivered: h.Delivered, Failed: h.Failed})
 		}
@@ -112,6 +115,14 @@ func showFailure(e *webhooksv1.LogEntry, in words.Language) *attempted {
 	}
 	shown := showEntry(e, in)
 	return &shown
+}
+
+// showMissed is null when nothing is missed.
+func showMissed(at time.Time) *timestamp {
+	if at.IsZero() {
+		return nil
+	}
+	return moment(at)
 }
 
 func showSum(sum activity.Sum) counted {

@@ -98,7 +98,8 @@ type apiStatistics struct {
 	Last24h apiCounts   `json:"last_24_hours"`
 	Last7d  apiCounts   `json:"last_7_days"`
 	// LastFailure is nil unless the newest request failed.
-	LastFailure *apiAttempt `json:"last_failure"`
+	LastFailure  *apiAttempt `json:"last_failure"`
+	LastMissedAt *time.Time  `json:"last_missed_at"`
 }
 
 // apiLately is what became of a webhook's attempts in the last 24 hours.
@@ -107,6 +108,9 @@ type apiLately struct {
 	Hours     []apiCounts `json:"hours"`
 	// LastFailure is nil unless the newest request failed.
 	LastFailure *apiAttempt `json:"last_failure"`
+	// LastMissedAt is when the newest delivery was given up that has not arrived since;
+	// nil when there is none.
+	LastMissedAt *time.Time `json:"last_missed_at"`
 }
 
 // apiTest is what became of a test.

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"net/http"
 	"slices"
+	"time"
 )
 
 // screenful is how many webhooks are seen at once; of more, some can be chosen.
@@ -71,9 +72,9 @@ func overview(v *visit) error {
 	show := v.c.QueryParam("show")
 	for _, w := range webhooks {
 		if w.isAmong(show) {
-			of := lately[w.ID] // nothing for one that was made in between
-			// A path from here is short, and the page has many.
-			body.Items = append(body.Items, v.item(w, "webhooks/"+w.ID, of.Hours, of.LastFailure))
+			// A path from here is short, and the page has many. Of one that was made in
+			// between, nothing is known.
+			body.Items = append(body.Items, v.item(w, "webhooks/"+w.ID, lately[w.ID]))
 		}
 	}
 	if body.CanAdd && len(webhooks) >= v.project.MaxWebhooks {
@@ -175,15 +176,20 @@ func (v *visit) selections(webhooks []apiWebhook) []selection {
 }
 
 // item is a webhook, whose pages are at path, with what became of its attempts of late.
-func (v *visit) item(w apiWebhook, path string, hours []apiCounts, lastFailure *apiAttempt) item {
+func (v *visit) item(w apiWebhook, path string, of apiLately) item {
 	one := item{
 		apiWebhook: w, Path: path, CanSwitch: w.Enabled || v.project.CanChange, IsChat: isChat(w.Format),
-		Chart: newChart(hours), Health: v.health(w, lastFailure),
+		Chart: newChart(of.Hours), Health: v.health(w, of.LastFailure),
 	}
-	if w.Enabled && v.project.CanChange && (w.Health.State == stateFailing || one.Chart.Other > 0) {
+	if w.Enabled && v.project.CanChange && (w.Health.State == stateFailing || v.canBeSent(of.LastMissedAt)) {
 		one.Health.Missed = one.Path + "/replays?since=" + sinceFailing
 	}
 	return one
+}
+
+// canBeSent reports whether something is missed that is still kept.
+func (v *visit) canBeSent(lastMissed *time.Time) bool {
+	return lastMissed != nil && (v.p.EventsKept == 0 || v.now.Sub(*lastMissed) < v.p.EventsKept)
 }
 
 // summary is the page of one webhook.
@@ -192,7 +198,9 @@ func summary(v *visit) error {
 	if err != nil {
 		return err
 	}
-	return v.render(http.StatusOK, "summary", v.t("tab.summary"), v.item(*v.webhook, v.one(), statistics.Hours, statistics.LastFailure))
+	return v.render(http.StatusOK, "summary", v.t("tab.summary"), v.item(*v.webhook, v.one(), apiLately{
+		Hours: statistics.Hours, LastFailure: statistics.LastFailure, LastMissedAt: statistics.LastMissedAt,
+	}))
 }
 
 // setEnabled is the switch.

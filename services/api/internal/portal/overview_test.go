@@ -10,8 +10,10 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"github.com/dembrane/webhooks/pkg/event"
+	"github.com/dembrane/webhooks/proto/webhooksv1"
 	"github.com/dembrane/webhooks/services/api/internal/registration"
 	"github.com/dembrane/webhooks/services/api/internal/store"
 )
@@ -108,6 +110,53 @@ func TestASwitchLeadsBack(t *testing.T) {
 	require.Equal(t, http.StatusSeeOther, off.status, off.body)
 	assert.Equal(t, overview+"?done=off&show=failing", off.header.Get("Location"))
 	assert.Contains(t, b.get(off.header.Get("Location")).body, "The webhook is off: nothing is sent to it.")
+}
+
+// Of a webhook that works again, what was missed is offered as long as something is
+// missed that can be sent: not what arrived with a later try, nor what was sent since.
+func TestWhatWasMissedIsOfferedWhileItIsMissed(t *testing.T) {
+	s := newStoredSite(t)
+	b := s.as("good")
+	one := b.add("url", "https://example.org/")
+	_, err := s.store.MergeHealth(t.Context(), one[strings.LastIndexByte(one, '/')+1:], store.Health{
+		LastAttemptAt: new(time.Now()), LastSuccessAt: new(time.Now()),
+	})
+	require.NoError(t, err)
+	tried := func(delivery string, ago time.Duration, outcome webhooksv1.Outcome, trigger webhooksv1.Trigger) {
+		x := &webhooksv1.Attempt{DeliveryId: delivery, Outcome: outcome, Trigger: trigger, StartedAt: timestamppb.New(time.Now().Add(-ago)), StatusCode: 200}
+		if outcome != isDelivered {
+			x.Reason, x.StatusCode = webhooksv1.Reason_REASON_STATUS, 500
+		}
+		s.record(one, x)
+	}
+	const byItself, later, minute = webhooksv1.Trigger_TRIGGER_EVENT, webhooksv1.Trigger_TRIGGER_REPLAY, time.Minute
+	want := func(isOffered bool, why string) {
+		t.Helper()
+		for _, path := range []string{overview, one} {
+			page := b.get(path)
+			require.Contains(t, page.body, "Working", path)
+			assert.Equal(t, isOffered, strings.Contains(page.body, "Send what was missed"), "%s: %s", path, why)
+		}
+	}
+	tried("dlv_old", 8*24*time.Hour, isGivenUp, byItself)
+	want(false, "what is no longer kept cannot be sent")
+	tried("dlv_1", 9*minute, isRetried, byItself)
+	tried("dlv_1", 8*minute, isDelivered, byItself)
+	want(false, "it arrived by itself")
+	tried("dlv_2", 7*minute, isGivenUp, byItself)
+	tried("dlv_3", 6*minute, isDelivered, byItself)
+	want(true, "it was given up")
+	b.post(one+"/enabled", "_token", b.token(one), "enabled", "false")
+	assert.NotContains(t, b.get(one).body, "Send what was missed", "while it is off, switching it on comes first")
+	b.post(one+"/enabled", "_token", b.token(one), "enabled", "true")
+	tried("dlv_2", 5*minute, isGivenUp, later)
+	want(true, "it was given up again")
+	tried("dlv_2", 4*minute, isDelivered, later)
+	want(false, "it was sent since")
+	tried("dlv_4", 3*minute, webhooksv1.Outcome_OUTCOME_DISABLED, byItself)
+	want(true, "it was not sent while the webhook was off")
+	s.counts(1)
+	assert.Contains(t, readable(b.get(one+"/replays?since=failing")), "1 delivery is missing")
 }
 
 // The zone is said once, with its place where it has one.

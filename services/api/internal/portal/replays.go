@@ -252,7 +252,7 @@ func (v *visit) offerPeriods(body *putRightBody, began time.Time) (chosen string
 }
 
 // beganToFail is when the webhook began to fail, or of one that works again, the hour
-// in which it first failed in the last week; zero when it did not.
+// of the last week in which something first did not arrive; zero when all did.
 func (v *visit) beganToFail() (time.Time, error) {
 	if v.webhook.Health.FailingSince != nil {
 		return *v.webhook.Health.FailingSince, nil
@@ -262,7 +262,7 @@ func (v *visit) beganToFail() (time.Time, error) {
 		return time.Time{}, err
 	}
 	for _, h := range statistics.Hours {
-		if h.Failed > 0 {
+		if h.Failed > 0 || h.Ended > 0 {
 			return h.Since, nil
 		}
 	}

@@ -15,6 +15,8 @@ type apiCounts struct {
 	Delivered uint64            `json:"delivered"`
 	Failed    uint64            `json:"failed"`
 	ByReason  map[string]uint64 `json:"failed_by_reason"`
+	// Ended are deliveries that ended without a request.
+	Ended uint64 `json:"ended"`
 	// The durations are null when no request was made.
 	P50 *float64 `json:"p50_ms"`
 	P95 *float64 `json:"p95_ms"`
