@@ -247,3 +247,39 @@ func TestTheOldSecretCanBeEnded(t *testing.T) {
 	assert.Contains(t, page.body, "The old secret signs no more.")
 	assert.NotContains(t, page.body, "goes on signing until")
 }
+
+// A webhook is copied from another project with all that the page promises, and nothing
+// secret. What is of nobody's, or of a project that is not theirs, is not copied.
+func TestAWebhookIsCopiedFromAnotherProject(t *testing.T) {
+	const there, theirs = "/projects/p2/webhooks", "/projects/p3/webhooks"
+	s := newSite(t)
+	b := s.as("good")
+	add := func(project, name string) {
+		made := b.press(b.get(project+"/new"), project+"/new", "url", "https://hooks.example.org/"+name, "name", name, "events", "webhook.failing",
+			"signing", "true", "secret", "a-secret-of-"+name, "header_name", "X-Api-Key", "header_value", "key-of-"+name)
+		require.Equal(t, http.StatusSeeOther, made.status, made.body)
+	}
+	add(there, "second")
+	add(theirs, "third")
+	choose := b.get(overview + "/clone")
+	assert.Contains(t, readable(choose), "second hooks.example.org Second")
+	assert.NotContains(t, choose.body, "third", "the caller's projects are p1 and p2")
+	link := between(choose.body, `href="`+overview+`/new?clone=`, `"`)
+	require.NotEmpty(t, link)
+	form := b.get(overview + "/new?clone=" + link)
+	fields := b.inputs(form, overview+"/new")
+	assert.Equal(t, []string{"https://hooks.example.org/second", "second", "json"}, []string{fields.Get("url"), fields.Get("name"), fields.Get("format")})
+	assert.Equal(t, []string{"webhook.failing"}, fields["events"])
+	for _, secret := range []string{"a-secret-of-second", "key-of-second"} {
+		assert.NotContains(t, form.body, secret)
+	}
+	assert.Regexp(t, "^whsec_", fields.Get("secret"), "the copy gets one of its own")
+	list, err := s.store.List(t.Context(), "p3")
+	require.NoError(t, err)
+	require.Len(t, list, 1)
+	for _, id := range []string{list[0].ID, "nothing"} {
+		assert.Empty(t, b.inputs(b.get(overview+"/new?clone="+id), overview+"/new").Get("url"), id)
+	}
+	require.Equal(t, http.StatusSeeOther, b.press(form, overview+"/new").status)
+	s.wantWebhooks(1)
+}

@@ -198,21 +198,6 @@ func TestALongAddressMakesNoLargePage(t *testing.T) {
 	}
 }
 
-// everyPage are the paths of a webhook's pages, and everyForm those that take a form.
-func everyPage() []string {
-	return []string{
-		"", "/statistics", "/developer", "/check", "/missing", "/edit", "/test", "/secret", "/delete", "/replays", "/deliveries",
-		"/deliveries/01ARZ3NDEKTSV4RRFFQ69G5FAV", "/deliveries/01ARZ3NDEKTSV4RRFFQ69G5FAV/body",
-	}
-}
-
-func everyForm() []string {
-	return []string{
-		"/check", "/edit", "/enabled", "/test", "/secret", "/secret/stop", "/delete", "/replays", "/replays/01ARZ3NDEKTSV4RRFFQ69G5FAV/cancel",
-		"/deliveries/01ARZ3NDEKTSV4RRFFQ69G5FAV/resend",
-	}
-}
-
 // Who may not see a webhook learns nothing from any page or form, and changes nothing:
 // neither with somebody else's address nor with an id of theirs in an own address.
 func TestEveryPageAndFormIsGuarded(t *testing.T) {
@@ -220,6 +205,7 @@ func TestEveryPageAndFormIsGuarded(t *testing.T) {
 	good := s.as("good")
 	one := good.add("url", "https://example.org/", "name", "A name to look for", "signing", "true", "secret", "a-secret-of-mine")
 	id := one[strings.LastIndex(one, "/")+1:]
+	pages, forms := routesOf(t, http.MethodGet, ofWebhook), routesOf(t, http.MethodPost, ofWebhook)
 	const unknown = "01ARZ3NDEKTSV4RRFFQ69G5FAW"
 	changing := regexp.MustCompile(`name="_(token|kept)" value="[^"]+"|<code>[0-9A-Z]{26}</code>|` + id + "|" + unknown)
 	for caller, want := range map[string]int{
@@ -242,10 +228,10 @@ func TestEveryPageAndFormIsGuarded(t *testing.T) {
 			assert.Equal(t, changing.ReplaceAllString(nowhere.header.Get("Location")+nowhere.body, ""), changing.ReplaceAllString(there.header.Get("Location")+there.body, ""), caller+" "+path)
 			assert.NotContains(t, there.body, "A name to look for", caller+" "+path)
 		}
-		for _, path := range everyPage() {
+		for _, path := range pages {
 			asked(b.get, path)
 		}
-		for _, path := range everyForm() {
+		for _, path := range forms {
 			asked(send, path)
 		}
 	}
@@ -259,12 +245,12 @@ func TestEveryPageAndFormIsGuarded(t *testing.T) {
 
 // Where the tier is too low, a page offers only what the API lets through.
 func TestAFrozenProjectOffersOnlyWhatWorks(t *testing.T) {
-	s := newSite(t)
+	s := newStoredSite(t)
 	one := s.as("good").add("url", "https://example.org/", "signing", "true", "secret", "a-secret-of-mine")
 	b := s.as("low-tier")
 	leads, sends := regexp.MustCompile(`href="(/projects/[^"#]+)"`), regexp.MustCompile(`(?:form)?action="(/[^"]+)"[^>]*>`)
 	works := []string{one + "/enabled", one + "/delete", one + "/check", "/webhooks/language", "/webhooks/sign-out"}
-	for _, path := range append([]string{overview}, one, one+"/deliveries", one+"/statistics", one+"/developer", one+"/check", one+"/edit", one+"/secret", one+"/delete") {
+	for _, path := range append([]string{overview}, one, one+"/deliveries", one+"/statistics", one+"/developer", one+"/check", one+"/missing", one+"/replays", one+"/edit", one+"/secret", one+"/delete") {
 		page := b.get(path)
 		require.Equal(t, http.StatusOK, page.status, path)
 		for _, found := range leads.FindAllStringSubmatch(page.body, -1) {

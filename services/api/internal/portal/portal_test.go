@@ -152,7 +152,14 @@ func TestEveryPageIsGuarded(t *testing.T) {
 	s := newSite(t)
 	b := s.as("good")
 	one := b.add("url", "https://example.org/")
-	for _, path := range []string{overview, overview + "/new", overview + "/clone", one, one + "/edit", one + "/test", one + "/secret", one + "/delete", "/webhooks/sign-in", "/webhooks/nothing", overview + "/missing"} {
+	paths := []string{"/webhooks/sign-in", "/webhooks/nothing", overview + "/missing"}
+	for _, path := range routesOf(t, http.MethodGet, ofProject) {
+		paths = append(paths, overview+path)
+	}
+	for _, path := range routesOf(t, http.MethodGet, ofWebhook) {
+		paths = append(paths, one+path)
+	}
+	for _, path := range paths {
 		page := b.get(path)
 		policy := page.header.Get("Content-Security-Policy")
 		for _, directive := range []string{"default-src 'none'", "script-src 'self'", "style-src 'self'", "frame-ancestors 'none'", "form-action 'self'", "base-uri 'none'"} {
@@ -168,9 +175,28 @@ func TestEveryPageIsGuarded(t *testing.T) {
 			assert.NotContains(t, page.body, inline, path)
 		}
 		assert.LessOrEqual(t, len(page.body), 100<<10, path)
-		for _, cookie := range page.header.Values("Set-Cookie") {
-			assert.Contains(t, cookie, "HttpOnly", path)
-			assert.Contains(t, cookie, "SameSite=Lax", path)
+	}
+}
+
+// No script reads a cookie of ours, and no other site has the browser send one with a
+// form. Over https it goes over nothing else, and no other host of the domain can set
+// the one that forms are known by.
+func TestCookiesAreKeptFromOthers(t *testing.T) {
+	s := newSite(t)
+	for scheme, form := range map[string]string{"http": "webhooks_form", "https": "__Host-webhooks_form"} {
+		b := s.as("")
+		b.header.Set("X-Forwarded-Proto", scheme)
+		link := b.get(s.pages.SignInPath("good", "p1"))
+		require.Equal(t, http.StatusSeeOther, link.status)
+		cookies := link.header.Values("Set-Cookie")
+		cookies = append(cookies, b.get("/webhooks/sign-in").header.Values("Set-Cookie")...)
+		require.Len(t, cookies, 2, scheme)
+		assert.Contains(t, cookies[0], sessionCookie+"=good; Path=/")
+		assert.Contains(t, cookies[1], form+"=")
+		for _, cookie := range cookies {
+			assert.Contains(t, cookie, "; HttpOnly")
+			assert.Contains(t, cookie, "; SameSite=Lax")
+			assert.Equal(t, scheme == "https", strings.Contains(cookie, "; Secure"), cookie)
 		}
 	}
 }
