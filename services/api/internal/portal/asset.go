@@ -15,7 +15,7 @@ import (
 //go:embed assets
 var assetFiles embed.FS
 
-// assets are the style sheet and the script, by name. Their addresses change with
+// assets are the style sheet, the script and the icon, by name. Their addresses change with
 // their content, so a browser may keep them for ever.
 //
 // While a new version is rolled out, a page of one may ask the other: it gets what
@@ -30,7 +30,7 @@ type asset struct {
 func loadAssets() (assets, error) {
 	all := assets{}
 	// A machine's own table may have something else, and then a browser takes neither.
-	kinds := map[string]string{".css": "text/css; charset=utf-8", ".js": "text/javascript; charset=utf-8"}
+	kinds := map[string]string{".css": "text/css; charset=utf-8", ".js": "text/javascript; charset=utf-8", ".svg": "image/svg+xml"}
 	entries, err := assetFiles.ReadDir("assets")
 	if err != nil {
 		return nil, fmt.Errorf("list: %w", err)

@@ -154,7 +154,8 @@ func TestAssetsOfAnotherVersion(t *testing.T) {
 	b := s.as("good")
 	style := regexp.MustCompile(`href="(/webhooks/assets/[^"]+\.css)"`).FindStringSubmatch(b.get(overview).body)
 	require.NotNil(t, style)
-	for name, kind := range map[string]string{"app.css": "text/css; charset=utf-8", "app.js": "text/javascript; charset=utf-8"} {
+	assert.Regexp(t, `<link rel="icon" type="image/svg\+xml" href="/webhooks/assets/[0-9a-f]{12}/icon\.svg">`, b.get(overview).body, "a browser asks for none elsewhere")
+	for name, kind := range map[string]string{"app.css": "text/css; charset=utf-8", "app.js": "text/javascript; charset=utf-8", "icon.svg": "image/svg+xml"} {
 		other := b.get("/webhooks/assets/000000000000/" + name)
 		assert.Equal(t, http.StatusOK, other.status)
 		assert.Equal(t, "no-store", other.header.Get("Cache-Control"))

@@ -195,6 +195,7 @@ func TestARowSaysWhatHappensNext(t *testing.T) {
 		{DeliveryId: "dlv_2", Number: 3, Outcome: isDelivered, StatusCode: 200},
 		failed("dlv_3", 1, isGivenUp, 0), failed("dlv_4", 1, isRetried, -time.Minute), tested, notMade,
 		{DeliveryId: "dlv_7", Outcome: isDelivered, StatusCode: 200},
+		{DeliveryId: "dlv_8", Outcome: isGivenUp, Reason: webhooksv1.Reason_REASON_RECEIVER_FAILING},
 	}
 	paths := s.record(one, list...)
 	page := b.get(one + "/deliveries")
@@ -216,6 +217,9 @@ func TestARowSaysWhatHappensNext(t *testing.T) {
 		assert.NotContains(t, row(over), "ext try", "it was made")
 	}
 	assert.NotContains(t, page.body, "Delivered after 1 ")
+	assert.Contains(t, row(1), "25 ms")
+	assert.Contains(t, row(9), "less than 1 ms", "how long is always said")
+	assert.NotContains(t, row(10), " ms", "nothing was sent")
 	b.header.Set("Accept-Language", "nl")
 	page = b.get(one + "/deliveries")
 	assert.Contains(t, row(4), "Bezorgd na 3 pogingen")

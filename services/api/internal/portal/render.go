@@ -54,7 +54,6 @@ func functions(texts catalogue, in words.Language) template.FuncMap {
 		"n":       func(key string, n uint64, values ...any) string { return texts.plural(in, key, n, values...) },
 		"number":  func(n uint64) string { return number(in, n) },
 		"decimal": func(f float64) string { return decimal(in, f) },
-		"took":    func(ms float64) string { return took(in, ms) },
 		// code escapes a text and shows what stands between backquotes as code.
 		"code": func(text string) template.HTML {
 			parts := strings.Split(template.HTMLEscapeString(text), "`")
@@ -102,8 +101,8 @@ type page struct {
 	Token string
 	// Zone is the one of all times on the page.
 	Zone, ZoneName string
-	// Style and Script are where ours are.
-	Style, Script string
+	// Style, Script and Icon are where ours are.
+	Style, Script, Icon string
 	// CanSignOut says that the session is ours to end.
 	CanSignOut bool
 	Languages  []languageChoice
@@ -130,7 +129,7 @@ func (v *visit) render(status int, name, title string, body any) error {
 		Lang: v.in.Tag(), Title: title, Project: v.project, Webhook: v.webhook,
 		Here: v.here(), Token: v.formToken(), Notice: v.notice,
 		Zone: v.zoneInWords(), ZoneName: v.zone.String(),
-		Style: v.p.assets.path("app.css"), Script: v.p.assets.path("app.js"),
+		Style: v.p.assets.path("app.css"), Script: v.p.assets.path("app.js"), Icon: v.p.assets.path("icon.svg"),
 		CanSignOut: v.p.SignIn && v.hasSession() && name != "signin", Body: body,
 	}
 	if v.project.ID != "" {

@@ -12,9 +12,10 @@ type logRow struct {
 	Path, Event string
 	State       state
 	When        moment
-	Took        float64
-	Message     string
-	Advice      string
+	// Took is how long that took; empty when nothing was sent.
+	Took    string
+	Message string
+	Advice  string
 	// StatusCode is what was answered; 0 for nothing.
 	StatusCode int
 	// Note says how it came about, when that is out of the ordinary.
@@ -44,10 +45,13 @@ func (a apiAttempt) isOverdue(now time.Time) bool {
 func (v *visit) logRow(a apiAttempt, overtaken bool) logRow { //nolint:revive // what is known of the delivery
 	row := logRow{
 		Path: v.one() + "/deliveries/" + url.PathEscape(a.ID), Event: v.t("event." + a.Event), State: v.state(a, overtaken),
-		When: v.moment(a.StartedAt), Took: float64(a.DurationMS), Message: a.Message, Advice: a.Advice,
+		When: v.moment(a.StartedAt), Message: a.Message, Advice: a.Advice,
 	}
 	if a.StatusCode != nil {
 		row.StatusCode = *a.StatusCode
+	}
+	if a.DurationMS > 0 || a.StatusCode != nil { // in less than a millisecond, too
+		row.Took = took(v.in, float64(a.DurationMS))
 	}
 	switch {
 	case a.Trigger != "event":
