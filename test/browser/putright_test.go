@@ -64,6 +64,35 @@ func TestAFailingReceiverIsMendedAndGetsWhatItMissed(t *testing.T) {
 	}
 }
 
+// A webhook that was stopped, because its receiver said that it is gone, is switched on
+// and gets what it missed: in two clicks.
+func TestAStoppedWebhookIsMendedAndGetsWhatItMissed(t *testing.T) {
+	t.Parallel()
+	need(t, shared.missing)
+	var works atomic.Bool
+	url := shared.receiver.Add(receiver.Hook{Path: "/stopped-once", Unnoted: true, Answer: func(http.Header, <-chan struct{}, receiver.Arrival) int {
+		if works.Load() {
+			return http.StatusNoContent
+		}
+		return http.StatusGone
+	}})
+	w, err := host().Create(t.Context(), "stopped-once", apiclient.Fields{"name": "Archive", "url": url, "events": event.Types()})
+	require.NoError(t, err)
+	publish(t, "stopped-once", 2)
+	run.Until(t, patience, "it is stopped", isIn(w, "disabled"))
+	works.Store(true)
+	b := open(t, "stopped-once", phone)
+	b.visit("")
+	b.sees("Stopped")
+	b.press("Send what was missed")     // one
+	b.press("Switch on and send all 2") // two
+	b.sees("on its way")
+	b.until("Done 2 arrived")
+	b.visit("")
+	b.sees("Working")
+	b.wantQuiet()
+}
+
 // givenUp waits until so many deliveries of a webhook are given up.
 func givenUp(t *testing.T, w apiclient.Webhook, count int) {
 	t.Helper()

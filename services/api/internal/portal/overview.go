@@ -181,7 +181,10 @@ func (v *visit) item(w apiWebhook, path string, of apiLately) item {
 		apiWebhook: w, Path: path, CanSwitch: w.Enabled || v.project.CanChange, IsChat: isChat(w.Format),
 		Chart: newChart(of.Hours), Health: v.health(w, of.LastFailure),
 	}
-	if w.Enabled && v.project.CanChange && (w.Health.State == stateFailing || v.canBeSent(of.LastMissedAt)) {
+	// One that we stopped is switched on by sending; one that somebody switched off stays
+	// off until somebody wants it on.
+	missed := w.isStopped() || w.Enabled && (w.Health.State == stateFailing || v.canBeSent(of.LastMissedAt))
+	if missed && v.project.CanChange {
 		one.Health.Missed = one.Path + "/replays?since=" + sinceFailing
 	}
 	return one

@@ -159,6 +159,25 @@ func TestWhatWasMissedIsOfferedWhileItIsMissed(t *testing.T) {
 	assert.Contains(t, readable(b.get(one+"/replays?since=failing")), "1 delivery is missing")
 }
 
+// A webhook that was stopped is switched on and gets what it missed in as few steps as
+// one that fails: from its place on the overview.
+func TestAStoppedWebhookIsPutRightFromTheOverview(t *testing.T) {
+	s := newStoredSite(t)
+	s.have("stopped", "off")
+	list, err := s.store.List(t.Context(), "p1")
+	require.NoError(t, err)
+	b, id := s.as("good"), map[string]string{}
+	for _, w := range list {
+		id[w.Name] = w.ID
+	}
+	page := b.get(overview).body
+	assert.Contains(t, page, `href="webhooks/`+id["stopped"]+`/replays?since=failing"`)
+	assert.NotContains(t, page, `href="webhooks/`+id["off"]+`/replays`, "that is meant")
+	s.counts(2)
+	assert.Contains(t, readable(b.get(overview+"/"+id["stopped"]+"/replays?since=failing")), "Switch on and send all 2")
+	assert.NotContains(t, s.as("low-tier").get(overview).body, "/replays", "it cannot be switched on")
+}
+
 // The zone is said once, with its place where it has one.
 func TestTheZoneIsSaidOnce(t *testing.T) {
 	b := newSite(t).as("good")
