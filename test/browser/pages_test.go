@@ -138,6 +138,7 @@ func (g gallery) tests() []shown {
 func (g gallery) secrets() []shown {
 	return []shown{
 		{Name: "secret", Path: g.below("failing", "/secret")},
+		{Name: "secret-stop", Path: g.below("failing", "/secret/stop")},
 		{Name: "secret-none", Path: g.below("idle", "/secret?done=unsigned"), Project: g.project + "-chat"},
 		{Name: "secret-faults", Path: g.below("failing", "/secret"), Do: func(b *tab) {
 			b.put("secret", "short")

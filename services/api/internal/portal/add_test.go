@@ -224,6 +224,27 @@ func TestAFormMakesOneWebhook(t *testing.T) {
 	s.wantWebhooks(2)
 }
 
+// Whoever takes the secret away is told first what follows, and asked once.
+func TestStoppingToSignIsAskedOnce(t *testing.T) {
+	s := newSite(t)
+	b := s.as("good")
+	one := b.add("url", "https://example.org/", "name", "Archive", "signing", "true", "secret", "a-secret-of-mine")
+	page := b.get(one + "/secret")
+	assert.Contains(t, page.body, `href="`+one+`/secret/stop"`)
+	assert.NotContains(t, page.body, `action="`+one+`/secret/stop"`, "one click does nothing yet")
+	asked := b.get(one + "/secret/stop")
+	assert.Contains(t, readable(asked), "deliveries to “Archive” carry no signature. A receiver that checks signatures refuses all of them")
+	assert.Contains(t, b.get(one+"/secret").body, "Deliveries are signed with a secret.", "looking changes nothing")
+	assert.Equal(t, http.StatusForbidden, s.as("low-tier").get(one+"/secret/stop").status)
+	assert.Equal(t, one+"/secret?done=unsigned", b.press(asked, one+"/secret/stop").header.Get("Location"))
+	assert.Contains(t, b.get(one+"/secret").body, "Deliveries are not signed")
+	assert.Equal(t, one+"/secret", b.get(one+"/secret/stop").header.Get("Location"), "there is nothing to stop any more")
+
+	b.press(b.get(one+"/secret"), one+"/secret", "secret", "a-secret-of-mine")
+	require.Equal(t, http.StatusSeeOther, b.press(b.get(one+"/edit"), one+"/edit", "format", "slack").status)
+	assert.NotContains(t, b.get(one+"/secret/stop").body, "refuses", "a chat does not")
+}
+
 // The old secret can be ended at once; two clicks on the new one drop nothing.
 func TestTheOldSecretCanBeEnded(t *testing.T) {
 	s := newSite(t)

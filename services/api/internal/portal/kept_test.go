@@ -141,7 +141,7 @@ func TestSigningInLeadsBackToThePage(t *testing.T) {
 	b := s.as("good")
 	one := b.add("url", "https://example.org/", "signing", "true", "secret", "a-secret-of-mine")
 	for page, action := range map[string]string{
-		one + "/secret": one + "/secret/stop", one + "/delete": one + "/enabled",
+		one + "/secret/stop": one + "/secret/stop", one + "/delete": one + "/enabled",
 	} {
 		b.become("good")
 		from := b.get(page)

@@ -132,6 +132,7 @@ func (p *Portal) Route(e *echo.Echo, call httpapi.Call) {
 	webhook.get("/secret", secretPage)
 	webhook.typed("/secret", rotateSecret, secretAgain)
 	webhook.post("/secret/end", endOverlap)
+	webhook.get("/secret/stop", unsignPage)
 	webhook.post("/secret/stop", stopSigning)
 	webhook.get("/delete", deletePage)
 	webhook.post("/delete", deleteWebhook)

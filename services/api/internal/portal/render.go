@@ -177,7 +177,7 @@ func (v *visit) tabs(current string) []tab {
 		{"/secret", "secret", v.t("tab.secret")},
 		{"/developer", "developer", v.t("tab.developer")},
 	}
-	within := map[string]string{"delivery": "deliveries", "check": "developer", "missing": "developer"}
+	within := map[string]string{"delivery": "deliveries", "check": "developer", "missing": "developer", "unsign": "secret"}
 	var tabs []tab
 	for _, one := range list {
 		if one.template == "test" && !v.project.CanChange {

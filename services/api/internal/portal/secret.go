@@ -106,6 +106,20 @@ func endOverlap(v *visit) error {
 	return v.done(v.one()+"/secret", "ended")
 }
 
+// unsignBody is the page that asks once more before the secret is taken away.
+type unsignBody struct{ Chat bool }
+
+// unsignPage says what follows when the secret is taken away.
+func unsignPage(v *visit) error {
+	if err := v.mayChange(); err != nil {
+		return err
+	}
+	if !v.webhook.HasSecret {
+		return v.redirect(v.one() + "/secret") // it was taken away meanwhile
+	}
+	return v.render(http.StatusOK, "unsign", v.t("secret.stop"), unsignBody{Chat: isChat(v.webhook.Format)})
+}
+
 // stopSigning takes the secret away.
 func stopSigning(v *visit) error {
 	if err := v.api.change(v.webhook.ID, map[string]any{"secret": ""}); err != nil {
