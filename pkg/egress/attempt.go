@@ -54,9 +54,26 @@ func (a *attempt) enter(next webhooksv1.Phase) {
 // describe adds to a result what was noted on the way.
 func (a *attempt) describe(result Result) Result {
 	a.enter(webhooksv1.Phase_PHASE_UNSPECIFIED)
+	if !a.resent { // then the first one may have gone further
+		a.timing = a.timing.until(result.Timing.Ended)
+	}
 	a.timing.Ended = result.Timing.Ended
 	result.Timing, result.Resent, result.Notes = a.timing, a.resent, a.notes
 	return result
+}
+
+// until leaves out what was spent between the phases: those after the last one did not take place.
+func (t Timing) until(last webhooksv1.Phase) Timing {
+	switch last {
+	case webhooksv1.Phase_PHASE_DNS:
+		t.Connect, t.TLS, t.Wait = 0, 0, 0
+	case webhooksv1.Phase_PHASE_CONNECT:
+		t.TLS, t.Wait = 0, 0
+	case webhooksv1.Phase_PHASE_TLS:
+		t.Wait = 0
+	case webhooksv1.Phase_PHASE_SEND, webhooksv1.Phase_PHASE_WAIT, webhooksv1.Phase_PHASE_UNSPECIFIED:
+	}
+	return t
 }
 
 // late reports whether the time of a context is over, of which a dial may notice before the context does.

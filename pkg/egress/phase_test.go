@@ -85,6 +85,7 @@ func TestTimeoutsSayInWhichPhase(t *testing.T) {
 			result := client.Post(t.Context(), Call{URL: parse(t, test.target), Body: make([]byte, test.size)})
 			wantReason(t, webhooksv1.Reason_REASON_TIMEOUT, result)
 			assert.Equal(t, test.phase, result.Timing.Ended)
+			wantNothingAfter(t, test.phase, result.Timing)
 			assert.Equal(t, name, test.phase.Label())
 			assert.Contains(t, result.Detail, test.detail)
 			assert.Contains(t, result.Detail, "within "+short.String())
@@ -100,7 +101,20 @@ func TestTimeoutsSayInWhichPhase(t *testing.T) {
 		result := post(t, client, "http://127.0.0.1:9/")
 		wantReason(t, webhooksv1.Reason_REASON_TIMEOUT, result)
 		assert.Equal(t, webhooksv1.Phase_PHASE_CONNECT, result.Timing.Ended)
+		wantNothingAfter(t, webhooksv1.Phase_PHASE_CONNECT, result.Timing)
 	})
+}
+
+// wantNothingAfter checks that no time is given to phases that did not take place.
+func wantNothingAfter(t *testing.T, last webhooksv1.Phase, timing Timing) {
+	t.Helper()
+	for phase, spent := range map[webhooksv1.Phase]time.Duration{
+		webhooksv1.Phase_PHASE_CONNECT: timing.Connect, webhooksv1.Phase_PHASE_TLS: timing.TLS, webhooksv1.Phase_PHASE_SEND: timing.Wait,
+	} {
+		if last < phase {
+			assert.Zero(t, spent, phase)
+		}
+	}
 }
 
 func wantOurs(tb testing.TB, got Result) {

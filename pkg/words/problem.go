@@ -8,19 +8,26 @@ import (
 	"sync"
 )
 
-// Problem says in another language what the API says in English: the details and
-// messages of its problems. What is not in the table
-// stays as it is; a test of the API finds what is missing.
+// TimeLayout is how the API writes a time within a sentence, always in UTC. Whoever
+// shows the sentence to people puts their own time in its place.
+const TimeLayout = "15:04:05 on 2 January 2006 UTC"
+
+// Problem says to people what the API says in English, the details and messages of its
+// problems, in their language. What is not in the table stays as it is; a test of the
+// API finds what has no Dutch. What the API says to developers, in the words of the API,
+// has other words in English, too.
 func Problem(english string, in Language) string {
+	table := problems()
 	if in != Dutch {
-		return english
+		table = plainProblems()
 	}
-	return translate(problems(), english, func(value string) string { return value })
+	return translate(table, english, func(value string) string { return value })
 }
 
-// ProblemPatterns are the English sentences of the table, with {} for what differs.
+// ProblemPatterns are the sentences of the API that the tables have, with {} for what
+// differs.
 func ProblemPatterns() []string {
-	table := problemTable()
+	table := append(problemTable(), plainTable()...)
 	patterns := make([]string, len(table))
 	for i, row := range table {
 		patterns[i] = row[0]
@@ -28,36 +35,39 @@ func ProblemPatterns() []string {
 	return patterns
 }
 
-// translation finds a sentence and says it in Dutch.
+// translation finds a sentence and says it in other words.
 type translation struct {
 	pattern *regexp.Regexp
-	dutch   string
+	said    string
 }
 
-var problems = sync.OnceValue(func() []translation { return compile(problemTable()) }) //nolint:gochecknoglobals // never changed
+var (
+	problems      = sync.OnceValue(func() []translation { return compile(problemTable()) }) //nolint:gochecknoglobals // never changed
+	plainProblems = sync.OnceValue(func() []translation { return compile(plainTable()) })   //nolint:gochecknoglobals // never changed
+)
 
-// compile makes patterns of a table of English and Dutch sentences. The particular
-// goes before the general.
+// compile makes patterns of a table of sentences: as they are in English, and as they
+// are to be said. The particular goes before the general.
 func compile(table [][2]string) []translation {
 	literal := func(row [2]string) int { return len(strings.ReplaceAll(row[0], "{}", "")) }
 	slices.SortStableFunc(table, func(a, b [2]string) int { return literal(b) - literal(a) })
 	list := make([]translation, len(table))
 	for i, row := range table {
 		pattern := strings.ReplaceAll(regexp.QuoteMeta(row[0]), regexp.QuoteMeta("{}"), "(.+)")
-		list[i] = translation{pattern: regexp.MustCompile("^" + pattern + "$"), dutch: row[1]}
+		list[i] = translation{pattern: regexp.MustCompile("^" + pattern + "$"), said: row[1]}
 	}
 	return list
 }
 
-// translate says in Dutch what is in a table; what is not stays as it is. into is for
-// the values that the sentence has.
+// translate says in other words what is in a table; what is not stays as it is. into is
+// for the values that the sentence has.
 func translate(table []translation, english string, into func(value string) string) string {
 	for _, t := range table {
 		values := t.pattern.FindStringSubmatch(english)
 		if values == nil {
 			continue
 		}
-		translated := t.dutch
+		translated := t.said
 		for i, value := range values[1:] {
 			translated = strings.ReplaceAll(translated, "{"+strconv.Itoa(i+1)+"}", into(value))
 		}
@@ -76,14 +86,14 @@ func problemTable() [][2]string {
 func callerProblems() [][2]string {
 	return [][2]string{
 		{"Invalid session", "Ongeldige sessie"},
-		{"User not onboarded", "Deze gebruiker is nog niet aangemeld"},
-		{"Project not found", "Project niet gevonden"},
-		{"Webhook not found", "Webhook niet gevonden"},
-		{"Attempt not found", "Poging niet gevonden"},
-		{"Replay not found", "Herhaling niet gevonden"},
-		{"Event not found", "Gebeurtenis niet gevonden"},
-		{"Not allowed", "Niet toegestaan"},
-		{"This action requires the changemaker tier (currently {}).", "Hiervoor is het abonnement changemaker nodig (nu {1})."},
+		{"User not onboarded", "Uw account is nog niet klaar. Rond eerst de aanmelding in het dashboard af."},
+		{"Project not found", "Dit project is niet gevonden."},
+		{"Webhook not found", "Deze webhook is niet gevonden."},
+		{"Attempt not found", "Deze poging is niet gevonden."},
+		{"Replay not found", "Dit opnieuw versturen is niet gevonden."},
+		{"Event not found", "Deze gebeurtenis is niet gevonden."},
+		{"Not allowed", "U beheert de webhooks van dit project niet."},
+		{"This action requires the changemaker tier (currently {}).", "Hiervoor is het abonnement ‘changemaker’ nodig; de werkruimte heeft nu ‘{1}’."},
 		{"This page is not allowed to use your session.", "Deze pagina mag uw sessie niet gebruiken."},
 		{"Permissions cannot be checked at the moment. Try again in a few seconds.", "De rechten kunnen nu niet worden gecontroleerd. Probeer het over enkele seconden opnieuw."},
 		{"This project has {} webhooks, which is the most it can have. Delete one first.", "Dit project heeft {1} webhooks, en meer kunnen het er niet zijn. Verwijder er eerst een."},
@@ -97,12 +107,13 @@ func callerProblems() [][2]string {
 			"Something went wrong on our side. Try again, and tell us the request id if it persists.",
 			"Er ging bij ons iets mis. Probeer het opnieuw, en geef ons het nummer van het verzoek als het blijft gebeuren.",
 		},
-		{"Too many requests. Try again in {} {}.", "Te veel verzoeken. Probeer het over {1} s opnieuw."},
+		{"Too many requests. Try again in 1 second.", "Te veel verzoeken. Probeer het over 1 seconde opnieuw."},
+		{"Too many requests. Try again in {} seconds.", "Te veel verzoeken. Probeer het over {1} seconden opnieuw."},
 		{"{} programs listen to this project, which is the most at once. Stop one of them first.", "Er luisteren al {1} programma's naar dit project, en meer kunnen het er niet tegelijk zijn. Stop er eerst een."},
 		{"Too many programs listen at the moment. Try again later.", "Er luisteren nu te veel programma's. Probeer het later opnieuw."},
 		{"This server is being restarted. Connect again: nothing is missed.", "Deze server wordt herstart. Maak opnieuw verbinding: er wordt niets gemist."},
 		{"There is nothing at this address.", "Op dit adres is niets."},
-		{"This method is not allowed here; see the Allow header.", "Deze methode is hier niet toegestaan; zie de header Allow."},
+		{"This method is not allowed here; see the Allow header.", "Deze pagina kan niet op deze manier worden geopend."},
 		{"The request body must have at most {} bytes ({} KiB).", "Het verzoek mag hooguit {1} bytes ({2} KiB) groot zijn."},
 		{"The request body came too slowly.", "Het verzoek kwam te langzaam binnen."},
 		{"The request body ended early.", "Het verzoek brak te vroeg af."},
@@ -228,8 +239,8 @@ func urlProblems() [][2]string {
 func deliveryProblems() [][2]string {
 	return [][2]string{
 		{
-			"The receiver has asked to be left alone until {} UTC, so nothing was sent. Try again after that.",
-			"De ontvanger heeft gevraagd om met rust te worden gelaten tot {1} UTC, dus er is niets verstuurd. Probeer het daarna opnieuw.",
+			"The receiver has asked to be left alone until {}, so nothing was sent. Try again after that.",
+			"De ontvanger heeft gevraagd om met rust te worden gelaten tot {1}. Er is dus niets verstuurd. Probeer het daarna opnieuw.",
 		},
 		{
 			"The test was not sent: the part that makes deliveries is not running. Try again in a few seconds.",
@@ -243,7 +254,7 @@ func deliveryProblems() [][2]string {
 			"The test was not sent because of a fault on our side. Try again in a few seconds.",
 			"De test is door een fout aan onze kant niet verstuurd. Probeer het over enkele seconden opnieuw.",
 		},
-		{"The cursor is not one of ours for this webhook. Begin again without it.", "Deze pagina van de lijst bestaat niet meer. Begin opnieuw."},
+		{"The cursor is not one of ours for this webhook. Begin again without it.", "Deze pagina van de lijst is er niet meer. Begin bij de nieuwste."},
 		{"since must lie in the past, and before until.", "Het begin moet in het verleden liggen, en voor het einde."},
 		{"since lies in the future.", "Het begin ligt in de toekomst."},
 		{"until must be after since.", "Het einde moet na het begin liggen."},
@@ -252,10 +263,10 @@ func deliveryProblems() [][2]string {
 			"The time since when events are to be sent again is missing.",
 			"Het tijdstip vanaf wanneer gebeurtenissen opnieuw moeten worden verstuurd ontbreekt.",
 		},
-		{"The webhook is not subscribed to {}. Subscribe it first.", "De webhook krijgt {1} niet. Kies die gebeurtenis eerst bij de instellingen."},
+		{"The webhook is not subscribed to {}. Subscribe it first.", "De webhook krijgt deze gebeurtenis niet meer. Kies die eerst bij de instellingen."},
 		{
 			"The replay {} of this webhook is running. Wait until it is done, or cancel it: there is one at a time.",
-			"Voor deze webhook wordt al opnieuw verstuurd. Wacht tot dat klaar is of annuleer het: er kan er één tegelijk zijn.",
+			"Voor deze webhook wordt al opnieuw verstuurd. Wacht tot dat klaar is, of stop het eerst.",
 		},
 		{
 			"The webhook is off. Sending goes on when it is switched on again.",
@@ -273,6 +284,39 @@ func deliveryProblems() [][2]string {
 		{
 			"Events and deliveries cannot be reached at the moment. Try again in a few seconds.",
 			"Gebeurtenissen en bezorgingen zijn nu niet bereikbaar. Probeer het over enkele seconden opnieuw.",
+		},
+	}
+}
+
+// plainTable has the sentences of the API that are for developers, and what people are
+// told instead.
+func plainTable() [][2]string {
+	return [][2]string{
+		{"User not onboarded", "Your account is not ready yet. Finish signing up in the dashboard first."},
+		{"Project not found", "This project was not found."},
+		{"Webhook not found", "This webhook was not found."},
+		{"Attempt not found", "This try was not found."},
+		{"Replay not found", "What was being sent again was not found."},
+		{"Event not found", "This event was not found."},
+		{"Not allowed", "You do not manage the webhooks of this project."},
+		{"This action requires the changemaker tier (currently {}).", "This takes the “changemaker” tier; the workspace has “{1}” now."},
+		{
+			"It is not known whether the webhook was made. Look at the list before you send this again, or send it again with the Idempotency-Key that it had.",
+			"It is not known whether the webhook was added. Look at the list of webhooks before you send this again.",
+		},
+		{"This method is not allowed here; see the Allow header.", "This page cannot be opened in this way."},
+		{
+			"This Idempotency-Key was used with another body within the last day. Use another key for another request.",
+			"This form was sent before, with other details. Begin with a new one.",
+		},
+		{"The secret must have {} to {} bytes.", "The secret must have {1} to {2} characters (letters with accents count twice)."},
+		{"The name of a header must have at most {} bytes.", "The name of a header must have at most {1} characters."},
+		{"The value of the header {} must have at most {} bytes.", "The value of the header {1} must have at most {2} characters."},
+		{"The URL must have at most {} bytes.", "The URL must have at most {1} characters."},
+		{"The webhook is not subscribed to {}. Subscribe it first.", "The webhook does not get this event any more. Choose it in the settings first."},
+		{
+			"The replay {} of this webhook is running. Wait until it is done, or cancel it: there is one at a time.",
+			"Something is being sent again for this webhook already. Wait until that is done, or stop it first.",
 		},
 	}
 }

@@ -175,16 +175,16 @@ func signatureHeaders() [][2]string {
 		{"webhook-timestamp is in milliseconds, and it is sent in seconds.", "webhook-timestamp is in milliseconden en wordt in seconden verzonden."},
 		{"Leave the header as it came.", leave},
 		{
-			"It was signed {} before the time it is checked at ({}); the libraries take up to {}.",
-			"Hij is {1} voor het moment van controle ondertekend ({2}); de bibliotheken aanvaarden hooguit {3}.",
+			"It was signed at {}, which is {} before the time it is checked at; the libraries take up to {}.",
+			"Het tijdstip van ondertekenen is {1}, {2} voor het moment van controle; de bibliotheken aanvaarden hooguit {3}.",
 		},
 		{
 			"For a delivery that was saved this is as it should be. If it has just arrived, the receiver's clock is fast, or somebody sends an old delivery again.",
 			"Bij een bewaarde bezorging hoort dat zo. Is ze net binnengekomen, dan loopt de klok van de ontvanger voor, of iemand stuurt een oude bezorging opnieuw.",
 		},
 		{
-			"It was signed {} after the time it is checked at ({}); the libraries take up to {}.",
-			"Hij is {1} na het moment van controle ondertekend ({2}); de bibliotheken aanvaarden hooguit {3}.",
+			"It was signed at {}, which is {} after the time it is checked at; the libraries take up to {}.",
+			"Het tijdstip van ondertekenen is {1}, {2} na het moment van controle; de bibliotheken aanvaarden hooguit {3}.",
 		},
 		{"The receiver's clock is slow: let it be set by NTP.", "De klok van de ontvanger loopt achter: laat hem met NTP gelijkzetten."},
 		{

@@ -63,8 +63,8 @@ func constant(node ast.Node) (string, bool) {
 func TestWhatASentenceIsFilledWithIsTranslated(t *testing.T) {
 	assert.Equal(t, "De inhoud is gelezen en opnieuw geschreven: er staan spaties tussen de delen; schuine strepen staan er als \\/.",
 		Signature(`The body was parsed and written anew: there are blanks between its parts; slashes are escaped as \/.`, Dutch))
-	assert.Equal(t, "Hij is 3 dagen voor het moment van controle ondertekend (2026-01-20T12:00:00Z); de bibliotheken aanvaarden hooguit 5 minuten.",
-		Signature("It was signed 3 days before the time it is checked at (2026-01-20T12:00:00Z); the libraries take up to 5 minutes.", Dutch))
+	assert.Equal(t, "Het tijdstip van ondertekenen is 2026-01-20T12:00:00Z, 3 dagen voor het moment van controle; de bibliotheken aanvaarden hooguit 5 minuten.",
+		Signature("It was signed at 2026-01-20T12:00:00Z, which is 3 days before the time it is checked at; the libraries take up to 5 minutes.", Dutch))
 	assert.Equal(t, "X-Dembrane-Signature is in hoofdletters en wordt in kleine letters verzonden.",
 		Signature("X-Dembrane-Signature is in capitals, and it is sent in lower case.", Dutch))
 	assert.Equal(t, "The body is empty.", Signature("The body is empty.", English))

@@ -66,7 +66,7 @@ func TestTheCheckerSaysWhatIsWrong(t *testing.T) {
 				{checkedBody, checkedHeaders(now, signature.HeaderBody, signature.HeaderReference), checkSecret, "It is genuine", "It is the signature of this id, time and body by this secret."},
 				{checkedBody + "\n", checkedHeaders(now, signature.HeaderBody, signature.HeaderReference), checkSecret, "It does not match", "The body ends in a line break that was not sent. Read the body as bytes"},
 				{checkedBody, checkedHeaders(now, signature.HeaderBody, signature.HeaderReference), "another-secret", "It does not match", "most likely the delivery was signed with another secret"},
-				{checkedBody, checkedHeaders(now.Add(-3 * time.Hour)), checkSecret, "The signature is right, but not its time", "It was signed 3 hours before the time it is checked at"},
+				{checkedBody, checkedHeaders(now.Add(-3 * time.Hour)), checkSecret, "The signature is right, but not its time", "which is 3 hours before the time it is checked at; the libraries take up to 5 minutes."},
 				{checkedBody, "no header", checkSecret, "", "There is no header in it."},
 			} {
 				b.check(w, row.body, row.headers, row.secret)

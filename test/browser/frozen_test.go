@@ -28,7 +28,7 @@ func TestAfterADowngradeWebhooksAreSwitchedOffAndDeleted(t *testing.T) {
 	as.As = visitor{Dashboard: true, User: directustest.Owner}
 	b := open(t, id, as)
 	b.visit("")
-	b.sees("This action requires the changemaker tier (currently innovator). Your webhooks go on working. You can look at them, switch them off and delete them.")
+	b.sees("This takes the “changemaker” tier; the workspace has “innovator” now. Your webhooks go on working. You can look at them, switch them off and delete them.")
 	assert.NotContains(t, b.text("main"), "Add a webhook")
 	b.press("Our archive")
 	b.press("Send to Our archive")

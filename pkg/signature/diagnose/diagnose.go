@@ -174,9 +174,9 @@ func (r arrived) remarks(in Input, expected http.Header, report Report) []Findin
 	plain, standard := report.Schemes[0], report.Schemes[2]
 	switch standard.State {
 	case Old:
-		findings = append(findings, found(OldTimestamp, duration(in.Now.Sub(r.at)), r.at.UTC().Format(time.RFC3339), duration(in.tolerance())))
+		findings = append(findings, found(OldTimestamp, r.at.UTC().Format(time.RFC3339), duration(in.Now.Sub(r.at)), duration(in.tolerance())))
 	case Early:
-		findings = append(findings, found(EarlyTimestamp, duration(r.at.Sub(in.Now)), r.at.UTC().Format(time.RFC3339), duration(in.tolerance())))
+		findings = append(findings, found(EarlyTimestamp, r.at.UTC().Format(time.RFC3339), duration(r.at.Sub(in.Now)), duration(in.tolerance())))
 	case Missing:
 		if report.Verified {
 			findings = append(findings, found(NoStandard))

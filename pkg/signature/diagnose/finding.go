@@ -151,11 +151,11 @@ func headerTexts() map[Code]text {
 		Milliseconds: {"webhook-timestamp is in milliseconds, and it is sent in seconds.", "Leave the header as it came."},
 		BadTimestamp: {"webhook-timestamp is no number of seconds.", "Leave the header as it came."},
 		OldTimestamp: {
-			"It was signed %s before the time it is checked at (%s); the libraries take up to %s.",
+			"It was signed at %s, which is %s before the time it is checked at; the libraries take up to %s.",
 			"For a delivery that was saved this is as it should be. If it has just arrived, the receiver's clock is fast, or somebody sends an old delivery again.",
 		},
 		EarlyTimestamp: {
-			"It was signed %s after the time it is checked at (%s); the libraries take up to %s.",
+			"It was signed at %s, which is %s after the time it is checked at; the libraries take up to %s.",
 			"The receiver's clock is slow: let it be set by NTP.",
 		},
 		ChangedTime: {

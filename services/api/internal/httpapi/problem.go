@@ -12,6 +12,7 @@ import (
 
 	"github.com/labstack/echo/v4"
 
+	"github.com/dembrane/webhooks/pkg/words"
 	"github.com/dembrane/webhooks/services/api/internal/access"
 	"github.com/dembrane/webhooks/services/api/internal/registration"
 	"github.com/dembrane/webhooks/services/api/internal/store"
@@ -90,7 +91,7 @@ func (s *server) problemFrom(err error) *problem {
 // leftAlone says that a receiver that asked for a pause is not even sent a test.
 func leftAlone(paused *testdelivery.PausedError) *problem {
 	p := answer(http.StatusConflict, "The receiver has asked to be left alone until "+
-		paused.Until.UTC().Format("15:04:05 on 2 January 2006")+" UTC, so nothing was sent. Try again after that.")
+		paused.Until.UTC().Format(words.TimeLayout)+", so nothing was sent. Try again after that.")
 	p.retryAfter = strconv.Itoa(max(1, int(time.Until(paused.Until).Seconds())+1))
 	return p
 }

@@ -17,9 +17,9 @@ import (
 	"github.com/dembrane/webhooks/pkg/words"
 )
 
-// Pages say in Dutch what the API says in English: whatever sentence there is in the
-// source of the API has its translation, and no translation is of a sentence that is
-// gone.
+// Pages say in Dutch what the API says in English, and in English in words for people
+// where it says it to developers: whatever sentence there is in the source of the API
+// has its translation, and none is of a sentence that is gone.
 func TestEveryProblemIsTranslated(t *testing.T) {
 	var sentences []string
 	for _, folder := range []string{".", "../registration", "../replay"} {
@@ -37,7 +37,7 @@ func TestEveryProblemIsTranslated(t *testing.T) {
 		dutch := words.Problem(english, words.Dutch)
 		assert.NotEqual(t, english, dutch, "there is no translation in pkg/words/problem.go")
 		assert.NotContains(t, dutch, "{")
-		assert.Equal(t, english, words.Problem(english, words.English))
+		assert.NotContains(t, words.Problem(english, words.English), "{")
 	}
 	for _, pattern := range words.ProblemPatterns() {
 		like := regexp.MustCompile("^" + strings.ReplaceAll(regexp.QuoteMeta(pattern), `\{\}`, "(.+)") + "$")

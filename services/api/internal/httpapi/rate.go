@@ -114,11 +114,10 @@ func tokenKey(token string) bucketKey { return sha256.Sum256([]byte("token " + t
 
 func tooMany(wait time.Duration) *problem {
 	seconds := max(1, int(math.Ceil(wait.Seconds())))
-	unit := "seconds"
+	p := answer(http.StatusTooManyRequests, fmt.Sprintf("Too many requests. Try again in %d seconds.", seconds))
 	if seconds == 1 {
-		unit = "second"
+		p = answer(http.StatusTooManyRequests, "Too many requests. Try again in 1 second.")
 	}
-	p := answer(http.StatusTooManyRequests, fmt.Sprintf("Too many requests. Try again in %d %s.", seconds, unit))
 	p.retryAfter = strconv.Itoa(seconds)
 	return p
 }

@@ -162,7 +162,7 @@ func TestEveryFaultHasItsField(t *testing.T) {
 		{"url", "This is a page of Zapier itself"},
 		{"name", "The name must have at most 200 characters."},
 		{"events", "Choose at least one event.</span>"},
-		{"secret", "The secret must have 8 to 255 bytes."},
+		{"secret", "The secret must have 8 to 255 characters (letters with accents count twice)."},
 		{"header-name-1", "The header x-good is there already."},
 		{"header-name-2", "must consist of ASCII letters"},
 		{"header-value-3", "Enter a value for the header X-Empty."},

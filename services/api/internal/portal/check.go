@@ -94,7 +94,7 @@ func (v *visit) checkResult(report diagnose.Report) *checkResult {
 		result.State = state{Tone: "good", Icon: "check", Word: v.t("check.matches")}
 	}
 	for _, f := range report.Findings {
-		result.Findings = append(result.Findings, checkFinding{Message: words.Signature(f.Message, v.in), Advice: words.Signature(f.Advice, v.in)})
+		result.Findings = append(result.Findings, checkFinding{Message: v.inZone(words.Signature(f.Message, v.in)), Advice: words.Signature(f.Advice, v.in)})
 	}
 	return result
 }
@@ -106,7 +106,7 @@ func (v *visit) partState(s diagnose.State) state {
 	case diagnose.Old, diagnose.Early:
 		return state{Tone: "wait", Icon: "clock", Word: v.t("check.part.old")}
 	case diagnose.Missing:
-		return state{Tone: "off", Icon: "pause", Word: v.t("check.part.missing")}
+		return state{Tone: "off", Icon: "info", Word: v.t("check.part.missing")}
 	case diagnose.Differs, diagnose.Malformed:
 	}
 	return state{Tone: "bad", Icon: "stop", Word: v.t("check.part.differs")}

@@ -21,6 +21,8 @@ type client struct {
 	c    echo.Context
 	call httpapi.Call
 	in   words.Language
+	// say puts a sentence of the API into words for the reader.
+	say func(sentence string) string
 	// base is the path of the project's webhooks.
 	base string
 }
@@ -252,9 +254,9 @@ func (a client) read(answer httpapi.Answer, into any) error {
 		if err := json.Unmarshal(answer.Body, refusal); err != nil {
 			return fmt.Errorf("read refusal of the API: %w", err)
 		}
-		refusal.Detail = words.Problem(refusal.Detail, a.in)
+		refusal.Detail = a.say(refusal.Detail)
 		for i := range refusal.Errors {
-			refusal.Errors[i].Message = words.Problem(refusal.Errors[i].Message, a.in)
+			refusal.Errors[i].Message = a.say(refusal.Errors[i].Message)
 		}
 		return refusal
 	}

@@ -86,6 +86,9 @@ func (v *visit) fillLog(body *deliveriesBody, query url.Values) error {
 	list, err := v.api.attempts(v.webhook.ID, query)
 	if found, isFault := v.faultsOf(err); isFault {
 		body.Fault = strings.Join(slices.Sorted(maps.Values(found)), " ")
+		if found["cursor"] != "" {
+			body.Fault, body.Newest = v.t("log.fault.page"), v.logPath("", nil)
+		}
 		return nil
 	}
 	if err != nil {

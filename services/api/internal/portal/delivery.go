@@ -95,7 +95,7 @@ func delivery(v *visit) error {
 	case !v.webhook.Enabled:
 		body.WhyNot = v.t("resend.off")
 	case !v.project.CanChange && v.project.WhyNot != nil:
-		body.WhyNot = v.translated(*v.project.WhyNot)
+		body.WhyNot = v.t("resend.frozen") + " " + v.whyNot()
 	default:
 		body.CanResend = true
 	}

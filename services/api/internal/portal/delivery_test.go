@@ -212,7 +212,7 @@ func TestARowSaysWhatHappensNext(t *testing.T) {
 		assert.True(t, strings.HasPrefix(row(i), want+" "), "%d: %s", i, row(i))
 	}
 	assert.Contains(t, row(1), "Next try in 8 minutes")
-	assert.Contains(t, row(6), "Its next try comes as soon as the receiver takes deliveries again")
+	assert.Contains(t, row(6), "The next try comes as soon as the receiver takes deliveries again")
 	for _, over := range []int{0, 2, 3} {
 		assert.NotContains(t, row(over), "ext try", "it was made")
 	}

@@ -9,8 +9,6 @@ import (
 
 	"github.com/labstack/echo/v4"
 	"go.uber.org/zap"
-
-	"github.com/dembrane/webhooks/pkg/words"
 )
 
 // failure is the body of the page that says why there is nothing else.
@@ -43,7 +41,7 @@ func (p *Portal) Refuse(c echo.Context, status int, detail string) bool {
 	if c.Request().Method == http.MethodPost {
 		_ = v.readForm() // so that it is not lost; what is wrong with it changes nothing here
 	}
-	err := v.fail(&problem{Status: status, Detail: words.Problem(detail, v.in), RequestID: v.requestID()})
+	err := v.fail(&problem{Status: status, Detail: v.translated(detail), RequestID: v.requestID()})
 	if err != nil {
 		p.Log.Error("page failed", zap.String("request_id", v.requestID()), zap.Error(err))
 	}

@@ -8,7 +8,6 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/dembrane/webhooks/pkg/words"
 	"github.com/dembrane/webhooks/services/api/internal/registration"
 )
 
@@ -145,7 +144,7 @@ func (v *visit) headerFaults(rows []headerRow) faults {
 		if err == nil {
 			return ""
 		}
-		return words.Problem(err.Error(), v.in)
+		return v.translated(err.Error())
 	}
 	for _, row := range rows {
 		if row.Remove || row.Known && row.Value == "" {

@@ -3,8 +3,6 @@ package portal
 import (
 	"errors"
 	"net/http"
-
-	"github.com/dembrane/webhooks/pkg/words"
 )
 
 // How a webhook does, as the API says it.
@@ -49,9 +47,6 @@ func (v *visit) health(w apiWebhook, last *apiAttempt) health {
 		return health{Tone: "idle", Icon: "clock", Word: v.t("health.idle"), Lead: v.t("health.idle.lead")}
 	}
 }
-
-// translated is a sentence of the API in the reader's language.
-func (v *visit) translated(sentence string) string { return words.Problem(sentence, v.in) }
 
 // refusalOf is what the API refused with, if that is what the error is.
 func refusalOf(err error) (*problem, bool) { return errors.AsType[*problem](err) }

@@ -67,7 +67,7 @@ func TestFaultsAreBesideTheirFields(t *testing.T) {
 	s := newSite(t)
 	b := s.as("good")
 	for language, want := range map[string][]string{
-		"en": {"The URL must start with https:// or http://.", "Choose at least one event", "The secret must have 8 to 255 bytes.", "Enter a number from 0.1 to 1,000"},
+		"en": {"The URL must start with https:// or http://.", "Choose at least one event", "The secret must have 8 to 255 characters", "Enter a number from 0.1 to 1,000"},
 		"nl": {"moet met https:// of http:// beginnen.", "Kies minstens één gebeurtenis", "Het geheim moet 8 tot 255 tekens lang zijn", "Vul een getal van 0,1 tot 1.000 in"},
 	} {
 		b.header.Set("Accept-Language", language)
@@ -269,13 +269,13 @@ func TestATierThatIsTooLowFreezes(t *testing.T) {
 	s := newSite(t)
 	one := s.as("good").add("url", "https://example.org/", "signing", "true", "secret", "a-secret-of-mine")
 	b := s.as("low-tier")
-	const why = "This action requires the changemaker tier (currently innovator)."
+	const why = "This takes the “changemaker” tier; the workspace has “innovator” now."
 	page := b.get(overview)
 	require.Equal(t, http.StatusOK, page.status)
 	assert.Contains(t, page.body, why)
 	assert.NotContains(t, page.body, overview+"/new")
 	b.header.Set("Accept-Language", "nl")
-	assert.Contains(t, b.get(overview).body, "Hiervoor is het abonnement changemaker nodig (nu innovator).")
+	assert.Contains(t, b.get(overview).body, "Hiervoor is het abonnement ‘changemaker’ nodig; de werkruimte heeft nu ‘innovator’.")
 	b.header.Set("Accept-Language", "en")
 
 	assert.Contains(t, b.get(one+"/edit").body, why)

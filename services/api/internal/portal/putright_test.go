@@ -261,7 +261,7 @@ func TestPuttingRightSwitchesOn(t *testing.T) {
 	running := b.post(one+"/replays", "_token", b.token(one), "form", "f2", "since", "2"+since, "only", "missed")
 	assert.Equal(t, http.StatusConflict, running.status)
 	text = readable(running)
-	assert.Contains(t, text, "there is one at a time")
+	assert.Contains(t, text, "or stop it first")
 	assert.Contains(t, text, "Sending What never arrived")
 }
 

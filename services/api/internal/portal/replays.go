@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"slices"
+	"strconv"
 	"time"
 
 	"github.com/dembrane/webhooks/pkg/event"
@@ -26,6 +28,8 @@ type putRightBody struct {
 	// Fault says why nothing was counted or sent, and Kept how far back there is
 	// anything.
 	Fault, Kept string
+	// FromFault says what is wrong with the day that was chosen.
+	FromFault string
 	// WhyNot says why nothing can be sent now.
 	WhyNot string
 	// Fails says that the receiver does not take what is sent, and Tested what became of
@@ -175,17 +179,22 @@ func (v *visit) whyFailed(r apiReplay) (string, error) {
 	return list.Data[0].Message, nil
 }
 
+// lookedBack is how many attempts are looked at for one that says why a receiver fails.
+const lookedBack = 20
+
 // receiverFails finds out whether what is sent would arrive: the newest attempt did
-// not, and it fails as far as anybody knows.
+// not, and it fails as far as anybody knows. What was given up without a request says
+// nothing about the reason.
 func (v *visit) receiverFails() (*failing, error) {
 	if v.webhook.Health.State != "failing" && v.webhook.Health.DisabledReason == nil {
 		return nil, nil //nolint:nilnil // it does not
 	}
-	list, err := v.api.attempts(v.webhook.ID, url.Values{"limit": {"1"}})
+	list, err := v.api.attempts(v.webhook.ID, url.Values{"limit": {strconv.Itoa(lookedBack)}})
 	if err != nil || len(list.Data) == 0 || list.Data[0].Status == "delivered" {
 		return nil, err
 	}
-	return &failing{Detail: list.Data[0].Message, Advice: list.Data[0].Advice}, nil
+	made := max(0, slices.IndexFunc(list.Data, func(a apiAttempt) bool { return a.Reason != "receiver_failing" }))
+	return &failing{Detail: list.Data[made].Message, Advice: list.Data[made].Advice}, nil
 }
 
 // chooseReplay offers spans of time and what to send of them, and counts what was
@@ -220,7 +229,7 @@ func (v *visit) chooseReplay(body *putRightBody) error {
 		fault = v.t("right.since.own.fault")
 	}
 	if fault != "" {
-		body.Fault = fault
+		body.FromFault = fault
 		return nil
 	}
 	if since.IsCut {
@@ -339,7 +348,7 @@ func (v *visit) shownReplay(r apiReplay) shownReplay {
 	if r.Failed > 0 {
 		shown.NotArrived = v.one() + "/deliveries?" + url.Values{"replay_id": {r.ID}, "status": {"failed"}}.Encode()
 	}
-	if r.Message != nil {
+	if r.Message != nil && r.State != "cancelled" { // which its state says
 		shown.Message = v.translated(*r.Message)
 	}
 	if r.Total != nil {

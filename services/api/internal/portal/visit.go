@@ -69,7 +69,7 @@ func (p *Portal) visit(c echo.Context, now time.Time) *visit {
 	if _, err := c.Cookie(cookieSecret); err == nil {
 		v.setCookie(cookieSecret, "", -1)
 	}
-	v.api = client{c: c, call: p.call, in: v.in, base: "/api/projects/" + url.PathEscape(c.Param("pid")) + "/webhooks"}
+	v.api = client{c: c, call: p.call, in: v.in, say: v.translated, base: "/api/projects/" + url.PathEscape(c.Param("pid")) + "/webhooks"}
 	return v
 }
 

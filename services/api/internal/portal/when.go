@@ -2,6 +2,7 @@ package portal
 
 import (
 	"fmt"
+	"regexp"
 	"strconv"
 	"time"
 
@@ -110,6 +111,24 @@ func (v *visit) remaining(t time.Time) moment {
 }
 
 func isoTime(t time.Time) string { return t.UTC().Format(time.RFC3339) }
+
+// writtenTime is a time within a sentence of the API, or of the checker.
+var writtenTime = regexp.MustCompile(`\d\d:\d\d:\d\d on \d{1,2} [A-Z][a-z]+ \d{4} UTC|\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ`)
+
+// inZone puts the reader's time in place of those within a sentence.
+func (v *visit) inZone(sentence string) string {
+	return writtenTime.ReplaceAllStringFunc(sentence, func(text string) string {
+		for _, layout := range []string{words.TimeLayout, time.RFC3339} {
+			if t, err := time.Parse(layout, text); err == nil {
+				return v.exact(t).Text
+			}
+		}
+		return text
+	})
+}
+
+// translated is a sentence of the API as the reader says it.
+func (v *visit) translated(sentence string) string { return v.inZone(words.Problem(sentence, v.in)) }
 
 // took is a duration as people read it.
 func took(in words.Language, ms float64) string {

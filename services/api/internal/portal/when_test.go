@@ -6,6 +6,8 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/dembrane/webhooks/pkg/words"
 )
 
 // A day is the reader's, from its first moment to its last, however many hours it has.
@@ -57,4 +59,18 @@ func TestSpans(t *testing.T) {
 		assert.True(t, at(row.until).Equal(chosen.Until), "%s: until %s", name, chosen.Until.UTC())
 		assert.Equal(t, row.cut, chosen.IsCut, name)
 	}
+}
+
+// A time within a sentence is the reader's, as all others are.
+func TestTimesWithinSentencesAreTheReaders(t *testing.T) {
+	amsterdam, err := time.LoadLocation("Europe/Amsterdam")
+	require.NoError(t, err)
+	texts, err := loadTexts()
+	require.NoError(t, err)
+	at := time.Date(2026, time.November, 28, 19, 15, 8, 0, time.UTC)
+	v := &visit{p: &Portal{texts: texts}, in: words.Dutch, zone: amsterdam, now: at}
+	assert.Equal(t, "De ontvanger heeft gevraagd om met rust te worden gelaten tot 28 november, 20:15:08 CET. Er is dus niets verstuurd. Probeer het daarna opnieuw.",
+		v.translated("The receiver has asked to be left alone until "+at.Format(words.TimeLayout)+", so nothing was sent. Try again after that."))
+	assert.Equal(t, "It was signed at 28 november, 20:15:08 CET.", v.inZone("It was signed at "+at.Format(time.RFC3339)+"."))
+	assert.Equal(t, "At 99:99:99 on 1 Nomonth 2026 UTC.", v.inZone("At 99:99:99 on 1 Nomonth 2026 UTC."))
 }
