@@ -301,6 +301,27 @@ func TestAReplayThatHasEndedSaysWhatBecameOfIt(t *testing.T) {
 	assert.NotContains(t, text, "404", "of another replay")
 }
 
+// What was tried once and waits for its next try is not done, and not lost either. When
+// it has arrived, the page says so.
+func TestAReplayThatLeftSomeWaitingSaysSo(t *testing.T) {
+	s := newStoredSite(t)
+	b := s.as("good")
+	one := b.add("url", "https://example.org/")
+	id, at := one[strings.LastIndexByte(one, '/')+1:], time.Now().Add(-2*time.Hour)
+	_, err := s.store.StartReplay(t.Context(), store.Replay{
+		ID: "r1", ProjectID: "p1", WebhookID: id, Only: replay.Missed, State: store.ReplayDone, Total: new(int64(2)), Sent: 2,
+		Since: at, CreatedAt: at, EndedAt: &at,
+	})
+	require.NoError(t, err)
+	text := readable(b.get(one + "/replays"))
+	assert.Contains(t, text, "Waiting 0 arrived")
+	assert.Contains(t, text, "2 are waiting and come by themselves as soon as the receiver answers well again")
+	require.NoError(t, s.store.ReleaseReplay(t.Context(), store.RunningReplay{WebhookID: id, ReplayID: "r1"}))
+	_, err = s.store.StartReplay(t.Context(), store.Replay{ID: "r2", ProjectID: "p1", WebhookID: id, Only: replay.Missed, State: store.ReplayRunning, CreatedAt: time.Now()})
+	require.NoError(t, err)
+	assert.Contains(t, readable(b.get(one+"/replays")), "0 arrived, 2 are waiting for their next try")
+}
+
 // between is what stands after one text and before another.
 func between(s, after, before string) string {
 	_, s, _ = strings.Cut(s, after)

@@ -14,6 +14,7 @@ type apiReplay struct {
 	Since       time.Time `json:"since"`
 	Only        string    `json:"only"`
 	Total       *uint64   `json:"total"`
+	Queued      uint64    `json:"queued"`
 	Delivered   uint64    `json:"delivered"`
 	Failed      uint64    `json:"failed"`
 	CreatedBy   string    `json:"created_by"`

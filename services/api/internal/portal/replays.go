@@ -79,6 +79,8 @@ type shownReplay struct {
 	Settled   uint64
 	Delivered uint64
 	Failed    uint64
+	// Waiting is how many were tried and wait for their next try, of one that has ended.
+	Waiting uint64
 	// NotArrived leads to those that failed, and Why says why the newest of them did.
 	NotArrived, Why string
 }
@@ -154,7 +156,7 @@ func (v *visit) listReplays(body *putRightBody) error {
 		switch {
 		case i == 0 && r.DateEnded == nil:
 			body.Running, body.Say = &shown, shown.said()
-		case i == 0 && v.now.Sub(*r.DateEnded) < justEnded:
+		case i == 0 && (shown.Waiting > 0 || v.now.Sub(*r.DateEnded) < justEnded):
 			if shown.Why, err = v.whyFailed(r); err != nil {
 				return err
 			}
@@ -354,14 +356,19 @@ func (v *visit) shownReplay(r apiReplay) shownReplay {
 	if r.Total != nil {
 		shown.Total, shown.IsCounted = *r.Total, true
 	}
-	switch r.State {
-	case "done":
-		shown.State = state{Tone: "good", Icon: "check", Word: v.t("right.state.done")}
-	case "running":
-		shown.State = state{Tone: "wait", Icon: "send", Word: v.t("right.state.running")}
-	case "paused":
+	if r.State == "done" {
+		shown.Waiting = r.Queued
+	}
+	switch {
+	case shown.Waiting > 0:
 		shown.State = v.waiting()
-	case "cancelled":
+	case r.State == "done":
+		shown.State = state{Tone: "good", Icon: "check", Word: v.t("right.state.done")}
+	case r.State == "running":
+		shown.State = state{Tone: "wait", Icon: "send", Word: v.t("right.state.running")}
+	case r.State == "paused":
+		shown.State = v.waiting()
+	case r.State == "cancelled":
 		shown.State = state{Tone: "off", Icon: "stop", Word: v.t("right.state.cancelled")}
 	default:
 		shown.State = state{Tone: "bad", Icon: "alert", Word: v.t("right.state.failed")}

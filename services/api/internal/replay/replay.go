@@ -48,6 +48,9 @@ const (
 const (
 	// listLimit is how many replays are shown.
 	listLimit = 100
+	// listRefreshed is how many of them are counted again, the newest. What a replay left
+	// waiting is settled within days, and few are made in that time.
+	listRefreshed = 5
 	// dryRunPatience bounds how long a dry run counts, and lookPatience how long it
 	// waits for a delivery log that is late.
 	dryRunPatience = 15 * time.Second
@@ -244,17 +247,25 @@ func (s *Service) Start(ctx context.Context, w store.Webhook, id, caller string,
 // Get returns a replay of the webhook, or [store.ErrReplayNotFound].
 func (s *Service) Get(ctx context.Context, webhookID, id string) (store.Replay, error) {
 	r, err := s.store.GetReplay(ctx, webhookID, id)
-	if err != nil || !r.State.Ended() || r.Delivered+r.Failed >= r.Sent || !s.mayRefresh(id) {
+	if err != nil {
 		return r, err //nolint:wrapcheck // it says what it was
 	}
-	// Some of it waited for its next attempt when the replay had ended.
+	return s.refresh(ctx, r)
+}
+
+// refresh counts again what some of a replay that has ended had waited for: its next
+// attempt.
+func (s *Service) refresh(ctx context.Context, r store.Replay) (store.Replay, error) {
+	if !r.State.Ended() || r.Delivered+r.Failed >= r.Sent || !s.mayRefresh(r.ID) {
+		return r, nil
+	}
 	p, err := s.progressOf(ctx, r)
 	if err != nil {
 		return r, err
 	}
 	if p.delivered != r.Delivered || p.failed != r.Failed {
 		r.Delivered, r.Failed = p.delivered, p.failed
-		if err := s.store.CountReplay(ctx, id, r.Delivered, r.Failed); err != nil {
+		if err := s.store.CountReplay(ctx, r.ID, r.Delivered, r.Failed); err != nil {
 			return r, err //nolint:wrapcheck // it says what it was
 		}
 	}
@@ -280,5 +291,11 @@ func (s *Service) mayRefresh(id string) bool {
 
 // List returns the newest replays of a webhook.
 func (s *Service) List(ctx context.Context, webhookID string) ([]store.Replay, error) {
-	return s.store.ListReplays(ctx, webhookID, listLimit) //nolint:wrapcheck // it says what it was
+	list, err := s.store.ListReplays(ctx, webhookID, listLimit)
+	for i := range list[:min(len(list), listRefreshed)] {
+		if err == nil {
+			list[i], err = s.refresh(ctx, list[i])
+		}
+	}
+	return list, err //nolint:wrapcheck // it says what it was
 }
