@@ -136,6 +136,12 @@ func TestEveryFlowWorksWithTheKeysAlone(t *testing.T) {
 
 	b.tabTo("For developers")
 	b.goOnWith(kb.Enter)
+	b.tabTo("What to send")
+	b.do(chromedp.KeyEvent(kb.ArrowDown))
+	b.isToldSoon("Shown: Conversation summarised, Data (JSON)")
+	b.tabTo("Send as")
+	b.do(chromedp.KeyEvent(kb.ArrowDown))
+	b.isToldSoon("Shown: Conversation summarised, Message for Slack")
 	b.tabTo("Go")
 	b.do(chromedp.KeyEvent(" "))
 	b.sees("func ")

@@ -35,6 +35,8 @@ func (a client) copyable(id, format string) (apiCopyable, error) {
 // developerBody is the page for whoever writes the receiver.
 type developerBody struct {
 	Filters []filterField
+	// Shown says what the sample is of, for whoever does not see it change.
+	Shown string
 	// Body is a sample as it is sent, and Pretty the same for people.
 	Body, Pretty string
 	Headers      []sentHeader
@@ -69,6 +71,7 @@ func developerPage(v *visit) error {
 	}
 	body.Pretty = pretty(body.Body)
 	body.Filters = v.sampleFilters(eventType, format)
+	body.Shown = v.t("developer.shown", "event", v.t("event."+eventType), "format", v.t("format."+format))
 	for _, h := range found.Headers {
 		body.Headers = append(body.Headers, sentHeader{Name: h.Name, What: v.sentAs(h.Name), Example: h.Example, NeedSecret: h.NeedSecret})
 	}

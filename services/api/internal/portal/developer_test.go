@@ -28,8 +28,15 @@ func TestTheDeveloperSeesEverySample(t *testing.T) {
 			assert.NotContains(t, page.body, ">snippet.", "a language without a name")
 			assert.Equal(t, 1, strings.Count(page.body, "As you set it for this webhook."), "only headers of the webhook's own")
 			assert.Contains(t, page.body, `value="`+name+`" selected`)
+			assert.Contains(t, page.body, `<p class="unseen" data-found>Shown: `+optionOf(page, name)+", "+optionOf(page, string(format))+"</p>", "it is said when it changes")
 		}
 	}
+}
+
+// optionOf is how a value is called that can be chosen.
+func optionOf(page answer, value string) string {
+	_, after, _ := strings.Cut(page.body, `<option value="`+value+`"`)
+	return between(after, ">", "<")
 }
 
 // What is typed into the checker is in no address, no log and no later page.
