@@ -149,6 +149,12 @@ func SubjectScheduledRange(webhookID, rangeID string) string {
 	return prefixRanges + "later." + webhookID + "." + rangeID
 }
 
+// SubjectReplayWriter is where whoever runs a replay says so. Its ranges are stored only
+// as long as that is the last word on this subject.
+func SubjectReplayWriter(webhookID, replayID string) string {
+	return prefixRanges + "writer." + webhookID + "." + replayID
+}
+
 // SubjectRejected is where the rejection of an event published to eventSubject
 // is written.
 func SubjectRejected(eventSubject string) string {

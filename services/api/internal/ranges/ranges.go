@@ -44,6 +44,8 @@ type Range struct {
 	DueAt time.Time
 	// MessageID makes writing it again within two minutes write it once.
 	MessageID string
+	// Unless, which may be nil, has JetStream refuse it.
+	Unless jetstream.PublishOpt
 }
 
 // Writer writes ranges. It is safe for concurrent use.
@@ -74,7 +76,11 @@ func (w *Writer) Write(ctx context.Context, r Range) error {
 		msg.Subject = topology.SubjectScheduledRange(r.WebhookID, id)
 		w.scheduleAt(msg, r.DueAt, topology.SubjectRange(r.WebhookID))
 	}
-	if _, err := w.js.PublishMsg(ctx, msg, jetstream.WithMsgID(r.MessageID)); err != nil {
+	opts := []jetstream.PublishOpt{jetstream.WithMsgID(r.MessageID)}
+	if r.Unless != nil {
+		opts = append(opts, r.Unless)
+	}
+	if _, err := w.js.PublishMsg(ctx, msg, opts...); err != nil {
 		return fmt.Errorf("write range: %w", err)
 	}
 	return nil

@@ -233,7 +233,7 @@ func (s *Service) Start(ctx context.Context, w store.Webhook, id, caller string,
 	started, err := s.store.StartReplay(ctx, wanted)
 	if errors.Is(err, store.ErrReplayRunning) && started.State.Ended() {
 		// Whoever ran it died before it let the next one begin, or is about to.
-		if err = s.endForRunner(ctx, started); err == nil {
+		if err = s.end(ctx, started); err == nil {
 			started, err = s.store.StartReplay(ctx, wanted)
 		}
 	}

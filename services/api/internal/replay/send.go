@@ -7,6 +7,7 @@ import (
 	"hash/fnv"
 	"time"
 
+	"github.com/nats-io/nats.go/jetstream"
 	"go.uber.org/zap"
 
 	"github.com/dembrane/webhooks/pkg/retry"
@@ -51,11 +52,16 @@ type run struct {
 	way      *account.Way
 	progress *progress
 	pace     pace
-	log      *zap.Logger
+	// unless somebody else runs it by now, or has ended it.
+	unless jetstream.PublishOpt
+	log    *zap.Logger
 }
 
 // all takes a replay to its end.
-func (r *run) all(ctx context.Context) error {
+func (r *run) all(ctx context.Context) (err error) {
+	if r.unless, err = r.fence(ctx, r.replay.WebhookID, r.replay.ID); err != nil {
+		return err
+	}
 	for {
 		err := r.pass(ctx)
 		switch {
@@ -107,6 +113,10 @@ func (r *run) pass(ctx context.Context) error {
 
 // begin looks at the webhook and at what is on its way to it, and counts.
 func (r *run) begin(ctx context.Context) error {
+	// A replay that was ended before this run has the fence goes no further.
+	if err := r.update(ctx, func(*store.Replay) {}); err != nil {
+		return err
+	}
 	if err := r.look(ctx); err != nil {
 		return err
 	}
@@ -201,7 +211,6 @@ func (r *run) update(ctx context.Context, edit func(*store.Replay)) error {
 			x.Delivered, x.Failed = r.progress.delivered, r.progress.failed
 			x.Sent = max(x.Sent, r.progress.tried)
 		}
-		x.Writing = false
 		edit(x)
 	})
 	if err != nil {
@@ -237,25 +246,20 @@ func (r *run) next(ctx context.Context) (more bool, _ error) {
 	}
 	dueAt := r.replay.DueAt
 	if count := len(p.list) + len(p.single); count > 0 {
-		// Whoever cancels it from now on waits for this range.
-		if err := r.update(ctx, func(x *store.Replay) { x.Writing = true }); err != nil {
-			return false, err
+		if dueAt, err = r.write(ctx, p); fenced(err) {
+			return false, errors.Join(r.update(ctx, func(*store.Replay) {}), err) // it says whether it is over
 		}
-		if dueAt, err = r.write(ctx, p); err != nil {
+		if err != nil {
 			return false, err
 		}
 		r.pace.sent += int64(count)
 	}
-	err = r.update(ctx, func(x *store.Replay) {
+	return true, r.update(ctx, func(x *store.Replay) {
 		x.Cursor = int64(p.last) //nolint:gosec // sequences of a stream
 		x.Ranges++
 		x.DueAt = dueAt
 		x.Sent += int64(len(p.list) + len(p.single))
 	})
-	if errors.Is(err, errOver) { // it was cancelled while the range was written
-		return false, errors.Join(err, r.withdraw(ctx, r.webhook.ID, r.replay.ID))
-	}
-	return true, err
 }
 
 // gather looks for the next events to send. It reports false when there are none
@@ -313,7 +317,7 @@ func (r *run) write(ctx context.Context, p piece) (time.Time, error) {
 		err := r.ranges.Write(ctx, ranges.Range{
 			ProjectID: r.webhook.ProjectID, WebhookID: r.webhook.ID, Events: p.list, ReplayID: r.replay.ID,
 			Trigger: webhooksv1.Trigger_TRIGGER_REPLAY, OwedSince: now, DueAt: dueAt,
-			MessageID: fmt.Sprintf("%s-%x", name, content.Sum64()),
+			MessageID: fmt.Sprintf("%s-%x", name, content.Sum64()), Unless: r.unless,
 		})
 		if err != nil {
 			return dueAt, err //nolint:wrapcheck // it says what it was

@@ -15,6 +15,7 @@ import (
 	"github.com/dembrane/webhooks/pkg/retry"
 	"github.com/dembrane/webhooks/proto/webhooksv1"
 	"github.com/dembrane/webhooks/services/api/internal/activity"
+	"github.com/dembrane/webhooks/services/api/internal/store/documents"
 )
 
 // skew is how far the clocks of those who make attempts and of those who record
@@ -118,66 +119,42 @@ func (s *Store) changeActivity(ctx context.Context, projectID, webhookID string,
 func (s *Store) tryActivity(ctx context.Context, projectID, webhookID string,
 	edit func(context.Context, *activity.Activity) (bool, error),
 ) (stored bool, err error) {
-	ctx, cancel := bounded(ctx)
-	defer cancel()
-	unlock, err := s.lock(ctx, webhookID)
-	if err != nil {
-		return false, err
-	}
-	defer unlock()
-	d, err := s.loadActivity(ctx, webhookID)
-	if err != nil {
-		return false, err
-	}
-	a, err := d.decode()
-	if err != nil {
-		return false, err
-	}
-	changed, err := edit(ctx, a)
-	if err != nil {
-		return true, err
-	}
-	remembered := s.lately.forget(webhookID)
-	if changed {
+	err = s.activity.Change(ctx, webhookID, func(ctx context.Context, in *documents.Document) error {
+		d, err := s.loadActivity(ctx, webhookID)
+		if err != nil {
+			return err
+		}
+		a, err := d.decode()
+		if err != nil {
+			return err
+		}
+		changed, err := edit(ctx, a)
+		if stored = !changed; err != nil || !changed {
+			return err
+		}
 		if err := d.encode(a); err != nil {
-			return false, err
+			return err
 		}
 		d.ProjectID = projectID
-		stored, err := s.saveActivity(ctx, d)
-		if err != nil {
-			s.lately.doubt()
+		_, remembered := s.lately.get(webhookID)
+		if stored, err = saveActivity(ctx, in, d); stored && remembered {
+			s.lately.put(s.lately.state(webhookID), webhookID, a.Lately())
 		}
-		if err != nil || !stored {
-			return stored, err
-		}
-	}
-	if remembered {
-		s.lately.put(webhookID, a.Lately())
-	}
-	return true, nil
+		return err
+	})
+	return stored, err //nolint:wrapcheck // it says what it was
 }
 
 // saveActivity stores the next revision, and reports false when another one was
 // faster.
-func (s *Store) saveActivity(ctx context.Context, d *activityDocument) (bool, error) {
+func saveActivity(ctx context.Context, in *documents.Document, d *activityDocument) (bool, error) {
 	was := d.Revision
 	d.Revision++
 	if was == 0 {
-		_, err := s.activity.InsertOne(ctx, d)
-		if mongo.IsDuplicateKeyError(err) {
-			return false, nil
-		}
-		return true, unavailable("insert activity", err)
+		return in.Insert(ctx, d) //nolint:wrapcheck // it says what it was
 	}
-	filter := bson.D{{Key: "_id", Value: d.ID}}
-	if !s.alone {
-		filter = append(filter, bson.E{Key: "revision", Value: was})
-	}
-	result, err := s.activity.UpdateOne(ctx, filter, bson.D{{Key: "$set", Value: d.content()}})
-	if err != nil {
-		return false, unavailable("update activity", err)
-	}
-	return result.MatchedCount == 1, nil
+	//nolint:wrapcheck // it says what it was
+	return in.Update(ctx, in.SinceRead("revision", was), bson.D{{Key: "$set", Value: d.content()}})
 }
 
 func (d *activityDocument) content() bson.D {

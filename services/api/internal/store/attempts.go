@@ -182,23 +182,15 @@ func (s *Store) Expire(ctx context.Context, before time.Time, limit int64) (int,
 	}
 	ctx, cancel := context.WithTimeoutCause(ctx, 6*callTimeout, errors.New("mongodb took too long"))
 	defer cancel()
-	cursor, err := s.attempts.Find(ctx, bson.D{{Key: "_id", Value: bson.D{{Key: "$lt", Value: bound.String()}}}},
-		options.Find().SetSort(bson.D{{Key: "_id", Value: 1}}).SetLimit(limit).SetProjection(bson.D{{Key: "_id", Value: 1}}))
+	ids, err := findIDs(ctx, s.attempts, bson.D{{Key: "_id", Value: bson.D{{Key: "$lt", Value: bound.String()}}}},
+		options.Find().SetSort(bson.D{{Key: "_id", Value: 1}}).SetLimit(limit))
 	if err != nil {
-		return 0, unavailable("find expired attempts", err)
+		return 0, err
 	}
-	var found []struct {
-		ID string `bson:"_id"`
+	if err := s.attempts.DeleteByID(ctx, ids...); err != nil {
+		return 0, err //nolint:wrapcheck // it says what it was
 	}
-	if err := cursor.All(ctx, &found); err != nil || len(found) == 0 {
-		return 0, unavailable("read expired attempts", err)
-	}
-	last := found[len(found)-1].ID
-	result, err := s.attempts.DeleteMany(ctx, bson.D{{Key: "_id", Value: bson.D{{Key: "$lte", Value: last}}}})
-	if err != nil {
-		return 0, unavailable("delete expired attempts", err)
-	}
-	return int(result.DeletedCount), nil
+	return len(ids), nil
 }
 
 // CountAttempts counts the webhook's attempts in the log.

@@ -62,23 +62,18 @@ func (s *Store) Claim(ctx context.Context, c Claim) (Claim, bool, error) {
 
 // Answer completes a claim.
 func (s *Store) Answer(ctx context.Context, id string, answer []byte) error {
-	ctx, cancel := bounded(ctx)
-	defer cancel()
-	_, err := s.claims.UpdateOne(ctx, bson.D{{Key: "_id", Value: id}}, bson.D{{Key: "$set", Value: bson.D{{Key: "answer", Value: answer}}}})
-	return unavailable("complete claim", err)
+	_, err := update(ctx, s.claims, id, nil, bson.D{{Key: "$set", Value: bson.D{{Key: "answer", Value: answer}}}})
+	return err
 }
 
 // Unclaim takes back a claim whose request had no effect.
 func (s *Store) Unclaim(ctx context.Context, c Claim) error {
-	ctx, cancel := bounded(ctx)
-	defer cancel()
 	return s.deleteClaim(ctx, c)
 }
 
 // deleteClaim deletes this very claim, and not one that has its id by now.
 func (s *Store) deleteClaim(ctx context.Context, c Claim) error {
-	_, err := s.claims.DeleteOne(ctx, bson.D{{Key: "_id", Value: c.ID}, {Key: "makes", Value: c.Makes}})
-	return unavailable("delete claim", err)
+	return remove(ctx, s.claims, c.ID, bson.D{{Key: "makes", Value: c.Makes}})
 }
 
 // ExpireClaims deletes claims that were made before the given time, at most limit

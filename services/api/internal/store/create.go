@@ -117,7 +117,7 @@ func (c *creation) insert(ctx context.Context) (Webhook, error) {
 		_, err := c.webhooks.InsertOne(ctx, w)
 		switch {
 		case err == nil:
-			c.members.forget(w.ProjectID)
+			c.members.changed(w.ProjectID, nil)
 			c.line.taken[c.slots[0]] = true
 			return w, nil
 		case mongo.IsDuplicateKeyError(err) && isIndex(err, nameID):
@@ -131,7 +131,7 @@ func (c *creation) insert(ctx context.Context) (Webhook, error) {
 			return Webhook{}, unavailable("insert webhook", err)
 		default:
 			c.doubted = true
-			c.members.doubt()
+			c.members.changed(w.ProjectID, err)
 			return Webhook{}, inDoubt("insert webhook", err)
 		}
 	}

@@ -11,6 +11,7 @@ import (
 
 	"github.com/dembrane/webhooks/proto/webhooksv1"
 	"github.com/dembrane/webhooks/services/api/internal/activity"
+	"github.com/dembrane/webhooks/services/api/internal/store/documents"
 )
 
 // LogsOf lists the webhooks of a project that have a log, those included that were
@@ -81,7 +82,7 @@ func (s *Store) eraseTail(ctx context.Context, projectID, webhookID string, seen
 	})
 }
 
-// erasePage is EraseAnswers for one page.
+// erasePage is EraseAnswers for one page. The records come first: what fails is done again.
 func (s *Store) erasePage(ctx context.Context, webhookID string, number uint64, match func(*webhooksv1.LogEntry) bool) (int64, error) {
 	loading, cancel := bounded(ctx)
 	defer cancel()
@@ -93,15 +94,31 @@ func (s *Store) erasePage(ctx context.Context, webhookID string, number uint64, 
 	if err != nil || !eraseLocations(page.Entries, match) {
 		return n, err
 	}
-	entries, err := proto.Marshal(&webhooksv1.LogPage{Entries: page.Entries})
-	if err != nil {
-		return n, fmt.Errorf("pack page %d of webhook %s: %w", number, webhookID, err)
+	for range changeAttempts {
+		if stored, err := s.tryErasePage(ctx, webhookID, number, match); err != nil || stored {
+			return n, err
+		}
 	}
-	writing, cancel := bounded(ctx)
-	defer cancel()
-	_, err = s.pages.UpdateOne(writing, bson.D{{Key: keyID, Value: pageID(webhookID, number)}},
-		bson.D{{Key: "$set", Value: bson.D{{Key: "entries", Value: entries}}}})
-	return n, unavailable("erase in page", err)
+	return n, unavailable("erase in page", ErrConflict)
+}
+
+// tryErasePage reports false when the page changed between reading and writing it.
+// Within this process that cannot happen.
+func (s *Store) tryErasePage(ctx context.Context, webhookID string, number uint64, match func(*webhooksv1.LogEntry) bool) (stored bool, err error) {
+	id := pageID(webhookID, number)
+	err = s.pages.Change(ctx, id, func(ctx context.Context, d *documents.Document) error {
+		page, was, err := s.readPageDocument(ctx, id)
+		if stored = !eraseLocations(page.GetEntries(), match); err != nil || stored {
+			return err // also when it is not there any more
+		}
+		entries, err := proto.Marshal(page)
+		if err != nil {
+			return fmt.Errorf("pack page %s: %w", id, err)
+		}
+		stored, err = d.Update(ctx, d.SinceRead("entries", was.Entries), bson.D{{Key: "$set", Value: bson.D{{Key: "entries", Value: entries}}}})
+		return err //nolint:wrapcheck // it says what it was
+	})
+	return stored, err //nolint:wrapcheck // it says what it was
 }
 
 // eraseLocations reports whether it changed anything.
@@ -125,18 +142,12 @@ func (s *Store) eraseRecords(ctx context.Context, entries []*webhooksv1.LogEntry
 		if e.GetStatusCode() == 0 || !match(e) {
 			continue
 		}
-		if err := s.eraseRecord(ctx, activity.ID(e)); err != nil {
+		_, err := update(ctx, s.attempts, activity.ID(e), nil,
+			bson.D{{Key: "$set", Value: bson.D{{Key: "response", Value: nil}, {Key: "detail", Value: ""}}}})
+		if err != nil {
 			return erased, err
 		}
 		erased++
 	}
 	return erased, nil
-}
-
-func (s *Store) eraseRecord(ctx context.Context, id string) error {
-	ctx, cancel := bounded(ctx)
-	defer cancel()
-	_, err := s.attempts.UpdateOne(ctx, bson.D{{Key: keyID, Value: id}},
-		bson.D{{Key: "$set", Value: bson.D{{Key: "response", Value: nil}, {Key: "detail", Value: ""}}}})
-	return unavailable("erase answer", err)
 }

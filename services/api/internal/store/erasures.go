@@ -10,6 +10,7 @@ import (
 	"go.mongodb.org/mongo-driver/mongo/options"
 
 	"github.com/dembrane/webhooks/services/api/internal/lease"
+	"github.com/dembrane/webhooks/services/api/internal/store/documents"
 )
 
 // erasuresNumber is the document that counts how often an erasure was begun. Its
@@ -62,23 +63,19 @@ func (s *Store) BeginErasure(ctx context.Context, e Erasure) (Erasure, error) {
 	return begun, s.countErasure(ctx)
 }
 
-// storeErasure holds the lock of the erasure, which may be the same as that of their
-// number.
 func (s *Store) storeErasure(ctx context.Context, e Erasure) (Erasure, error) {
-	unlock, err := s.lock(ctx, e.ID)
-	if err != nil {
-		return Erasure{}, err
-	}
-	defer unlock()
-	_, err = s.erasures.InsertOne(ctx, e)
-	if mongo.IsDuplicateKeyError(err) {
-		return s.beginAgain(ctx, e)
-	}
-	return e, unavailable("insert erasure", err)
+	//nolint:wrapcheck // it says what it was
+	return e, s.erasures.Change(ctx, e.ID, func(ctx context.Context, d *documents.Document) error {
+		inserted, err := d.Insert(ctx, e)
+		if err == nil && !inserted {
+			e, err = s.beginAgain(ctx, d, e)
+		}
+		return err //nolint:wrapcheck // it says what it was
+	})
 }
 
 // beginAgain is for a wish that there was before.
-func (s *Store) beginAgain(ctx context.Context, e Erasure) (Erasure, error) {
+func (s *Store) beginAgain(ctx context.Context, d *documents.Document, e Erasure) (Erasure, error) {
 	before, err := s.LoadErasure(ctx, e.ProjectID, e.EventID)
 	if err != nil {
 		return Erasure{}, err
@@ -86,7 +83,7 @@ func (s *Store) beginAgain(ctx context.Context, e Erasure) (Erasure, error) {
 	if !before.Done {
 		return before, nil
 	}
-	_, err = s.erasures.UpdateOne(ctx, bson.D{{Key: "_id", Value: e.ID}, {Key: "done", Value: true}}, bson.D{{Key: "$set", Value: bson.D{
+	_, err = d.Update(ctx, d.SinceRead("done", true), bson.D{{Key: "$set", Value: bson.D{
 		{Key: "by", Value: e.By},
 		{Key: "through", Value: max(e.Through, before.Through)},
 		{Key: "events", Value: int64(0)},
@@ -98,7 +95,7 @@ func (s *Store) beginAgain(ctx context.Context, e Erasure) (Erasure, error) {
 		{Key: "ended_at", Value: nil},
 	}}})
 	if err != nil {
-		return Erasure{}, unavailable("begin erasure again", err)
+		return Erasure{}, err //nolint:wrapcheck // it says what it was
 	}
 	return s.LoadErasure(ctx, e.ProjectID, e.EventID)
 }
@@ -106,14 +103,11 @@ func (s *Store) beginAgain(ctx context.Context, e Erasure) (Erasure, error) {
 // countErasure tells every recorder that there is another erasure. It comes after
 // the erasure is stored: who sees the number sees that, too.
 func (s *Store) countErasure(ctx context.Context) error {
-	unlock, err := s.lock(ctx, erasuresNumber)
-	if err != nil {
-		return err
-	}
-	defer unlock()
-	_, err = s.erasures.UpdateOne(ctx, bson.D{{Key: "_id", Value: erasuresNumber}},
-		bson.D{{Key: "$inc", Value: bson.D{{Key: "through", Value: int64(1)}}}}, options.Update().SetUpsert(true))
-	return unavailable("count erasures", err)
+	//nolint:wrapcheck // it says what it was
+	return s.erasures.Change(ctx, erasuresNumber, func(ctx context.Context, d *documents.Document) error {
+		_, err := d.Update(ctx, nil, bson.D{{Key: "$inc", Value: bson.D{{Key: "through", Value: int64(1)}}}}, options.Update().SetUpsert(true))
+		return err //nolint:wrapcheck // it says what it was
+	})
 }
 
 // ErasuresBegun is how often an erasure was begun.
@@ -159,7 +153,7 @@ func (s *Store) LoadErasure(ctx context.Context, projectID, eventID string) (Era
 // SwapErasureLease replaces the lease on an erasure, if that is still as it was seen, and
 // stores how far the erasure is. It reports whether that succeeded.
 func (s *Store) SwapErasureLease(ctx context.Context, e Erasure, seen, next lease.Lease) (bool, error) {
-	return s.swapLease(ctx, leased{
+	return swapLease(ctx, leased{
 		in: s.erasures, id: e.ID, while: bson.E{Key: "done", Value: false},
 		set: bson.D{{Key: "events", Value: e.Events}, {Key: "attempts", Value: e.Attempts}},
 	}, seen, next)
@@ -167,24 +161,24 @@ func (s *Store) SwapErasureLease(ctx context.Context, e Erasure, seen, next leas
 
 // EndErasure says that it is done.
 func (s *Store) EndErasure(ctx context.Context, e Erasure) error {
-	ctx, cancel := bounded(ctx)
-	defer cancel()
-	unlock, err := s.lock(ctx, e.ID)
-	if err != nil {
-		return err
-	}
-	defer unlock()
-	_, err = s.erasures.UpdateOne(ctx, bson.D{{Key: "_id", Value: e.ID}, {Key: "begun_at", Value: e.BegunAt}}, bson.D{{Key: "$set", Value: bson.D{
+	_, err := update(ctx, s.erasures, e.ID, bson.D{{Key: "begun_at", Value: e.BegunAt}}, bson.D{{Key: "$set", Value: bson.D{
 		{Key: "done", Value: true},
 		{Key: "ended_at", Value: now()},
 		{Key: "events", Value: e.Events},
 		{Key: "attempts", Value: e.Attempts},
 	}}})
-	return unavailable("end erasure", err)
+	return err
 }
 
 // ExpireErasures forgets those that ended before the given time, at most limit of
-// them, and returns how many.
+// them, and returns how many. One that is begun again meanwhile stays.
 func (s *Store) ExpireErasures(ctx context.Context, before time.Time, limit int64) (int, error) {
-	return s.expire(ctx, s.erasures, "ended_at", before, limit)
+	return expire(ctx, s.erasures, "ended_at", before, limit, func(ctx context.Context, ids ...string) error {
+		for _, id := range ids {
+			if err := remove(ctx, s.erasures, id, bson.D{{Key: "ended_at", Value: bson.D{{Key: "$lt", Value: before}}}}); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
 }

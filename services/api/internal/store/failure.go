@@ -9,6 +9,7 @@ import (
 	"go.mongodb.org/mongo-driver/x/mongo/driver/topology"
 
 	"github.com/dembrane/webhooks/pkg/retry"
+	"github.com/dembrane/webhooks/services/api/internal/store/documents"
 )
 
 // Write errors that the document itself causes, and so every try would end in.
@@ -82,8 +83,5 @@ func orUnavailable(doing string, err error) error {
 
 // unavailable wraps whatever the driver returned, nil included.
 func unavailable(doing string, err error) error {
-	if err == nil {
-		return nil
-	}
-	return fmt.Errorf("%s: %w: %w", doing, ErrUnavailable, err)
+	return documents.Unavailable(doing, err)
 }

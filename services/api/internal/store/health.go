@@ -24,7 +24,7 @@ func (s *Store) MergeHealth(ctx context.Context, id string, known Health) (Healt
 	if next.Equal(w.Health) {
 		return next, nil
 	}
-	err = s.update(ctx, id, nil, bson.D{{Key: "$set", Value: bson.D{
+	_, err = update(ctx, s.webhooks, id, nil, bson.D{{Key: "$set", Value: bson.D{
 		{Key: "health.failing_since", Value: next.FailingSince},
 		{Key: "health.last_success_at", Value: next.LastSuccessAt},
 		{Key: "health.last_attempt_at", Value: next.LastAttemptAt},

@@ -11,6 +11,8 @@ import (
 	"go.mongodb.org/mongo-driver/mongo"
 	"go.mongodb.org/mongo-driver/mongo/options"
 	"go.uber.org/zap"
+
+	"github.com/dembrane/webhooks/services/api/internal/store/documents"
 )
 
 // indexTimeout bounds the wait for one index. It is long, because some servers
@@ -38,7 +40,7 @@ const (
 
 // index is an index that makes something faster.
 type index struct {
-	in   collection
+	in   documents.Collection
 	name string
 	keys bson.D
 	opts *options.IndexOptions
@@ -67,15 +69,11 @@ func (s *Store) Prepare(ctx context.Context) error {
 func (s *Store) createCollections(ctx context.Context) error {
 	ctx, cancel := bounded(ctx)
 	defer cancel()
-	for _, made := range []collection{
+	for _, made := range []documents.Collection{
 		s.attempts, s.claims, s.activity, s.pages, s.outcomes, s.replays, s.replaying, s.erasures,
 	} {
-		in, err := made.open()
-		if err == nil {
-			err = in.Database().CreateCollection(ctx, in.Name())
-		}
-		if err != nil && !refused(err, namespaceExists) {
-			return unavailable("create collection "+made.name, err)
+		if err := made.Create(ctx); err != nil && !refused(err, namespaceExists) {
+			return unavailable("create collection "+made.Name(), err)
 		}
 	}
 	return nil
@@ -108,22 +106,13 @@ func (s *Store) BuildIndexes(ctx context.Context, attemptsMaxAge time.Duration) 
 func (s *Store) createIndex(ctx context.Context, wanted index) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, indexTimeout, errors.New("the index took too long"))
 	defer cancel()
-	in, err := wanted.in.open()
-	if err == nil {
-		// One by one: FerretDB drops the connection when some of several exist.
-		model := mongo.IndexModel{Keys: wanted.keys, Options: wanted.opts.SetName(wanted.name)}
-		_, err = in.Indexes().CreateOne(ctx, model)
-	}
-	return unavailable("create index "+wanted.name, err)
+	return unavailable("create index "+wanted.name, wanted.in.CreateIndex(ctx, wanted.name, wanted.keys, wanted.opts))
 }
 
-func (*Store) dropIndex(ctx context.Context, of collection, name string) error {
+func (*Store) dropIndex(ctx context.Context, of documents.Collection, name string) error {
 	ctx, cancel := bounded(ctx)
 	defer cancel()
-	in, err := of.open()
-	if err == nil {
-		_, err = in.Indexes().DropOne(ctx, name)
-	}
+	err := of.DropIndex(ctx, name)
 	if refused(err, indexNotFound, namespaceNotFound) {
 		return nil
 	}
@@ -147,7 +136,7 @@ func (s *Store) buildPending(ctx context.Context) error {
 // buildExpiry lets the server expire documents where it can. [Store.Expire] and
 // [Store.ExpireClaims] do it in any case, so a server that has no such thing only
 // is a line in the log.
-func (s *Store) buildExpiry(ctx context.Context, in collection, key string, maxAge time.Duration) error {
+func (s *Store) buildExpiry(ctx context.Context, in documents.Collection, key string, maxAge time.Duration) error {
 	seconds := int32(min(maxAge/time.Second, math.MaxInt32)) //nolint:gosec // it is bounded
 	err := s.createIndex(ctx, index{
 		in, nameExpiry, bson.D{ascending(key)}, options.Index().SetExpireAfterSeconds(seconds),
@@ -157,23 +146,16 @@ func (s *Store) buildExpiry(ctx context.Context, in collection, key string, maxA
 	}
 	if lacking(err) {
 		s.log.Info("the database does not expire documents by itself: the api deletes them",
-			zap.String("collection", in.name), zap.Error(err))
+			zap.String("collection", in.Name()), zap.Error(err))
 		return nil
 	}
 	return err
 }
 
-func changeExpiry(ctx context.Context, of collection, seconds int32) error {
+func changeExpiry(ctx context.Context, of documents.Collection, seconds int32) error {
 	ctx, cancel := bounded(ctx)
 	defer cancel()
-	in, err := of.open()
-	if err == nil {
-		err = in.Database().RunCommand(ctx, bson.D{
-			{Key: "collMod", Value: in.Name()},
-			{Key: "index", Value: bson.D{{Key: "name", Value: nameExpiry}, {Key: "expireAfterSeconds", Value: seconds}}},
-		}).Err()
-	}
-	return unavailable("change index "+nameExpiry, err)
+	return unavailable("change index "+nameExpiry, of.ChangeExpiry(ctx, nameExpiry, seconds))
 }
 
 // lacking reports whether a server has no indexes of that kind.

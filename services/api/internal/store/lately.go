@@ -68,14 +68,9 @@ func (s *Store) findLately(ctx context.Context, webhookIDs []string) ([]*activit
 	return found, nil
 }
 
-// readLately reads and remembers. It holds the webhook's lock, so that what is written
-// meanwhile is not forgotten for something older.
+// readLately reads and remembers.
 func (s *Store) readLately(ctx context.Context, webhookID string) (*activity.Lately, error) {
-	unlock, err := s.lock(ctx, webhookID)
-	if err != nil {
-		return nil, err
-	}
-	defer unlock()
+	state := s.lately.state(webhookID)
 	d, err := s.loadActivity(ctx, webhookID)
 	if err != nil {
 		return nil, err
@@ -85,6 +80,6 @@ func (s *Store) readLately(ctx context.Context, webhookID string) (*activity.Lat
 		return nil, err
 	}
 	l := a.Lately()
-	s.lately.put(webhookID, l)
+	s.lately.put(state, webhookID, l)
 	return l, nil
 }

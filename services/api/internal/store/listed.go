@@ -21,7 +21,7 @@ func (s *Store) List(ctx context.Context, projectID string) ([]Webhook, error) {
 	}
 	ids, remembered := s.members.get(projectID)
 	if !remembered {
-		state := s.members.state()
+		state := s.members.state(projectID)
 		found, err := s.list(ctx, projectID)
 		if err != nil {
 			return nil, err
@@ -29,7 +29,7 @@ func (s *Store) List(ctx context.Context, projectID string) ([]Webhook, error) {
 		for _, w := range found {
 			ids = append(ids, w.ID)
 		}
-		s.members.putUnchanged(state, projectID, ids)
+		s.members.put(state, projectID, ids)
 		return found, nil
 	}
 	return s.loadAll(ctx, projectID, ids)
@@ -61,20 +61,15 @@ func (s *Store) loadAll(ctx context.Context, projectID string, ids []string) ([]
 	return slices.DeleteFunc(list, func(w Webhook) bool { return w.Deleted() || w.ProjectID != projectID }), err //nolint:wrapcheck // an error of loadShown, as it is
 }
 
-// loadShown reads and remembers; one without an id is gone. It holds the webhook's
-// lock, so that what is written meanwhile is not forgotten for something older.
+// loadShown reads and remembers; one without an id is gone.
 func (s *Store) loadShown(ctx context.Context, id string) (Webhook, error) {
-	unlock, err := s.lock(ctx, id)
-	if err != nil {
-		return Webhook{}, err
-	}
-	defer unlock()
+	state := s.shown.state(id)
 	w, err := decoded(s.webhooks.FindOne(ctx, bson.D{{Key: keyID, Value: id}}))
 	if errors.Is(err, ErrNotFound) {
 		return Webhook{}, nil
 	}
 	if err == nil {
-		s.shown.put(id, w)
+		s.shown.put(state, id, w)
 	}
 	return w, err
 }

@@ -1,6 +1,7 @@
 package store
 
 import (
+	"hash/fnv"
 	"sync"
 	"time"
 )
@@ -13,12 +14,14 @@ const (
 	doubtFor = time.Minute
 )
 
-// memory remembers what was read of a database that no other process writes to.
+// memory remembers what was read of a database that no other process writes to. What
+// is put is what was read, or written, since [memory.state] said in which state it was:
+// if it has changed meanwhile, it is not remembered. So nobody needs a lock.
 type memory[T any] struct {
 	mu   sync.Mutex
 	byID map[string]T
-	// changes counts what was forgotten.
-	changes uint64
+	// changes counts them, by a hash of the id.
+	changes [64]uint64
 	until   time.Time // nothing is remembered until then
 }
 
@@ -29,32 +32,24 @@ func (m *memory[T]) get(id string) (T, bool) {
 	return one, remembered
 }
 
-// state is what [memory.putUnchanged] is to be given.
-func (m *memory[T]) state() uint64 {
+// state is what [memory.put] is to be given.
+func (m *memory[T]) state(id string) uint64 {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	return m.changes
+	return *m.count(id)
 }
 
-// put is for whoever holds the lock of what is remembered.
-func (m *memory[T]) put(id string, one T) {
+func (m *memory[T]) count(id string) *uint64 {
+	hash := fnv.New32a()
+	_, _ = hash.Write([]byte(id)) // it never fails
+	return &m.changes[hash.Sum32()%uint32(len(m.changes))]
+}
+
+// put forgets everything else when that is too much: it is read again.
+func (m *memory[T]) put(state uint64, id string, one T) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.putLocked(id, one)
-}
-
-// putUnchanged is for whoever has no lock: what was forgotten since is not remembered.
-func (m *memory[T]) putUnchanged(state uint64, id string, one T) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if m.changes == state {
-		m.putLocked(id, one)
-	}
-}
-
-// putLocked forgets everything else when that is too much: it is read again.
-func (m *memory[T]) putLocked(id string, one T) {
-	if time.Now().Before(m.until) {
+	if *m.count(id) != state || time.Now().Before(m.until) {
 		return
 	}
 	if len(m.byID) >= rememberedMost || m.byID == nil {
@@ -63,20 +58,14 @@ func (m *memory[T]) putLocked(id string, one T) {
 	m.byID[id] = one
 }
 
-// forget reports whether it was remembered.
-func (m *memory[T]) forget(id string) bool {
+// changed is called after each write, before anybody is told that it has happened. One
+// that failed may still happen, after the next read.
+func (m *memory[T]) changed(id string, err error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	_, remembered := m.byID[id]
+	*m.count(id)++
 	delete(m.byID, id)
-	m.changes++
-	return remembered
-}
-
-// doubt is for a write that failed: it may still happen, after the next read.
-func (m *memory[T]) doubt() {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	m.byID, m.until = nil, time.Now().Add(doubtFor)
-	m.changes++
+	if err != nil {
+		m.byID, m.until = nil, time.Now().Add(doubtFor)
+	}
 }

@@ -18,8 +18,9 @@ func (s *Store) Pending(ctx context.Context, limit int64) ([]string, error) {
 // Settle takes the mark off a revision that is in the bucket, and of which nothing
 // is owed any more. It does nothing when there is a newer one.
 func (s *Store) Settle(ctx context.Context, id string, revision int64) error {
-	return s.update(ctx, id, bson.D{{Key: "revision", Value: revision}},
+	_, err := update(ctx, s.webhooks, id, bson.D{{Key: "revision", Value: revision}},
 		bson.D{{Key: "$unset", Value: bson.D{{Key: "pending", Value: ""}, {Key: "owed", Value: ""}}}})
+	return err
 }
 
 // eachTimeout bounds what a server may spend on the reading of every webhook: it
@@ -57,10 +58,8 @@ func (s *Store) Purge(ctx context.Context, before time.Time, limit int64) (int, 
 	}
 	ctx, cancel := bounded(ctx)
 	defer cancel()
-	for i, id := range ids { // a list that remembers them leaves them out
-		if _, err := s.webhooks.DeleteOne(ctx, bson.D{{Key: "_id", Value: id}}); err != nil {
-			return i, unavailable("purge webhook", err)
-		}
+	if err := s.webhooks.DeleteByID(ctx, ids...); err != nil {
+		return 0, err //nolint:wrapcheck // it says what it was
 	}
 	return len(ids), nil
 }
@@ -68,21 +67,7 @@ func (s *Store) Purge(ctx context.Context, before time.Time, limit int64) (int, 
 func (s *Store) ids(ctx context.Context, filter bson.D, limit int64) ([]string, error) {
 	ctx, cancel := bounded(ctx)
 	defer cancel()
-	cursor, err := s.webhooks.Find(ctx, filter, options.Find().SetProjection(bson.D{{Key: "_id", Value: 1}}).SetLimit(limit))
-	if err != nil {
-		return nil, unavailable("find webhooks", err)
-	}
-	var found []struct {
-		ID string `bson:"_id"`
-	}
-	if err := cursor.All(ctx, &found); err != nil {
-		return nil, unavailable("read webhooks", err)
-	}
-	ids := make([]string, len(found))
-	for i := range found {
-		ids[i] = found[i].ID
-	}
-	return ids, nil
+	return findIDs(ctx, s.webhooks, filter, options.Find().SetLimit(limit))
 }
 
 // next moves a cursor on; a page may take as long as any other call.

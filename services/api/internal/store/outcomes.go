@@ -17,6 +17,7 @@ import (
 	"go.mongodb.org/mongo-driver/mongo/options"
 
 	"github.com/dembrane/webhooks/proto/webhooksv1"
+	"github.com/dembrane/webhooks/services/api/internal/store/documents"
 )
 
 // What became of the events of a webhook, so that a replay and a ledger find it by
@@ -311,29 +312,22 @@ func (s *Store) BuildOutcomeIndexes(ctx context.Context, maxAge time.Duration) e
 // limit of them, and returns how many. Servers that expire by themselves leave it
 // nothing to do.
 func (s *Store) ExpireOutcomes(ctx context.Context, before time.Time, limit int64) (int, error) {
-	return s.expire(ctx, s.outcomes, "at", before, limit)
+	return expire(ctx, s.outcomes, "at", before, limit, s.outcomes.DeleteByID)
 }
 
-// expire deletes documents of which a time is before the given one, at most limit of
-// them, and returns how many.
-func (s *Store) expire(ctx context.Context, in collection, key string, before time.Time, limit int64) (int, error) {
+// expire has those documents deleted of which a time is before the given one, at most
+// limit of them, and returns how many.
+func expire(ctx context.Context, in documents.Collection, key string, before time.Time, limit int64,
+	remove func(ctx context.Context, ids ...string) error,
+) (int, error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, 6*callTimeout, errors.New("mongodb took too long"))
 	defer cancel()
-	cursor, err := in.Find(ctx, bson.D{{Key: key, Value: bson.D{{Key: "$lt", Value: before}}}},
-		options.Find().SetLimit(limit).SetProjection(bson.D{{Key: "_id", Value: 1}}))
+	ids, err := findIDs(ctx, in, bson.D{{Key: key, Value: bson.D{{Key: "$lt", Value: before}}}}, options.Find().SetLimit(limit))
 	if err != nil {
-		return 0, unavailable("find what is expired in "+in.name, err)
+		return 0, err
 	}
-	var found []struct {
-		ID string `bson:"_id"`
+	if err := remove(ctx, ids...); err != nil {
+		return 0, err
 	}
-	if err := cursor.All(ctx, &found); err != nil {
-		return 0, unavailable("read what is expired in "+in.name, err)
-	}
-	for i, document := range found {
-		if _, err := in.DeleteOne(ctx, bson.D{{Key: "_id", Value: document.ID}}); err != nil {
-			return i, unavailable("delete what is expired in "+in.name, err)
-		}
-	}
-	return len(found), nil
+	return len(ids), nil
 }

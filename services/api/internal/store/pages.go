@@ -44,21 +44,25 @@ func (s *Store) insertPage(ctx context.Context, webhookID string, p activity.Pag
 
 // loadPage returns an empty page that was never written when it is not there.
 func (s *Store) loadPage(ctx context.Context, webhookID string, number uint64) (activity.Page, time.Time, error) {
-	page := activity.Page{Number: number}
+	packed, d, err := s.readPageDocument(ctx, pageID(webhookID, number))
+	return activity.Page{Number: number, Entries: packed.GetEntries()}, d.WrittenAt, err
+}
+
+// readPageDocument returns nothing when it is not there.
+func (s *Store) readPageDocument(ctx context.Context, id string) (*webhooksv1.LogPage, pageDocument, error) {
 	var d pageDocument
-	err := s.pages.FindOne(ctx, bson.D{{Key: "_id", Value: pageID(webhookID, number)}}).Decode(&d)
+	err := s.pages.FindOne(ctx, bson.D{{Key: keyID, Value: id}}).Decode(&d)
 	if errors.Is(err, mongo.ErrNoDocuments) {
-		return page, time.Time{}, nil
+		return nil, d, nil
 	}
 	if err != nil {
-		return page, time.Time{}, unavailable("load page", err)
+		return nil, d, unavailable("load page", err)
 	}
-	var packed webhooksv1.LogPage
-	if err := proto.Unmarshal(d.Entries, &packed); err != nil {
-		return page, time.Time{}, fmt.Errorf("read page %s: %w", d.ID, err)
+	packed := &webhooksv1.LogPage{}
+	if err := proto.Unmarshal(d.Entries, packed); err != nil {
+		return nil, d, fmt.Errorf("read page %s: %w", id, err)
 	}
-	page.Entries = packed.GetEntries()
-	return page, d.WrittenAt, nil
+	return packed, d, nil
 }
 
 // LogWalk says which part of a webhook's log to walk through.

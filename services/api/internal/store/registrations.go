@@ -13,6 +13,7 @@ import (
 	"go.mongodb.org/mongo-driver/mongo/options"
 
 	"github.com/dembrane/webhooks/pkg/retry"
+	"github.com/dembrane/webhooks/services/api/internal/store/documents"
 )
 
 // changeAttempts is how often a change is tried against concurrent ones, and
@@ -145,35 +146,36 @@ func (s *Store) revise(ctx context.Context, projectID, id string, edit func(*Web
 
 // tryRevise reports false when the webhook changed between reading and writing
 // it. Within this process that cannot happen.
-func (s *Store) tryRevise(ctx context.Context, projectID, id string, edit func(*Webhook) error) (Webhook, bool, error) {
-	unlock, err := s.lock(ctx, id)
+func (s *Store) tryRevise(ctx context.Context, projectID, id string, edit func(*Webhook) error) (next Webhook, stored bool, err error) {
+	err = s.webhooks.Change(ctx, id, func(ctx context.Context, d *documents.Document) error {
+		current, err := s.Get(ctx, projectID, id)
+		if err != nil {
+			return err
+		}
+		next = current
+		next.Events, next.Secrets = slices.Clone(current.Events), slices.Clone(current.Secrets)
+		next.Headers = slices.Clone(current.Headers)
+		next.Owed, next.WantedFrom = slices.Clone(current.Owed), slices.Clone(current.WantedFrom)
+		next.dropExpired(now())
+		if err := edit(&next); err != nil {
+			return err
+		}
+		stored, err = s.replaceSurely(ctx, d, current.Revision, &next)
+		return err
+	})
 	if err != nil {
-		return Webhook{}, false, err
+		return Webhook{}, false, err //nolint:wrapcheck // it says what it was
 	}
-	defer unlock()
-	current, err := s.Get(ctx, projectID, id)
-	if err != nil {
-		return Webhook{}, false, err
-	}
-	next := current
-	next.Events, next.Secrets = slices.Clone(current.Events), slices.Clone(current.Secrets)
-	next.Headers = slices.Clone(current.Headers)
-	next.Owed, next.WantedFrom = slices.Clone(current.Owed), slices.Clone(current.WantedFrom)
-	next.dropExpired(now())
-	if err := edit(&next); err != nil {
-		return Webhook{}, false, err
-	}
-	stored, err := s.replaceSurely(ctx, current.Revision, &next)
-	return next, stored, err
+	return next, stored, nil
 }
 
-// replaceSurely is [Store.replace], tried again for as long as ctx lasts when it
+// replaceSurely is [replace], tried again for as long as ctx lasts when it
 // is not known whether it has happened: the revision lets it happen once only.
-func (s *Store) replaceSurely(ctx context.Context, from int64, w *Webhook) (stored bool, err error) {
+func (s *Store) replaceSurely(ctx context.Context, d *documents.Document, from int64, w *Webhook) (stored bool, err error) {
 	doubted := false
 	err = retry.Until(ctx, doubtPace(), nil, func(ctx context.Context) error {
 		var err error
-		if stored, err = s.replace(ctx, from, w); err != nil {
+		if stored, err = replace(ctx, d, from, w); err != nil {
 			if finalError(err) {
 				return permanent(err)
 			}
@@ -233,17 +235,19 @@ func (s *Store) Raise(ctx context.Context, id string, from, above int64) error {
 	if err != nil || w.Revision != from {
 		return err
 	}
-	return s.update(ctx, id, bson.D{{Key: "revision", Value: from}},
+	_, err = update(ctx, s.webhooks, id, bson.D{{Key: "revision", Value: from}},
 		bson.D{{Key: "$set", Value: bson.D{{Key: "revision", Value: above + 1}, {Key: "pending", Value: true}}}})
+	return err
 }
 
 // replace writes the next revision of w and reports false when the stored one is
 // not from any more. Health is left alone: it has another writer.
-func (s *Store) replace(ctx context.Context, from int64, w *Webhook) (bool, error) {
+func replace(ctx context.Context, d *documents.Document, from int64, w *Webhook) (bool, error) {
 	w.Revision, w.Pending = from+1, true
 	set := append(w.content(), bson.E{Key: "revision", Value: w.Revision}, bson.E{Key: "pending", Value: true},
 		bson.E{Key: "owed", Value: w.Owed}, bson.E{Key: "wanted_from", Value: w.WantedFrom})
-	return s.updateLocked(ctx, w.ID, bson.D{{Key: "revision", Value: from}}, bson.D{{Key: "$set", Value: set}})
+	//nolint:wrapcheck // it says what it was
+	return d.Update(ctx, d.SinceRead("revision", from), bson.D{{Key: "$set", Value: set}})
 }
 
 // content is what a change of a webhook writes.

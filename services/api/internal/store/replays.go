@@ -10,6 +10,7 @@ import (
 	"go.mongodb.org/mongo-driver/mongo/options"
 
 	"github.com/dembrane/webhooks/services/api/internal/lease"
+	"github.com/dembrane/webhooks/services/api/internal/store/documents"
 )
 
 // ReplayState is where a replay is: a closed set.
@@ -49,9 +50,6 @@ type Replay struct {
 	// many ranges are written: the number of the next one.
 	Cursor int64 `bson:"cursor"`
 	Ranges int64 `bson:"ranges"`
-	// Writing says that whoever runs it may be writing a range down: what was cancelled
-	// then is over once its runner has let go of it.
-	Writing bool `bson:"writing"`
 	// DueAt is when the last range was due.
 	DueAt time.Time `bson:"due_at"`
 	// Total is how many there are; nil until they are counted.
@@ -175,92 +173,65 @@ func (s *Store) ListReplays(ctx context.Context, webhookID string, limit int64) 
 // UpdateReplay applies edit to a replay and stores the result, if it is still
 // running or paused: what has ended stays as it is, and false is returned. It is for
 // whoever runs the replay.
-func (s *Store) UpdateReplay(ctx context.Context, id string, edit func(*Replay)) (Replay, bool, error) {
-	ctx, cancel := bounded(ctx)
-	defer cancel()
-	unlock, err := s.lock(ctx, id)
-	if err != nil {
-		return Replay{}, false, err
-	}
-	defer unlock()
-	r, err := s.LoadReplay(ctx, id)
-	if err != nil || r.State.Ended() {
-		return r, false, err
-	}
-	was := r.State
-	edit(&r)
-	r.UpdatedAt = now()
-	if r.State.Ended() && r.EndedAt == nil {
-		ended := now()
-		r.EndedAt = &ended
-	}
-	set := bson.D{
-		{Key: "state", Value: r.State},
-		{Key: "message", Value: r.Message},
-		{Key: "cursor", Value: r.Cursor},
-		{Key: "ranges", Value: r.Ranges},
-		{Key: "writing", Value: r.Writing},
-		{Key: "due_at", Value: r.DueAt},
-		{Key: "total", Value: r.Total},
-		{Key: "sent", Value: r.Sent},
-		{Key: "delivered", Value: r.Delivered},
-		{Key: "failed", Value: r.Failed},
-		{Key: "updated_at", Value: r.UpdatedAt},
-		{Key: "ended_at", Value: r.EndedAt},
-	}
-	// The state is in the filter: a cancellation by another replica is not undone.
-	result, err := s.replays.UpdateOne(ctx, bson.D{{Key: "_id", Value: id}, {Key: "state", Value: was}}, bson.D{{Key: "$set", Value: set}})
-	if err != nil {
-		return r, false, unavailable("update replay", err)
-	}
-	if result.MatchedCount == 0 {
-		r, err = s.LoadReplay(ctx, id)
-		return r, false, err
-	}
-	return r, true, nil
+func (s *Store) UpdateReplay(ctx context.Context, id string, edit func(*Replay)) (r Replay, stored bool, err error) {
+	err = s.replays.Change(ctx, id, func(ctx context.Context, d *documents.Document) error {
+		if r, err = s.LoadReplay(ctx, id); err != nil || r.State.Ended() {
+			return err
+		}
+		was := r.State
+		edit(&r)
+		r.UpdatedAt = now()
+		if r.State.Ended() && r.EndedAt == nil {
+			ended := now()
+			r.EndedAt = &ended
+		}
+		// The state is in the filter: a cancellation by another replica is not undone.
+		stored, err = d.Update(ctx, d.SinceRead("state", was), bson.D{{Key: "$set", Value: bson.D{
+			{Key: "state", Value: r.State},
+			{Key: "message", Value: r.Message},
+			{Key: "cursor", Value: r.Cursor},
+			{Key: "ranges", Value: r.Ranges},
+			{Key: "due_at", Value: r.DueAt},
+			{Key: "total", Value: r.Total},
+			{Key: "sent", Value: r.Sent},
+			{Key: "delivered", Value: r.Delivered},
+			{Key: "failed", Value: r.Failed},
+			{Key: "updated_at", Value: r.UpdatedAt},
+			{Key: "ended_at", Value: r.EndedAt},
+		}}})
+		if err == nil && !stored {
+			r, err = s.LoadReplay(ctx, id)
+		}
+		return err //nolint:wrapcheck // it says what it was
+	})
+	return r, stored, err //nolint:wrapcheck // it says what it was
 }
 
 // CancelReplay ends a replay, if it has not ended, and reports whether it did. It
 // changes its state and nothing else, as whoever runs it may be storing how far it is.
 func (s *Store) CancelReplay(ctx context.Context, id, message string) (Replay, bool, error) {
-	ctx, cancel := bounded(ctx)
-	defer cancel()
-	unlock, err := s.lock(ctx, id)
+	ended := now()
+	cancelled, err := update(ctx, s.replays, id, bson.D{{Key: "state", Value: bson.D{{Key: "$in", Value: bson.A{ReplayRunning, ReplayPaused}}}}},
+		bson.D{{Key: "$set", Value: bson.D{
+			{Key: "state", Value: ReplayCancelled},
+			{Key: "message", Value: message},
+			{Key: "updated_at", Value: ended},
+			{Key: "ended_at", Value: ended},
+		}}})
 	if err != nil {
 		return Replay{}, false, err
 	}
-	defer unlock()
-	open := bson.D{{Key: "$in", Value: bson.A{ReplayRunning, ReplayPaused}}}
-	ended := now()
-	// The embedded database changes a document in two steps: without the lock, its runner
-	// could undo this.
-	result, err := s.replays.UpdateOne(ctx, bson.D{{Key: "_id", Value: id}, {Key: "state", Value: open}}, bson.D{{Key: "$set", Value: bson.D{
-		{Key: "state", Value: ReplayCancelled},
-		{Key: "message", Value: message},
-		{Key: "updated_at", Value: ended},
-		{Key: "ended_at", Value: ended},
-	}}})
-	if err != nil {
-		return Replay{}, false, unavailable("cancel replay", err)
-	}
 	// Its runner stores nothing any more.
 	r, err := s.LoadReplay(ctx, id)
-	return r, result.MatchedCount > 0, err
+	return r, cancelled, err
 }
 
 // CountReplay stores what became of the deliveries of a replay, also after its end.
 func (s *Store) CountReplay(ctx context.Context, id string, delivered, failed int64) error {
-	ctx, cancel := bounded(ctx)
-	defer cancel()
-	unlock, err := s.lock(ctx, id)
-	if err != nil {
-		return err
-	}
-	defer unlock()
-	_, err = s.replays.UpdateOne(ctx, bson.D{{Key: "_id", Value: id}}, bson.D{{Key: "$set", Value: bson.D{
+	_, err := update(ctx, s.replays, id, nil, bson.D{{Key: "$set", Value: bson.D{
 		{Key: "delivered", Value: delivered}, {Key: "failed", Value: failed},
 	}}})
-	return unavailable("count replay", err)
+	return err
 }
 
 // RunningReplay returns the one of a webhook, or [ErrReplayNotFound].
@@ -285,20 +256,17 @@ func (s *Store) RunningReplays(ctx context.Context) ([]RunningReplay, error) {
 // SwapReplayLease replaces the lease on a replay, if that is still as it was seen. It
 // reports whether that succeeded.
 func (s *Store) SwapReplayLease(ctx context.Context, r RunningReplay, seen, next lease.Lease) (bool, error) {
-	return s.swapLease(ctx, leased{
+	return swapLease(ctx, leased{
 		in: s.replaying, id: r.WebhookID, while: bson.E{Key: "replay_id", Value: r.ReplayID},
 	}, seen, next)
 }
 
 // ReleaseReplay lets the next replay of the webhook begin.
 func (s *Store) ReleaseReplay(ctx context.Context, running RunningReplay) error {
-	ctx, cancel := bounded(ctx)
-	defer cancel()
-	_, err := s.replaying.DeleteOne(ctx, bson.D{{Key: "_id", Value: running.WebhookID}, {Key: "replay_id", Value: running.ReplayID}})
-	return unavailable("release replay", err)
+	return remove(ctx, s.replaying, running.WebhookID, bson.D{{Key: "replay_id", Value: running.ReplayID}})
 }
 
 // ExpireReplays forgets replays that were made before the given time and have ended.
 func (s *Store) ExpireReplays(ctx context.Context, before time.Time, limit int64) (int, error) {
-	return s.expire(ctx, s.replays, "ended_at", before, limit)
+	return expire(ctx, s.replays, "ended_at", before, limit, s.replays.DeleteByID)
 }

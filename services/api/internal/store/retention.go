@@ -3,15 +3,14 @@ package store
 import (
 	"context"
 	"errors"
-	"fmt"
 	"time"
 
 	"go.mongodb.org/mongo-driver/bson"
-	"go.mongodb.org/mongo-driver/mongo"
 	"go.mongodb.org/mongo-driver/mongo/options"
 
 	"github.com/dembrane/webhooks/proto/webhooksv1"
 	"github.com/dembrane/webhooks/services/api/internal/activity"
+	"github.com/dembrane/webhooks/services/api/internal/store/documents"
 )
 
 // LogHead says how much of a webhook's log there is.
@@ -75,8 +74,8 @@ func (s *Store) DropPage(ctx context.Context, h LogHead) (rest LogHead, dropped 
 		return h, 0, err
 	}
 	// Before the log forgets it, so that it is found again if anything goes wrong.
-	if _, err := s.pages.DeleteOne(ctx, bson.D{{Key: "_id", Value: pageID(h.WebhookID, number)}}); err != nil {
-		return h, 0, unavailable("delete page", err)
+	if err := s.pages.DeleteByID(ctx, pageID(h.WebhookID, number)); err != nil {
+		return h, 0, err //nolint:wrapcheck // it says what it was
 	}
 	var size int64
 	for _, e := range page.Entries {
@@ -127,40 +126,25 @@ func (s *Store) ForgetLog(ctx context.Context, h LogHead) (bool, error) {
 	if err != nil && !errors.Is(err, ErrNotFound) || err == nil && !w.Deleted() {
 		return false, err
 	}
-	ctx, cancel := bounded(ctx)
-	defer cancel()
-	unlock, err := s.lock(ctx, h.WebhookID)
-	if err != nil {
-		return false, err
-	}
-	defer unlock()
-	d, err := s.loadActivity(ctx, h.WebhookID)
-	if err != nil {
-		return false, err
-	}
-	if a, err := d.decode(); err != nil || len(a.Tail) > 0 || a.First < a.Page {
-		return false, err
-	}
-	s.lately.forget(h.WebhookID)
-	_, err = s.activity.DeleteOne(ctx, bson.D{{Key: "_id", Value: h.WebhookID}})
-	return err == nil, unavailable("delete activity", err)
+	forgotten := false
+	return forgotten, s.activity.Change(ctx, h.WebhookID, func(ctx context.Context, in *documents.Document) error { //nolint:wrapcheck // it says what it was
+		d, err := s.loadActivity(ctx, h.WebhookID)
+		if err != nil {
+			return err
+		}
+		if a, err := d.decode(); err != nil || len(a.Tail) > 0 || a.First < a.Page {
+			return err
+		}
+		forgotten, err = in.Delete(ctx, in.SinceRead("revision", d.Revision))
+		return err //nolint:wrapcheck // it says what it was
+	})
 }
 
 // deleteAttempts deletes the records of attempts by their ids, in one command.
 func (s *Store) deleteAttempts(ctx context.Context, entries []*webhooksv1.LogEntry) error {
-	if len(entries) == 0 {
-		return nil
-	}
-	deletes := make([]mongo.WriteModel, len(entries))
+	ids := make([]string, len(entries))
 	for i, e := range entries {
-		deletes[i] = mongo.NewDeleteOneModel().SetFilter(bson.D{{Key: "_id", Value: activity.ID(e)}})
+		ids[i] = activity.ID(e)
 	}
-	in, err := s.attempts.open()
-	if err == nil {
-		_, err = in.BulkWrite(ctx, deletes, options.BulkWrite().SetOrdered(false))
-	}
-	if err != nil {
-		return unavailable(fmt.Sprintf("delete %d attempts", len(entries)), err)
-	}
-	return nil
+	return s.attempts.DeleteByID(ctx, ids...) //nolint:wrapcheck // it says what it was
 }

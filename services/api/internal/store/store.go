@@ -5,24 +5,23 @@
 // by compare-and-set and marks it as pending, so that what is not yet in the
 // bucket is found again after a crash; nothing else here needs two writes to
 // agree. Only single documents are written, by _id wherever that is possible,
-// which is what also the embedded FerretDB does well; indexes that it lacks make
-// a real MongoDB faster and nothing else depends on them, except for the unique
-// one on slots, which both have.
+// which is what also the embedded FerretDB does well, and changed only by way of
+// package documents; indexes that it lacks make a real MongoDB faster and nothing else
+// depends on them, except for the unique one on slots, which both have.
 package store
 
 import (
 	"context"
 	"errors"
 	"fmt"
-	"hash/fnv"
 	"sync/atomic"
-	"time"
 
 	"go.mongodb.org/mongo-driver/bson"
-	"go.mongodb.org/mongo-driver/mongo/readpref"
+	"go.mongodb.org/mongo-driver/mongo/options"
 	"go.uber.org/zap"
 
 	"github.com/dembrane/webhooks/services/api/internal/activity"
+	"github.com/dembrane/webhooks/services/api/internal/store/documents"
 )
 
 // What callers switch on. Everything else is a fault of the program.
@@ -37,12 +36,12 @@ var (
 	ErrUncertain = errors.New("not known whether the webhook was made")
 	// ErrUnavailable: the database did not do what was asked. Whether a write has
 	// happened is not known.
-	ErrUnavailable = errors.New("store unavailable")
+	ErrUnavailable = documents.ErrUnavailable
 )
 
 const (
 	// callTimeout bounds one call, from choosing a server to its answer.
-	callTimeout = 5 * time.Second
+	callTimeout = documents.CallTimeout
 	// pageSize is how many documents a cursor brings at once.
 	pageSize = 500
 )
@@ -67,18 +66,18 @@ const (
 
 // Store is safe for concurrent use.
 type Store struct {
-	dialer   *dialer
-	webhooks collection
-	attempts collection
-	claims   collection
-	activity collection
-	pages    collection
-	outcomes collection
-	replays  collection
+	database *documents.Database
+	webhooks documents.Collection
+	attempts documents.Collection
+	claims   documents.Collection
+	activity documents.Collection
+	pages    documents.Collection
+	outcomes documents.Collection
+	replays  documents.Collection
 	log      *zap.Logger
 
-	replaying      collection
-	erasures       collection
+	replaying      documents.Collection
+	erasures       documents.Collection
 	outcomeNumbers outcomeNumberCache
 
 	// slotsUnique says that the index on slots is there.
@@ -90,17 +89,10 @@ type Store struct {
 	// alone says that no other process writes to the database.
 	alone bool
 	// These are used only then: what lists show of a webhook, the ids of the webhooks of
-	// a project, and what was read of each. Whoever changes the first or the last holds
-	// the lock of the webhook.
+	// a project, and what was read of each.
 	lately  memory[*activity.Lately]
 	members memory[[]string]
 	shown   memory[Webhook]
-
-	// locks order this process's updates of one webhook. MongoDB does so itself;
-	// FerretDB reads, compares and writes a document in three steps, and would
-	// lose one of two updates that come at the same time. It is only ever used
-	// by one process.
-	locks [64]chan struct{}
 }
 
 // Open prepares a store. It does not connect: every call does, and fails with
@@ -108,38 +100,38 @@ type Store struct {
 // names is not there yet: a name in the DNS, a file. It fails only on a URI that
 // can never work. Whoever opens it closes it.
 func Open(ctx context.Context, uri, database string, log *zap.Logger) (*Store, error) {
-	dialer, err := dial(ctx, uri, log)
+	in, err := documents.Open(ctx, uri, database, log)
 	if err != nil {
 		return nil, fmt.Errorf("open store: %w", err)
 	}
 	s := &Store{
-		dialer:    dialer,
-		webhooks:  collection{dialer, database, collectionWebhooks},
-		attempts:  collection{dialer, database, collectionAttempts},
-		claims:    collection{dialer, database, collectionClaims},
-		activity:  collection{dialer, database, collectionActivity},
-		pages:     collection{dialer, database, collectionPages},
+		database:  in,
+		attempts:  in.Collection(collectionAttempts, nil),
+		claims:    in.Collection(collectionClaims, nil),
+		pages:     in.Collection(collectionPages, nil),
 		log:       log,
 		lines:     lines{byProject: map[string]*line{}},
-		outcomes:  collection{dialer, database, collectionOutcomes},
-		replays:   collection{dialer, database, collectionReplays},
-		replaying: collection{dialer, database, collectionReplaying},
-		erasures:  collection{dialer, database, collectionErasures},
+		outcomes:  in.Collection(collectionOutcomes, nil),
+		replays:   in.Collection(collectionReplays, nil),
+		replaying: in.Collection(collectionReplaying, nil),
+		erasures:  in.Collection(collectionErasures, nil),
 	}
-	for i := range s.locks {
-		s.locks[i] = make(chan struct{}, 1)
-	}
+	s.webhooks = in.Collection(collectionWebhooks, s.shown.changed)
+	s.activity = in.Collection(collectionActivity, s.lately.changed)
 	return s, nil
 }
 
 // Alone says that no other process ever writes to this database. The embedded one
 // looks documents up by their _id alone: asked for a revision as well, it reads the
 // whole collection. It is called before anything else.
-func (s *Store) Alone() { s.alone = true }
+func (s *Store) Alone() {
+	s.alone = true
+	s.database.Alone()
+}
 
 // Close ends all connections.
 func (s *Store) Close(ctx context.Context) error {
-	if err := s.dialer.close(ctx); err != nil {
+	if err := s.database.Close(ctx); err != nil {
 		return fmt.Errorf("close store: %w", err)
 	}
 	return nil
@@ -149,52 +141,53 @@ func (s *Store) Close(ctx context.Context) error {
 func (s *Store) Ping(ctx context.Context) error {
 	ctx, cancel := bounded(ctx)
 	defer cancel()
-	client, err := s.dialer.current()
-	if err == nil {
-		err = client.Ping(ctx, readpref.Primary())
-	}
-	return unavailable("ping", err)
+	return unavailable("ping", s.database.Ping(ctx))
 }
 
-// update changes one webhook, if it also fits the rest of the filter. It may be
-// repeated.
-func (s *Store) update(ctx context.Context, id string, filter, change bson.D) error {
-	ctx, cancel := bounded(ctx)
-	defer cancel()
-	unlock, err := s.lock(ctx, id)
-	if err != nil {
+// update changes one document, if it also fits the rest of the filter, and reports
+// whether it did. It may be repeated.
+func update(ctx context.Context, in documents.Collection, id string, filter, change bson.D) (fits bool, err error) {
+	err = in.Change(ctx, id, func(ctx context.Context, d *documents.Document) (err error) {
+		fits, err = d.Update(ctx, filter, change)
 		return err
-	}
-	defer unlock()
-	_, err = s.updateLocked(ctx, id, filter, change)
-	return err
+	})
+	return fits, err //nolint:wrapcheck // it says what it was
 }
 
-// updateLocked is [Store.update] for whoever holds the webhook's lock, and
-// reports whether it did fit. Nothing else changes a webhook.
-func (s *Store) updateLocked(ctx context.Context, id string, filter, change bson.D) (bool, error) {
-	result, err := s.webhooks.UpdateOne(ctx, append(bson.D{{Key: "_id", Value: id}}, filter...), change)
+// findAll returns all that a Find finds.
+func findAll[T any](ctx context.Context, in documents.Collection, filter bson.D, opts ...*options.FindOptions) ([]T, error) {
+	cursor, err := in.Find(ctx, filter, opts...)
 	if err != nil {
-		s.shown.doubt()
-		return false, unavailable("update webhook", err)
+		return nil, unavailable("find "+in.Name(), err)
 	}
-	s.shown.forget(id)
-	return result.MatchedCount == 1, nil
+	list := []T{}
+	if err := cursor.All(ctx, &list); err != nil {
+		return nil, unavailable("read "+in.Name(), err)
+	}
+	return list, nil
 }
 
-// lock takes the webhook's lock and returns what gives it back.
-func (s *Store) lock(ctx context.Context, id string) (unlock func(), err error) {
-	hash := fnv.New32a()
-	_, _ = hash.Write([]byte(id)) // it never fails
-	lock := s.locks[hash.Sum32()%uint32(len(s.locks))]
-	select {
-	case lock <- struct{}{}:
-		return func() { <-lock }, nil
-	case <-ctx.Done():
-		return nil, unavailable("wait for other changes of the webhook", context.Cause(ctx))
+// findIDs returns the ids of all that a Find finds.
+func findIDs(ctx context.Context, in documents.Collection, filter bson.D, opts ...*options.FindOptions) ([]string, error) {
+	found, err := findAll[struct {
+		ID string `bson:"_id"`
+	}](ctx, in, filter, append(opts, options.Find().SetProjection(bson.D{{Key: keyID, Value: 1}}))...)
+	ids := make([]string, len(found))
+	for i := range found {
+		ids[i] = found[i].ID
 	}
+	return ids, err
+}
+
+// remove deletes one document, if it also fits the rest of the filter. It may be repeated.
+func remove(ctx context.Context, in documents.Collection, id string, filter bson.D) error {
+	//nolint:wrapcheck // it says what it was
+	return in.Change(ctx, id, func(ctx context.Context, d *documents.Document) error {
+		_, err := d.Delete(ctx, filter)
+		return err //nolint:wrapcheck // it says what it was
+	})
 }
 
 func bounded(ctx context.Context) (context.Context, context.CancelFunc) {
-	return context.WithTimeoutCause(ctx, callTimeout, errors.New("mongodb took too long"))
+	return documents.Bounded(ctx)
 }

@@ -19,5 +19,6 @@ type Told struct {
 // registration.
 func (s *Store) Tell(ctx context.Context, id string, told Told) error {
 	told.FailingAt = told.FailingAt.UTC().Truncate(time.Millisecond)
-	return s.update(ctx, id, nil, bson.D{{Key: "$set", Value: bson.D{{Key: "told", Value: told}}}})
+	_, err := update(ctx, s.webhooks, id, nil, bson.D{{Key: "$set", Value: bson.D{{Key: "told", Value: told}}}})
+	return err
 }
