@@ -304,10 +304,7 @@ func (a *App) run(ctx context.Context) (err error) {
 		group.Go(func() error { return recorder.Run(stop) })
 		group.Go(func() error { return replays.Run(stop) })
 		group.Go(func() error { return erasures.Run(stop) })
-		group.Go(func() error {
-			return recorder.Expire(stop, deliverylog.Retention{MaxAge: a.config.AttemptsMaxAge, MaxBytes: a.config.LogMaxBytes})
-		})
-		group.Go(func() error { return a.expire(stop, webhooks) })
+		group.Go(func() error { return a.expire(stop, a.expiring(webhooks, recorder)) })
 		return nil
 	})
 	served := make(chan error, 1)

@@ -6,9 +6,6 @@ import (
 	"slices"
 	"time"
 
-	"go.uber.org/zap"
-
-	"github.com/dembrane/webhooks/pkg/retry"
 	"github.com/dembrane/webhooks/services/api/internal/store"
 )
 
@@ -18,8 +15,6 @@ const (
 	// pagesPerPass bounds the pages that one pass deletes, a hundred attempts each:
 	// then others have their turn with the database.
 	pagesPerPass = 200
-	// betweenPasses is the pause before the next pass when there is more to delete.
-	betweenPasses = time.Second
 )
 
 // Retention is how much of the log is kept.
@@ -29,45 +24,29 @@ type Retention struct {
 	MaxBytes int64
 }
 
-// interval is how often the log is looked at: often enough that it is never much
+// Interval is how often the log is looked at: often enough that it is never much
 // longer than promised.
-func (r Retention) interval() time.Duration { return min(max(r.MaxAge/100, time.Minute), time.Hour) }
+func (r Retention) Interval() time.Duration { return min(max(r.MaxAge/100, time.Minute), time.Hour) }
 
-// sweepInterval is how often attempts are looked for that are in no webhook's log:
+// SweepInterval is how often attempts are looked for that are in no webhook's log:
 // those of an earlier version, which may take a look at every record.
-func (r Retention) sweepInterval() time.Duration {
+func (r Retention) SweepInterval() time.Duration {
 	return min(max(r.MaxAge/30, time.Hour), 24*time.Hour)
 }
 
-// Expire deletes attempts that are too old or too many now and then, in steps that
-// leave the database room for others, until ctx is done.
-func (r *Recorder) Expire(ctx context.Context, keep Retention) error {
-	nextSweep := time.Now().Add(keep.sweepInterval())
-	for ctx.Err() == nil {
-		wait := keep.interval()
-		deleted, more, err := r.expire(ctx, keep)
-		if err == nil && !more && !time.Now().Before(nextSweep) {
-			var swept int
-			swept, err = r.store.Expire(ctx, time.Now().Add(-keep.MaxAge), sweepPage)
-			deleted += swept
-			if more = swept >= sweepPage; !more {
-				nextSweep = time.Now().Add(keep.sweepInterval())
-			}
-		}
-		if more {
-			wait = betweenPasses
-		}
-		r.metrics.expired.Add(float64(deleted))
-		switch {
-		case ctx.Err() != nil:
-		case err != nil:
-			r.log.Warn("expired attempts stay for now", zap.Error(err))
-		case deleted > 0:
-			r.log.Debug("expired attempts deleted", zap.Int("attempts", deleted))
-		}
-		retry.Pause(ctx, wait)
-	}
-	return nil
+// Expire deletes attempts that are too old or too many, so many that others have their
+// turn with the database then. It reports whether there is more to delete.
+func (r *Recorder) Expire(ctx context.Context, keep Retention) (more bool, err error) {
+	deleted, more, err := r.expire(ctx, keep)
+	r.metrics.expired.Add(float64(deleted))
+	return more, err
+}
+
+// Sweep is [Recorder.Expire] for attempts that are in no webhook's log.
+func (r *Recorder) Sweep(ctx context.Context, keep Retention) (more bool, err error) {
+	deleted, err := r.store.Expire(ctx, time.Now().Add(-keep.MaxAge), sweepPage)
+	r.metrics.expired.Add(float64(deleted))
+	return deleted >= sweepPage, err //nolint:wrapcheck // it says what it was
 }
 
 // expire is one pass. It reports whether there is more to delete.

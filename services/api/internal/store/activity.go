@@ -154,7 +154,7 @@ func saveActivity(ctx context.Context, in *documents.Document, d *activityDocume
 		return in.Insert(ctx, d) //nolint:wrapcheck // it says what it was
 	}
 	//nolint:wrapcheck // it says what it was
-	return in.Update(ctx, in.SinceRead("revision", was), bson.D{{Key: "$set", Value: d.content()}})
+	return in.Update(ctx, in.SinceRead(bson.E{Key: "revision", Value: was}), bson.D{{Key: "$set", Value: d.content()}})
 }
 
 func (d *activityDocument) content() bson.D {

@@ -171,3 +171,25 @@ func TestTheNextReplayIsNotLetGoOf(t *testing.T) {
 		require.Equal(t, next.ID, running.ReplayID, "round %d", round)
 	}
 }
+
+// What two know of the health of a webhook is merged, also when they tell it at once.
+func TestTwoMergeHealth(t *testing.T) {
+	s := openFaulty(t)
+	other := s.another(t)
+	w := create(t, s.Store, "p1")
+	at := time.Now().UTC().Truncate(time.Millisecond)
+	s.before("update", "webhooks", func() {
+		_, err := other.MergeHealth(context.WithoutCancel(t.Context()), w.ID, store.Health{LastAttemptAt: &at, LastSuccessAt: &at, LastStatusCode: 200})
+		assert.NoError(t, err)
+	})
+
+	earlier := at.Add(-time.Second)
+	merged, err := s.MergeHealth(t.Context(), w.ID, store.Health{LastAttemptAt: &earlier, FailingSince: &earlier, LastStatusCode: 500})
+
+	require.NoError(t, err)
+	got, err := s.Get(t.Context(), "p1", w.ID)
+	require.NoError(t, err)
+	assert.True(t, got.Health.Equal(merged))
+	assert.Nil(t, got.Health.FailingSince)
+	assert.Equal(t, 200, got.Health.LastStatusCode)
+}

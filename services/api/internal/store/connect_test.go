@@ -3,6 +3,7 @@ package store_test
 import (
 	"context"
 	"net"
+	"net/url"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -62,8 +63,8 @@ func TestFileOfURIIsMissing(t *testing.T) {
 
 // C5: a name that the URI needs resolves later.
 func TestNameOfURIDoesNotResolve(t *testing.T) {
+	names := startNames(t) // before anybody else dials
 	server := mongotest.StartEmbedded(t)
-	names := startNames(t, strings.TrimSuffix(strings.TrimPrefix(server.URI(), "mongodb://"), "/"))
 	s := openURI(t, "mongodb+srv://user:hunter2@db.example.org/?tls=false&authSource=admin", server.Database(), zaptest.NewLogger(t))
 
 	_, err := s.List(t.Context(), "p1")
@@ -73,7 +74,11 @@ func TestNameOfURIDoesNotResolve(t *testing.T) {
 	require.ErrorContains(t, err, "no such host")
 	assert.NotContains(t, err.Error(), "hunter2")
 
-	names.known.Store(true)
+	at, err := url.Parse(server.URI())
+	require.NoError(t, err)
+	port, err := strconv.ParseUint(at.Port(), 10, 16)
+	require.NoError(t, err)
+	names.port.Store(uint32(port))
 	require.EventuallyWithT(t, func(c *assert.CollectT) {
 		err := s.Ping(t.Context())
 		if assert.Error(c, err, "the server knows no such user") {
@@ -83,15 +88,11 @@ func TestNameOfURIDoesNotResolve(t *testing.T) {
 	}, 20*time.Second, 50*time.Millisecond)
 }
 
-// names is a name service that knows nothing at first.
-type names struct{ known atomic.Bool }
+// names is a name service that knows nothing as long as it has no port.
+type names struct{ port atomic.Uint32 }
 
-func startNames(t *testing.T, addr string) *names {
+func startNames(t *testing.T) *names {
 	t.Helper()
-	_, port, err := net.SplitHostPort(addr)
-	require.NoError(t, err)
-	number, err := strconv.ParseUint(port, 10, 16)
-	require.NoError(t, err)
 	conn, err := new(net.ListenConfig).ListenPacket(t.Context(), "udp", "127.0.0.1:0")
 	require.NoError(t, err)
 	n := &names{}
@@ -103,7 +104,7 @@ func startNames(t *testing.T, addr string) *names {
 			if err != nil {
 				return
 			}
-			if reply := n.reply(buffer[:size], uint16(number)); reply != nil {
+			if reply := n.reply(buffer[:size]); reply != nil {
 				_, _ = conn.WriteTo(reply, from) // at worst it asks again
 			}
 		}
@@ -120,7 +121,7 @@ func startNames(t *testing.T, addr string) *names {
 	return n
 }
 
-func (n *names) reply(asked []byte, port uint16) []byte {
+func (n *names) reply(asked []byte) []byte {
 	var message dnsmessage.Message
 	if message.Unpack(asked) != nil || len(message.Questions) != 1 {
 		return nil
@@ -128,12 +129,12 @@ func (n *names) reply(asked []byte, port uint16) []byte {
 	message.Response, message.RCode, message.Additionals = true, dnsmessage.RCodeNameError, nil
 	question := message.Questions[0]
 	header := dnsmessage.ResourceHeader{Name: question.Name, Type: question.Type, Class: question.Class}
-	if n.known.Load() {
+	if port := n.port.Load(); port != 0 {
 		message.RCode = dnsmessage.RCodeSuccess
 		var body dnsmessage.ResourceBody
 		switch question.Type { //nolint:exhaustive // of others it has none
 		case dnsmessage.TypeSRV:
-			body = &dnsmessage.SRVResource{Target: dnsmessage.MustNewName("one.db.example.org."), Port: port}
+			body = &dnsmessage.SRVResource{Target: dnsmessage.MustNewName("one.db.example.org."), Port: uint16(port)}
 		case dnsmessage.TypeA:
 			body = &dnsmessage.AResource{A: [4]byte{127, 0, 0, 1}}
 		}

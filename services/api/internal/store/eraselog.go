@@ -115,7 +115,7 @@ func (s *Store) tryErasePage(ctx context.Context, webhookID string, number uint6
 		if err != nil {
 			return fmt.Errorf("pack page %s: %w", id, err)
 		}
-		stored, err = d.Update(ctx, d.SinceRead("entries", was.Entries), bson.D{{Key: "$set", Value: bson.D{{Key: "entries", Value: entries}}}})
+		stored, err = d.Update(ctx, d.SinceRead(bson.E{Key: "entries", Value: was.Entries}), bson.D{{Key: "$set", Value: bson.D{{Key: "entries", Value: entries}}}})
 		return err //nolint:wrapcheck // it says what it was
 	})
 	return stored, err //nolint:wrapcheck // it says what it was

@@ -83,7 +83,7 @@ func (s *Store) beginAgain(ctx context.Context, d *documents.Document, e Erasure
 	if !before.Done {
 		return before, nil
 	}
-	_, err = d.Update(ctx, d.SinceRead("done", true), bson.D{{Key: "$set", Value: bson.D{
+	_, err = d.Update(ctx, d.SinceRead(bson.E{Key: "done", Value: true}), bson.D{{Key: "$set", Value: bson.D{
 		{Key: "by", Value: e.By},
 		{Key: "through", Value: max(e.Through, before.Through)},
 		{Key: "events", Value: int64(0)},

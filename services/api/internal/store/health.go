@@ -6,31 +6,48 @@ import (
 	"time"
 
 	"go.mongodb.org/mongo-driver/bson"
+
+	"github.com/dembrane/webhooks/services/api/internal/store/documents"
 )
 
 // MergeHealth merges what is newly known into a webhook's health and returns the
 // result. It is no change of the registration: the revision stays, and a change
 // made at the same time is not touched. A webhook that was deleted meanwhile is
 // left alone.
-func (s *Store) MergeHealth(ctx context.Context, id string, known Health) (Health, error) {
-	w, err := s.Load(ctx, id)
-	if errors.Is(err, ErrNotFound) || err == nil && w.Deleted() {
-		return known, nil
+func (s *Store) MergeHealth(ctx context.Context, id string, known Health) (next Health, err error) {
+	for range changeAttempts {
+		stored := false
+		err := s.webhooks.Change(ctx, id, func(ctx context.Context, d *documents.Document) error {
+			w, err := s.Load(ctx, id)
+			if errors.Is(err, ErrNotFound) || err == nil && w.Deleted() {
+				next, stored = known, true
+				return nil
+			}
+			if err != nil {
+				return err
+			}
+			next = w.Health.Merge(known)
+			if stored = next.Equal(w.Health); stored {
+				return nil
+			}
+			stored, err = d.Update(ctx, d.SinceRead(w.Health.times()...), bson.D{{Key: "$set", Value: append(next.times(),
+				bson.E{Key: "health.last_status_code", Value: next.LastStatusCode})}})
+			return err //nolint:wrapcheck // it says what it was
+		})
+		if err != nil || stored {
+			return next, err //nolint:wrapcheck // it says what it was
+		}
 	}
-	if err != nil {
-		return Health{}, err
+	return Health{}, unavailable("update health", ErrConflict) // others kept being faster
+}
+
+// times change whenever anything does.
+func (h Health) times() bson.D {
+	return bson.D{
+		{Key: "health.failing_since", Value: h.FailingSince},
+		{Key: "health.last_success_at", Value: h.LastSuccessAt},
+		{Key: "health.last_attempt_at", Value: h.LastAttemptAt},
 	}
-	next := w.Health.Merge(known)
-	if next.Equal(w.Health) {
-		return next, nil
-	}
-	_, err = update(ctx, s.webhooks, id, nil, bson.D{{Key: "$set", Value: bson.D{
-		{Key: "health.failing_since", Value: next.FailingSince},
-		{Key: "health.last_success_at", Value: next.LastSuccessAt},
-		{Key: "health.last_attempt_at", Value: next.LastAttemptAt},
-		{Key: "health.last_status_code", Value: next.LastStatusCode},
-	}}})
-	return next, err
 }
 
 // Merge combines what two parties know, whichever knew it first and however

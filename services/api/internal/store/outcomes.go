@@ -154,13 +154,13 @@ func (s *Store) appendPages(ctx context.Context, pages map[string][]byte) error 
 	}
 	slices.Sort(names) // all writers take the same order
 	for range outcomeTries {
-		documents := make([]any, len(names))
+		inserts := make([]any, len(names))
 		numbers := make([]int, len(names))
 		for i, name := range names {
 			numbers[i] = s.outcomeNumbers.get(name)
-			documents[i] = outcomePage{ID: outcomesID(name, numbers[i]), Outcomes: pages[name], At: at}
+			inserts[i] = outcomePage{ID: outcomesID(name, numbers[i]), Outcomes: pages[name], At: at}
 		}
-		taken, err := s.insertPages(ctx, documents)
+		taken, err := s.insertPages(ctx, inserts)
 		if err != nil {
 			return err
 		}
@@ -184,8 +184,8 @@ func (s *Store) appendPages(ctx context.Context, pages map[string][]byte) error 
 
 // insertPages inserts what is not there, and returns the places of those whose
 // number was taken.
-func (s *Store) insertPages(ctx context.Context, documents []any) (taken []int, _ error) {
-	_, err := s.outcomes.InsertMany(ctx, documents, options.InsertMany().SetOrdered(false))
+func (s *Store) insertPages(ctx context.Context, inserts []any) (taken []int, _ error) {
+	_, err := s.outcomes.InsertMany(ctx, inserts, options.InsertMany().SetOrdered(false))
 	if err == nil {
 		return nil, nil
 	}
@@ -194,7 +194,7 @@ func (s *Store) insertPages(ctx context.Context, documents []any) (taken []int, 
 		return nil, unavailable("insert outcomes", err)
 	}
 	for _, fault := range bulk.WriteErrors {
-		if fault.Index < 0 || fault.Index >= len(documents) || !mongo.IsDuplicateKeyError(fault.WriteError) {
+		if fault.Index < 0 || fault.Index >= len(inserts) || !mongo.IsDuplicateKeyError(fault.WriteError) {
 			return nil, unavailable("insert outcomes", err)
 		}
 		taken = append(taken, fault.Index)

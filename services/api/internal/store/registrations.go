@@ -247,7 +247,7 @@ func replace(ctx context.Context, d *documents.Document, from int64, w *Webhook)
 	set := append(w.content(), bson.E{Key: "revision", Value: w.Revision}, bson.E{Key: "pending", Value: true},
 		bson.E{Key: "owed", Value: w.Owed}, bson.E{Key: "wanted_from", Value: w.WantedFrom})
 	//nolint:wrapcheck // it says what it was
-	return d.Update(ctx, d.SinceRead("revision", from), bson.D{{Key: "$set", Value: set}})
+	return d.Update(ctx, d.SinceRead(bson.E{Key: "revision", Value: from}), bson.D{{Key: "$set", Value: set}})
 }
 
 // content is what a change of a webhook writes.

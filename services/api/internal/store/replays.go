@@ -186,7 +186,7 @@ func (s *Store) UpdateReplay(ctx context.Context, id string, edit func(*Replay))
 			r.EndedAt = &ended
 		}
 		// The state is in the filter: a cancellation by another replica is not undone.
-		stored, err = d.Update(ctx, d.SinceRead("state", was), bson.D{{Key: "$set", Value: bson.D{
+		stored, err = d.Update(ctx, d.SinceRead(bson.E{Key: "state", Value: was}), bson.D{{Key: "$set", Value: bson.D{
 			{Key: "state", Value: r.State},
 			{Key: "message", Value: r.Message},
 			{Key: "cursor", Value: r.Cursor},

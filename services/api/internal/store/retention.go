@@ -135,7 +135,7 @@ func (s *Store) ForgetLog(ctx context.Context, h LogHead) (bool, error) {
 		if a, err := d.decode(); err != nil || len(a.Tail) > 0 || a.First < a.Page {
 			return err
 		}
-		forgotten, err = in.Delete(ctx, in.SinceRead("revision", d.Revision))
+		forgotten, err = in.Delete(ctx, in.SinceRead(bson.E{Key: "revision", Value: d.Revision}))
 		return err //nolint:wrapcheck // it says what it was
 	})
 }

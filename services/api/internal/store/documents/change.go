@@ -11,10 +11,11 @@ import (
 	"go.mongodb.org/mongo-driver/mongo/options"
 )
 
-// locks order this process's changes of one document. MongoDB does so itself;
-// FerretDB reads, compares and writes a document in three steps, and would lose one
-// of two changes that come at the same time, or delete what has taken the place of
-// what it compared. It is only ever used by one process.
+// locks order this process's changes of one document, from what is read for a change to
+// what is written. FerretDB reads, compares and writes in three steps even for a single
+// command, and is only ever used by one process: with the locks it does not depend on
+// who stands before it that no change is lost, and nothing is deleted that has taken the
+// place of what was compared.
 //
 // No lock is needed to read, as a document is written in one step; to insert, as the
 // index of _id lets one of two insert; and to delete by _id alone what never comes
@@ -74,14 +75,14 @@ type Document struct {
 	over bool
 }
 
-// SinceRead is the condition that a field still is as it was read during this change.
+// SinceRead is the condition that fields still are as they were read during this change.
 // Where nobody else writes that is known, and not asked: the embedded database finds a
 // document quickly by its _id alone, and else reads the whole collection.
-func (d *Document) SinceRead(field string, value any) bson.D {
+func (d *Document) SinceRead(fields ...bson.E) bson.D {
 	if d.in.database.alone {
 		return nil
 	}
-	return bson.D{{Key: field, Value: value}}
+	return fields
 }
 
 // Update changes the document, if it is there and also fits the rest of the filter,

@@ -18,7 +18,7 @@ import (
 // with everything that is read for it.
 const CallTimeout = 5 * time.Second
 
-// ErrUnavailable: the database did not do what was asked. Whether a write has
+// ErrUnavailable says that the database did not do what was asked. Whether a write has
 // happened is not known.
 var ErrUnavailable = errors.New("store unavailable")
 
