@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"hash/fnv"
+	"math/rand/v2"
 	"slices"
 	"strconv"
 	"sync"
@@ -16,6 +17,7 @@ import (
 	"go.mongodb.org/mongo-driver/mongo"
 	"go.mongodb.org/mongo-driver/mongo/options"
 
+	"github.com/dembrane/webhooks/pkg/retry"
 	"github.com/dembrane/webhooks/proto/webhooksv1"
 	"github.com/dembrane/webhooks/services/api/internal/store/documents"
 )
@@ -153,7 +155,7 @@ func (s *Store) appendPages(ctx context.Context, pages map[string][]byte) error 
 		names = append(names, name)
 	}
 	slices.Sort(names) // all writers take the same order
-	for range outcomeTries {
+	for try := range outcomeTries {
 		inserts := make([]any, len(names))
 		numbers := make([]int, len(names))
 		for i, name := range names {
@@ -178,6 +180,8 @@ func (s *Store) appendPages(ctx context.Context, pages map[string][]byte) error 
 		if names = again; len(names) == 0 {
 			return nil
 		}
+		// Who has lost needs two steps to try again, and those who have won need one.
+		retry.Pause(ctx, time.Duration(rand.Int64N(int64(try)*int64(changePause)+1))) //nolint:gosec // it only has to spread
 	}
 	return unavailable("insert outcomes", errors.New("others kept being faster"))
 }
