@@ -93,6 +93,44 @@ func TestAStoppedWebhookIsMendedAndGetsWhatItMissed(t *testing.T) {
 	b.wantQuiet()
 }
 
+// How far sending is, is read out in quarters, and what became of it; not every delivery.
+func TestTheProgressOfAReplayIsReadOut(t *testing.T) {
+	w := newWebhook(t, "read-out", receiver.Status(http.StatusNoContent))
+	replays, began := shared.system.Attempts.Database().Collection("replays"), time.Now().UTC()
+	id := ulidAt(began)
+	_, err := replays.InsertOne(t.Context(), map[string]any{
+		"_id": id, "project_id": "read-out", "webhook_id": w.ID, "created_by": "Sanne", "since": began.Add(-time.Hour), "until": began,
+		"only": "missed", "events": []string{}, "max_per_second": 0.0, "state": "running", "message": "", "cursor": int64(1), "ranges": int64(1),
+		"due_at": began, "total": int64(8), "sent": int64(8), "delivered": int64(0), "failed": int64(0), "created_at": began, "updated_at": began,
+	})
+	require.NoError(t, err)
+	b := open(t, "read-out", desktop)
+	b.visit("/" + w.ID + "/replays")
+	b.sees("0 of 8")
+	said := `document.getElementById("said").textContent`
+	for _, step := range []struct {
+		shown, told string
+		now         map[string]any
+	}{
+		{"1 of 8", "", map[string]any{"delivered": int64(1)}},
+		{"2 of 8", "Sending: 25%", map[string]any{"delivered": int64(2)}},
+		{"3 of 8", "Sending: 25%", map[string]any{"delivered": int64(3)}},
+		{"5 of 8", "Sending: 50%", map[string]any{"delivered": int64(4), "failed": int64(1)}},
+		{"7 arrived", "Done: 7 arrived", map[string]any{"delivered": int64(7), "state": "done", "ended_at": time.Now().UTC()}},
+	} {
+		_, err := replays.UpdateOne(t.Context(), map[string]any{"_id": id}, map[string]any{"$set": step.now})
+		require.NoError(t, err)
+		b.lookAgain()
+		b.sees(step.shown)
+		if step.told == "" {
+			assert.Empty(t, evaluate[string](b, said))
+			continue
+		}
+		b.isToldSoon(step.told)
+	}
+	b.wantQuiet()
+}
+
 // givenUp waits until so many deliveries of a webhook are given up.
 func givenUp(t *testing.T, w apiclient.Webhook, count int) {
 	t.Helper()
