@@ -13,6 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/dembrane/webhooks/proto/webhooksv1"
+	"github.com/dembrane/webhooks/services/api/internal/httpapi"
 )
 
 var pageLink = regexp.MustCompile(`id="(newest|newer|older|clear)" href="([^"]+)"`)
@@ -117,4 +118,38 @@ func TestWhatFitsNothingIsNamed(t *testing.T) {
 		assert.NotContains(t, text, "Nothing fits", query)
 	}
 	assert.Equal(t, one+"/deliveries", b.get(one + "/deliveries?cursor=x").links()["newest"])
+}
+
+// A row says what became of what, when, how long it took, and what to do about it.
+func TestARowSaysWhatBecameOfIt(t *testing.T) {
+	s := newSite(t)
+	b := s.as("good")
+	one := b.add("url", "https://example.org/")
+	s.record(one, &webhooksv1.Attempt{Outcome: isGivenUp, Reason: webhooksv1.Reason_REASON_STATUS, StatusCode: 404, DurationUs: 25_000})
+	assert.Regexp(t, `Given up after 1 try Report ready The receiver answered 404 Not Found: nothing is listening at this URL\. That was the last attempt\. `+
+		`Check that the URL is complete and still in use\. Send it again when the receiver works\. (today|yesterday) \d\d:\d\d UTC 25 ms`, readable(b.get(one+"/deliveries")))
+}
+
+// Two clicks send it again once; who comes back later and clicks again means it.
+func TestWhatIsSentAgainIsSentOnce(t *testing.T) {
+	s := newStoredSite(t)
+	b := s.as("good")
+	one := b.add("url", "https://example.org/")
+	path := s.record(one, &webhooksv1.Attempt{Outcome: isGivenUp, Reason: webhooksv1.Reason_REASON_STATUS, StatusCode: 404})[0]
+	var keys []string
+	s.answer = func(r *http.Request) *httpapi.Answer {
+		if !strings.HasSuffix(r.URL.Path, "/resend") {
+			return nil
+		}
+		keys = append(keys, r.Header.Get("Idempotency-Key"))
+		return &httpapi.Answer{Status: http.StatusAccepted, Body: []byte(`{}`)}
+	}
+	page := b.get(path)
+	for _, from := range []answer{page, page, b.get(path)} {
+		require.Equal(t, one+"/deliveries?done=resent", b.press(from, path+"/resend").header.Get("Location"))
+	}
+	require.Len(t, keys, 3)
+	assert.NotEmpty(t, keys[0])
+	assert.Equal(t, keys[0], keys[1])
+	assert.NotEqual(t, keys[0], keys[2])
 }

@@ -171,6 +171,23 @@ func TestATestSaysWhyNothingCameBack(t *testing.T) {
 	}
 }
 
+// A test says what a host and a developer want to know of it: what became of it, why and
+// what to do, what was answered, and where the time went.
+func TestATestSaysWhatBecameOfIt(t *testing.T) {
+	s := newSite(t)
+	b := s.as("good")
+	one := b.add("url", "https://example.org/")
+	s.reply = &webhooksv1.Attempt{
+		Outcome: isGivenUp, Reason: webhooksv1.Reason_REASON_STATUS, StatusCode: 404, StartedAt: timestamppb.Now(), DurationUs: 30_000,
+		Timing:   &webhooksv1.Timing{DnsUs: 5_000, ConnectUs: 7_000, TlsUs: 8_000, WaitUs: 10_000},
+		Response: &webhooksv1.Response{Body: []byte("no such hook")},
+	}
+	text := readable(b.fill(one+"/test", "event", "report.generated", "format", "slack"))
+	assert.Regexp(t, `Not delivered The receiver answered 404 Not Found: nothing is listening at this URL\. Check that the URL is complete and still in use\. `+
+		`Sent \d+ \w+, \d\d:\d\d:\d\d UTC Answered 404 Not Found Took 30 ms Where the time went Looking up the name 5 ms Connecting 7 ms `+
+		`Agreeing on encryption 8 ms Waiting for the answer 10 ms What the receiver said no such hook`, text)
+}
+
 // A row says what became of the delivery, after how many tries, and what comes next.
 func TestARowSaysWhatHappensNext(t *testing.T) {
 	s := newSite(t)

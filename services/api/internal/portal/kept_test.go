@@ -199,3 +199,13 @@ func TestOnlyOurFormsAreKept(t *testing.T) {
 	}
 	s.wantWebhooks(0)
 }
+
+// Whoever signs in for another project does not send on there what was typed for this one.
+func TestAFormIsKeptForItsProject(t *testing.T) {
+	s := newSite(t)
+	for project, want := range map[string]int{"p1": http.StatusTemporaryRedirect, "p2": http.StatusSeeOther} {
+		signed := s.as("").fill("/webhooks/sign-in", "project", project, "token", "good", "_kept", "sealed", "action", overview+"/new")
+		assert.Equal(t, want, signed.status, project)
+		assert.Contains(t, signed.header.Get("Location"), "/projects/"+project+"/webhooks")
+	}
+}

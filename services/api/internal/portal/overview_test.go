@@ -159,6 +159,24 @@ func TestWhatWasMissedIsOfferedWhileItIsMissed(t *testing.T) {
 	assert.Contains(t, readable(b.get(one+"/replays?since=failing")), "1 delivery is missing")
 }
 
+// A place on the overview says all that a host wants to know: what it is called, where it
+// sends what, how it does and since when, why and what to do; and the last day as bars.
+func TestACardSaysHowItDoes(t *testing.T) {
+	s := newStoredSite(t)
+	b := s.as("good")
+	one := b.add("url", "https://hooks.example.org/secret-path?key=x", "name", "The archive", "events", "conversation.started")
+	s.record(one, &webhooksv1.Attempt{Outcome: isDelivered, StatusCode: 200}, &webhooksv1.Attempt{Outcome: isRetried, Reason: webhooksv1.Reason_REASON_STATUS, StatusCode: 404})
+	s.fails(one)
+	page := b.get(overview)
+	text := readable(page)
+	assert.Regexp(t, `The archive hooks\.example\.org On Failing since (today|yesterday) \d\d:\d\d UTC The receiver answered 404 Not Found: nothing is listening at this URL\. `+
+		`It will be tried again\. Check that the URL is complete and still in use\. Send what was missed Report ready, Conversation started `+
+		`1 delivered, 1 failed attempt last 24 hours`, text)
+	assert.NotContains(t, page.body, "secret-path", "what may be a key is on its own page only")
+	assert.Contains(t, page.body, `<path class="good"`)
+	assert.Contains(t, page.body, `<path class="bad"`)
+}
+
 // A webhook that was stopped is switched on and gets what it missed in as few steps as
 // one that fails: from its place on the overview.
 func TestAStoppedWebhookIsPutRightFromTheOverview(t *testing.T) {
