@@ -50,6 +50,7 @@ func (g gallery) overviews() []shown {
 		{Name: "overview-alone", Path: "", Project: directustest.ProjectID(directustest.Legacy), As: legacy()},
 		{Name: "overview-names", Path: "", Project: g.project + "-names"},
 		{Name: "overview-many", Path: "", Project: g.project + "-many"},
+		{Name: "overview-none", Path: "?show=failing", Project: g.project + "-chat"},
 		{Name: "overview-deleted", Path: "?done=deleted", Project: g.project + "-chat"},
 		{Name: "overview-switched-off", Path: "?done=off", Project: g.project + "-replays"},
 		{Name: "overview-switched-on", Path: "?done=on", Project: g.project + "-slow"},
@@ -72,11 +73,11 @@ func (g gallery) forms() []shown {
 			b.submit("/new")
 		}},
 		{Name: "new-more-faults", Path: "/new", Do: func(b *tab) {
-			b.put("url", "https://example.org/hook")
+			b.put("url", "https://teams.microsoft.com/l/channel/19%3Aabc")
 			b.put("name", strings.Repeat("n", 300))
 			b.put("description", strings.Repeat("x", 5000))
 			b.put("secret", "\u00e9")
-			evaluate[string](b, `document.querySelector("[name=header_name]").value = "Host"`)
+			evaluate[string](b, `(() => { const names = document.querySelectorAll("[name=header_name]"); names[1].value = "X-Api-Key"; return names[0].value = "Host" })()`)
 			b.submit("/new")
 		}},
 		{Name: "new-full", Path: "/new", Project: g.project + "-many", Do: func(b *tab) {
@@ -131,6 +132,7 @@ func (g gallery) tests() []shown {
 		{Name: "test-delivered", Path: g.below("working", "/test"), Do: send},
 		{Name: "test-failed", Path: g.below("failing", "/test"), Do: send},
 		{Name: "test-hostile", Path: g.below("hostile", "/test"), Project: g.project + "-hostile", Do: send},
+		{Name: "test-unreachable", Path: g.below("unreachable", "/test"), Project: g.project + "-waiting", Do: send},
 		{Name: "test-refused", Path: g.below("waiting", "/test"), Project: g.project + "-waiting", Do: send},
 	}
 }
@@ -140,6 +142,7 @@ func (g gallery) secrets() []shown {
 		{Name: "secret", Path: g.below("failing", "/secret")},
 		{Name: "secret-stop", Path: g.below("failing", "/secret/stop")},
 		{Name: "secret-none", Path: g.below("idle", "/secret?done=unsigned"), Project: g.project + "-chat"},
+		{Name: "secret-unsigned", Path: g.below("sent", "/secret?done=ended"), Project: g.project + "-replays"},
 		{Name: "secret-faults", Path: g.below("failing", "/secret"), Do: func(b *tab) {
 			b.put("secret", "short")
 			b.submit("/secret")
@@ -155,6 +158,7 @@ func (g gallery) putRights() []shown {
 	replays := g.project + "-replays"
 	return []shown{
 		{Name: "put-right", Path: g.below("failing", "/replays")},
+		{Name: "put-right-tested", Path: g.below("failing", "/replays"), Do: func(b *tab) { b.follow("#fails form button") }},
 		{Name: "put-right-counted", Path: g.below("failing", "/replays?since=failing&only=missed")},
 		{Name: "put-right-counted-all", Path: g.below("sent", "/replays?since=week&only=all"), Project: replays},
 		{Name: "put-right-nothing", Path: g.below("working", "/replays?since=day&only=missed")},
@@ -163,6 +167,7 @@ func (g gallery) putRights() []shown {
 		{Name: "put-right-off", Path: g.below("off", "/replays")},
 		{Name: "put-right-sending", Path: g.below("sending", "/replays?done=replay"), Project: replays},
 		{Name: "put-right-waiting", Path: g.below("paused", "/replays"), Project: replays},
+		{Name: "put-right-ended", Path: g.below("ended", "/replays"), Project: replays},
 		{Name: "put-right-earlier", Path: g.below("sent", "/replays?done=cancelled"), Project: replays},
 	}
 }
@@ -176,6 +181,7 @@ func (g gallery) logs() []shown {
 		{Name: "deliveries-failing", Path: g.below("failing", "/deliveries")},
 		{Name: "deliveries-empty", Path: g.below("off", "/deliveries")},
 		{Name: "deliveries-none", Path: g.below("working", "/deliveries?status=failed&trigger=replay")},
+		{Name: "deliveries-id-fault", Path: g.below("log", "/deliveries?id=evt%20or%20dlv"), Project: log},
 		{Name: "deliveries-fault", Path: g.below("log", "/deliveries?cursor=nowhere"), Project: log},
 	}
 }

@@ -87,7 +87,7 @@ func TestAStoppedWebhookIsMendedAndGetsWhatItMissed(t *testing.T) {
 	b.press("Send what was missed")     // one
 	b.press("Switch on and send all 2") // two
 	b.sees("on its way")
-	b.until("Done 2 arrived")
+	b.until("Done · 2 arrived")
 	b.visit("")
 	b.sees("Working")
 	b.wantQuiet()

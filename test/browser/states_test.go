@@ -100,6 +100,8 @@ func (g gallery) addOthers(t *testing.T) {
 	g.add(t, "idle", "-chat", receiver.Hook{}, apiclient.Fields{"name": "Mattermost: town hall", "format": "mattermost", "max_per_second": 0.5})
 	g.add(t, "waiting", "-waiting", receiver.Hook{Answer: receiver.RetryAfter(http.StatusServiceUnavailable, "3600")}, apiclient.Fields{"name": "Council inbox"})
 	publish(t, g.project+"-waiting", 1)
+	// Nobody listens on the port of which every system has the right to keep others away.
+	g.add(t, "unreachable", "-waiting", receiver.Hook{}, apiclient.Fields{"name": "Intranet", "url": "http://127.0.0.1:1/hook", "events": []string{"report.generated"}})
 	g.add(t, "slow", "-slow", receiver.Hook{}, apiclient.Fields{"name": "Slow archive", "max_per_second": 0.1})
 	publish(t, g.project+"-slow", 30)
 	for _, name := range []string{
@@ -132,7 +134,7 @@ const (
 // addReplays adds webhooks where what was missed is being sent, waits, and was sent.
 func (g gallery) addReplays(t *testing.T) {
 	t.Helper()
-	for _, state := range []string{"sending", "paused", "sent"} {
+	for _, state := range []string{"sending", "paused", "sent", "ended"} {
 		g.add(t, state, "-replays", receiver.Hook{}, apiclient.Fields{"name": "Archive: " + state, "enabled": false, "max_per_second": 0.1})
 	}
 	const many = 40
@@ -147,25 +149,40 @@ func (g gallery) addReplays(t *testing.T) {
 		run.Until(t, patience, "it is counted", g.replayHas(state, `"total":40`))
 	}
 	g.change(t, "paused", apiclient.Fields{"enabled": false})
-	g.change(t, "sent", apiclient.Fields{"enabled": true, "max_per_second": 0})
-	now := time.Now().UTC()
-	for i, one := range []struct {
-		state, message    string
-		total             int64
-		delivered, failed int64
-	}{
-		{"failed", "The events are not there any more.", 12, 3, 0}, {"cancelled", "It was cancelled.", 40, 7, 1}, {"done", "", 30, 27, 3}, {"done", "", 1, 1, 0},
-	} {
-		began := now.Add(-time.Duration(10-i) * time.Hour)
-		_, err := shared.system.Attempts.Database().Collection("replays").InsertOne(t.Context(), map[string]any{
-			"_id": ulidAt(began), "project_id": g.project + "-replays", "webhook_id": g.webhooks["sent"].ID, "created_by": "Sanne",
-			"since": began.Add(-24 * time.Hour), "until": began, "only": []string{"missed", "failed", "all"}[i%3], "events": []string{},
-			"max_per_second": 0.0, "state": one.state, "message": one.message, "cursor": int64(1), "ranges": int64(1), "due_at": began,
-			"total": one.total, "sent": one.total, "delivered": one.delivered, "failed": one.failed,
-			"created_at": began, "updated_at": began, "ended_at": began.Add(time.Hour),
-		})
-		require.NoError(t, err)
+	for _, state := range []string{"sent", "ended"} {
+		g.change(t, state, apiclient.Fields{"enabled": true, "max_per_second": 0})
 	}
+	for i, one := range []pastReplay{
+		{"failed", "", "missed", 12, 3, 0}, {"cancelled", "It was cancelled.", "failed", 40, 7, 1}, {"done", "", "all", 30, 27, 3}, {"done", "", "missed", 1, 1, 0},
+	} {
+		one.insert(t, g.webhooks["sent"], time.Duration(10-i)*time.Hour)
+	}
+	id := pastReplay{"done", "", "missed", 30, 27, 3}.insert(t, g.webhooks["ended"], time.Hour)
+	refused := made(g.webhooks["ended"], time.Minute, webhooksv1.Outcome_OUTCOME_EXHAUSTED, http.StatusForbidden)
+	refused.Trigger, refused.ReplayId = webhooksv1.Trigger_TRIGGER_REPLAY, id
+	record(t, shared.system, refused)
+}
+
+// pastReplay is a replay that is over.
+type pastReplay struct {
+	state, message, only     string
+	total, delivered, failed int64
+}
+
+// insert writes down that it began some time ago, and took the most of an hour.
+func (r pastReplay) insert(t *testing.T, w apiclient.Webhook, ago time.Duration) (id string) {
+	t.Helper()
+	began := time.Now().UTC().Add(-ago)
+	id = ulidAt(began)
+	_, err := shared.system.Attempts.Database().Collection("replays").InsertOne(t.Context(), map[string]any{
+		"_id": id, "project_id": w.ProjectID, "webhook_id": w.ID, "created_by": "Sanne",
+		"since": began.Add(-24 * time.Hour), "until": began, "only": r.only, "events": []string{},
+		"max_per_second": 0.0, "state": r.state, "message": r.message, "cursor": int64(1), "ranges": int64(1), "due_at": began,
+		"total": r.total, "sent": r.total, "delivered": r.delivered, "failed": r.failed,
+		"created_at": began, "updated_at": began, "ended_at": began.Add(50 * time.Minute),
+	})
+	require.NoError(t, err)
+	return id
 }
 
 // takenIn returns nil when it is decided of every event who gets it.

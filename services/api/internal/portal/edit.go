@@ -122,6 +122,9 @@ func (v *visit) renderForm(status int, name, title string, form webhookForm) err
 	if form.Product, err = v.hint(form.URL, own); err != nil {
 		return err
 	}
+	if form.Product.IsWrong && form.Faults["url"] != "" {
+		form.Product.Lead = "" // the fault says the same
+	}
 	form.Suggest, form.Fits = v.base()+"/suggest?"+url.Values{"webhook": {own}}.Encode(), string(productOf(form.URL).Format)
 	form.Chat, form.Headers = isChat(form.format()), withFreeRows(form.Headers)
 	return v.render(status, name, title, form)
