@@ -80,6 +80,11 @@ func (g gallery) forms() []shown {
 			evaluate[string](b, `(() => { const names = document.querySelectorAll("[name=header_name]"); names[1].value = "X-Api-Key"; return names[0].value = "Host" })()`)
 			b.submit("/new")
 		}},
+		{Name: "new-large", Path: "/new", Do: func(b *tab) {
+			b.put("url", "https://example.org/hook")
+			b.put("description", strings.Repeat("What was said in the town hall. ", 3000))
+			b.submit("/new")
+		}},
 		{Name: "new-full", Path: "/new", Project: g.project + "-many", Do: func(b *tab) {
 			b.put("url", "https://example.org/hook")
 			b.submit("/new")
@@ -329,7 +334,7 @@ func (g gallery) refusals() []shown {
 		{Name: "form-stale", Path: "/new", Do: stale("/new")},
 		{Name: "press-stale", Path: g.below("working", "/delete"), Do: stale("/delete")},
 		{Name: "form-large", Path: "/new", Do: func(b *tab) {
-			b.put("description", strings.Repeat("x", 70_000))
+			b.put("description", strings.Repeat("x", 300_000))
 			b.submit("/new")
 		}},
 	}

@@ -192,6 +192,45 @@ func TestEveryFaultHasItsField(t *testing.T) {
 	}
 }
 
+// What is far too long, as when a whole transcript was pasted, is said beside its field,
+// and stays there with all else, also for who was signed out meanwhile.
+func TestWhatIsFarTooLongIsSaidBesideItsField(t *testing.T) {
+	s := newSite(t)
+	b := s.as("good")
+	one := b.add("url", "https://example.org/", "name", "As it was", "signing", "true", "secret", "a-secret-of-mine")
+	long := strings.Repeat("long-", 20_000)
+	fields := map[string]string{"url": "url", "name": "name", "description": "description", "header_name": "header-name-0", "header_value": "header-value-0"}
+	for path, fields := range map[string]map[string]string{
+		overview + "/new": {"secret": "secret", "url": "url", "description": "description"}, one + "/edit": fields, one + "/secret": {"secret": "secret"},
+	} {
+		page := b.get(path)
+		for field, id := range fields {
+			refused := b.press(page, path, "url", "https://example.org/", "name", "Kept", "header_name", "X-Key", "header_value", "a-key", field, long)
+			require.Equal(t, http.StatusUnprocessableEntity, refused.status, path+" "+field)
+			assert.Contains(t, refused.body, `id="`+id+`-fault"`, path)
+			assert.Contains(t, refused.body, long, path+" "+field)
+			if field != "name" && path != one+"/secret" {
+				assert.Contains(t, refused.body, `value="Kept"`, path+" "+field)
+			}
+		}
+	}
+	s.wantWebhooks(1)
+	assert.Contains(t, b.get(one).body, "As it was")
+
+	page := b.get(one + "/edit")
+	b.become("expired")
+	in := b.press(b.press(page, one+"/edit", "description", long), "/webhooks/sign-in", "token", "good")
+	require.Equal(t, http.StatusUnprocessableEntity, in.status)
+	assert.Contains(t, in.body, long)
+
+	checked := b.fill(one+"/check", "body", long, "headers", "v1,abc", "secret", "x")
+	assert.Equal(t, http.StatusOK, checked.status, "the checker takes it")
+	beyond := b.post(one+"/edit", "_token", b.token(one), "description", strings.Repeat(long, 3))
+	assert.Equal(t, http.StatusRequestEntityTooLarge, beyond.status)
+	assert.Contains(t, readable(beyond), "too large for one form")
+	assert.Contains(t, beyond.body, `class="button primary" href="`+overview+`"`, "it leads on")
+}
+
 // What is no number of deliveries a second is said beside the field, whatever it is.
 func TestARateIsANumber(t *testing.T) {
 	s := newSite(t)

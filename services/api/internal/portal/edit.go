@@ -193,7 +193,7 @@ func create(v *visit) error {
 	fields["format"] = format
 	isSigned := form.Signing && !isChat(format)
 	if isSigned {
-		fields["secret"] = form.Secret
+		fields["secret"] = askedOf(form.Secret, registration.MaxSecretBytes)
 	}
 	made, err := v.api.create(form.FormID, fields)
 	if isSentBefore(err) {

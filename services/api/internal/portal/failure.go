@@ -84,7 +84,9 @@ func (v *visit) fail(err error) error {
 	if !f.Retry && !f.Elsewhere {
 		f.Kept = nil // it would be refused again
 	}
-	if v.project.ID != "" && f.Link == "" {
+	// A form that is too large is refused before the project is looked at.
+	isLarge := refusal.Status == http.StatusRequestEntityTooLarge && v.c.Param("pid") != ""
+	if (v.project.ID != "" || isLarge) && f.Link == "" {
 		f.Link, f.LinkText = v.base(), v.t("error.back")
 	}
 	if f.Link == "" && v.p.DashboardURL != "" {

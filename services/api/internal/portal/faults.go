@@ -99,7 +99,8 @@ func (v *visit) asked(form webhookForm) (map[string]any, faults) {
 		events = []string{}
 	}
 	fields := map[string]any{
-		"url": form.URL, "name": form.Name, "description": form.Description, "format": form.Format, "events": events, "enabled": form.Enabled,
+		"url": askedOf(form.URL, registration.MaxURLBytes), "name": askedOf(form.Name, registration.MaxNameRunes),
+		"description": askedOf(form.Description, registration.MaxDescriptionRunes), "format": form.Format, "events": events, "enabled": form.Enabled,
 	}
 	wrong := v.headerFaults(form.Headers)
 	if headers := headersOf(form.Headers); wrong.Any() {
@@ -118,6 +119,16 @@ func (v *visit) asked(form webhookForm) (map[string]any, faults) {
 		wrong["url"], fields["url"] = v.t("product.page", "name", found.Name)+" "+strings.ReplaceAll(v.t("product."+found.Key), "`", ""), ""
 	}
 	return fields, wrong
+}
+
+// askedOf is what the API is asked for in place of what was typed into a field that
+// takes so many characters: it refuses a request as a whole that is too large, and says
+// nothing of fields then. So of what is far too long it gets something that is too long.
+func askedOf(typed string, most int) string {
+	if len(typed) <= maxFieldBytes {
+		return typed
+	}
+	return strings.Repeat("x", most+1)
 }
 
 // headersOf are the changes that the rows ask for, as the API takes them.

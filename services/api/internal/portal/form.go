@@ -10,8 +10,13 @@ import (
 	"net/url"
 )
 
-// maxFormBytes bounds a form. The API takes no more either.
-const maxFormBytes = 64 << 10
+// maxFormBytes bounds a form. It is more than any field needs, and than the API takes:
+// whoever pasted a whole transcript into one is told so beside it, and loses nothing.
+const maxFormBytes = 256 << 10
+
+// maxFieldBytes is longer than what the API takes in any field, and in all of them
+// together it takes several times as much. See [askedOf].
+const maxFieldBytes = 8 << 10
 
 // minFormCookie is how long a cookie of ours is at least.
 const minFormCookie = 26

@@ -373,7 +373,7 @@ func TestWhatTheServerRefusesIsAPage(t *testing.T) {
 	assert.Contains(t, page.header.Get("Content-Type"), "text/html")
 	assert.Contains(t, page.body, "Nothing here")
 	assert.Contains(t, b.get("/api/projects/p1/webhooks/nothing").header.Get("Content-Type"), "application/problem+json")
-	large := b.post(overview+"/new", "_token", b.token(overview), "url", strings.Repeat("x", 70<<10))
+	large := b.post(overview+"/new", "_token", b.token(overview), "url", strings.Repeat("x", 257<<10))
 	assert.Equal(t, http.StatusRequestEntityTooLarge, large.status)
 	assert.Contains(t, large.body, "too large")
 }

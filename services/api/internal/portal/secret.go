@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/dembrane/webhooks/pkg/secret"
+	"github.com/dembrane/webhooks/services/api/internal/registration"
 )
 
 // The overlaps that can be chosen, in hours.
@@ -74,7 +75,7 @@ func (v *visit) renderSecret(status int, body secretBody, overlap int) error {
 // is used, so that this can end with a redirect: reloading must not rotate again.
 func rotateSecret(v *visit) error {
 	given, hours := v.typedSecret()
-	err := v.api.rotate(v.webhook.ID, given, time.Duration(hours)*time.Hour)
+	err := v.api.rotate(v.webhook.ID, askedOf(given, registration.MaxSecretBytes), time.Duration(hours)*time.Hour)
 	if found, ok := v.faultsOf(err); ok {
 		return v.renderSecret(http.StatusUnprocessableEntity, secretBody{Secret: given, Faults: found}, hours)
 	}
