@@ -173,6 +173,8 @@ func (g gallery) putRights() []shown {
 		{Name: "put-right-sending", Path: g.below("sending", "/replays?done=replay"), Project: replays},
 		{Name: "put-right-waiting", Path: g.below("paused", "/replays"), Project: replays},
 		{Name: "put-right-ended", Path: g.below("ended", "/replays"), Project: replays},
+		{Name: "put-right-stalled", Path: g.below("stalled", "/replays"), Project: g.project + "-stalled"},
+		{Name: "put-right-left", Path: g.below("left", "/replays"), Project: g.project + "-stalled"},
 		{Name: "put-right-earlier", Path: g.below("sent", "/replays?done=cancelled"), Project: replays},
 	}
 }

@@ -161,9 +161,17 @@ func (g gallery) addReplays(t *testing.T) {
 	refused := made(g.webhooks["ended"], time.Minute, webhooksv1.Outcome_OUTCOME_EXHAUSTED, http.StatusForbidden)
 	refused.Trigger, refused.ReplayId = webhooksv1.Trigger_TRIGGER_REPLAY, id
 	record(t, shared.system, refused)
+	// Two whose receiver fails: one is under way, one left some waiting for their next try.
+	for state, one := range map[string]pastReplay{"stalled": {"running", "", "missed", 40, 3, 0}, "left": {"done", "", "missed", 40, 3, 0}} {
+		w := g.add(t, state, "-stalled", receiver.Hook{Answer: receiver.RetryAfter(http.StatusServiceUnavailable, "3600")}, apiclient.Fields{"name": "Archive: " + state})
+		one.insert(t, w, time.Hour)
+	}
+	publish(t, g.project+"-stalled", 1)
+	g.await(t, "stalled", "failing")
+	g.await(t, "left", "failing")
 }
 
-// pastReplay is a replay that is over.
+// pastReplay is a replay that is over, unless it is running.
 type pastReplay struct {
 	state, message, only     string
 	total, delivered, failed int64
@@ -174,13 +182,17 @@ func (r pastReplay) insert(t *testing.T, w apiclient.Webhook, ago time.Duration)
 	t.Helper()
 	began := time.Now().UTC().Add(-ago)
 	id = ulidAt(began)
-	_, err := shared.system.Attempts.Database().Collection("replays").InsertOne(t.Context(), map[string]any{
+	replay := map[string]any{
 		"_id": id, "project_id": w.ProjectID, "webhook_id": w.ID, "created_by": "Sanne",
 		"since": began.Add(-24 * time.Hour), "until": began, "only": r.only, "events": []string{},
 		"max_per_second": 0.0, "state": r.state, "message": r.message, "cursor": int64(1), "ranges": int64(1), "due_at": began,
 		"total": r.total, "sent": r.total, "delivered": r.delivered, "failed": r.failed,
-		"created_at": began, "updated_at": began, "ended_at": began.Add(50 * time.Minute),
-	})
+		"created_at": began, "updated_at": began,
+	}
+	if r.state != "running" {
+		replay["ended_at"] = began.Add(50 * time.Minute)
+	}
+	_, err := shared.system.Attempts.Database().Collection("replays").InsertOne(t.Context(), replay)
 	require.NoError(t, err)
 	return id
 }

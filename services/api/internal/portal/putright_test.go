@@ -1,8 +1,10 @@
 package portal_test
 
 import (
+	"bytes"
 	"fmt"
 	"html"
+	"io"
 	"net/http"
 	"net/url"
 	"regexp"
@@ -87,6 +89,10 @@ func (s *storedSite) estimate(found string) {
 	s.answer = func(r *http.Request) *httpapi.Answer {
 		if r.Method != http.MethodPost || !strings.HasSuffix(r.URL.Path, "/replay") || r.Header.Get("Idempotency-Key") != "" {
 			return nil
+		}
+		asked, err := io.ReadAll(r.Body)
+		if err != nil || !bytes.Contains(asked, []byte(`"dry_run":true`)) {
+			return &httpapi.Answer{Status: http.StatusTeapot} // it would send all of it
 		}
 		return &httpapi.Answer{Status: http.StatusOK, Body: []byte(found)}
 	}
@@ -263,6 +269,16 @@ func TestPuttingRightSwitchesOn(t *testing.T) {
 	text = readable(running)
 	assert.Contains(t, text, "or stop it first")
 	assert.Contains(t, text, "Sending What never arrived")
+
+	// It can be stopped.
+	cancel := regexp.MustCompile(`action="([^"]+/cancel)"`).FindStringSubmatch(running.body)
+	require.NotNil(t, cancel)
+	assert.Equal(t, one+"/replays?done=cancelled", b.press(running, cancel[1]).header.Get("Location"))
+	list, err := s.store.ListReplays(t.Context(), one[strings.LastIndexByte(one, '/')+1:], 10)
+	require.NoError(t, err)
+	require.Len(t, list, 1)
+	assert.Equal(t, store.ReplayCancelled, list[0].State)
+	assert.Contains(t, readable(b.get(one+"/replays")), "Stopped 0 arrived")
 }
 
 // After it is done the page says how many arrived, how many did not and why, with a
