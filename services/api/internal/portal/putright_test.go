@@ -278,7 +278,7 @@ func TestPuttingRightSwitchesOn(t *testing.T) {
 	require.NoError(t, err)
 	require.Len(t, list, 1)
 	assert.Equal(t, store.ReplayCancelled, list[0].State)
-	assert.Contains(t, readable(b.get(one+"/replays")), "Stopped 0 arrived")
+	assert.Contains(t, readable(b.get(one+"/replays")), "Stopped · 0 arrived")
 }
 
 // After it is done the page says how many arrived, how many did not and why, with a
