@@ -88,6 +88,12 @@ func Say(f Fact, in Language) Sentence {
 	return said
 }
 
+// Overtaken is the message of an attempt after which the delivery was tried again,
+// without the announcement of that.
+func Overtaken(message string, in Language) string {
+	return strings.TrimSuffix(message, " "+all.afterwards[webhooksv1.Outcome_OUTCOME_RETRY].message[in])
+}
+
 // made reports whether a request was made that did not succeed.
 func (f Fact) made() bool {
 	return f.Reason != webhooksv1.Reason_REASON_UNSPECIFIED && f.Reason != webhooksv1.Reason_REASON_RECEIVER_FAILING

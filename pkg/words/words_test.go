@@ -213,3 +213,12 @@ func TestOff(t *testing.T) {
 	assert.Contains(t, Disabled("failing", Dutch).Message, "Vijf dagen")
 	assert.Equal(t, Disabled("", English), Disabled("of a newer version", English))
 }
+
+// What was announced and has happened is not announced any more.
+func TestOvertaken(t *testing.T) {
+	f := Fact{Outcome: webhooksv1.Outcome_OUTCOME_RETRY, Reason: webhooksv1.Reason_REASON_STATUS, StatusCode: 404}
+	assert.Equal(t, "The receiver answered 404 Not Found: nothing is listening at this URL.", Overtaken(Say(f, English).Message, English))
+	assert.Equal(t, "De ontvanger antwoordde 404 Not Found: dit adres bestaat daar niet.", Overtaken(Say(f, Dutch).Message, Dutch))
+	f.Outcome = webhooksv1.Outcome_OUTCOME_EXHAUSTED
+	assert.Equal(t, Say(f, English).Message, Overtaken(Say(f, English).Message, English))
+}

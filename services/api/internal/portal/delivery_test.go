@@ -232,6 +232,7 @@ func TestARowSaysWhatHappensNext(t *testing.T) {
 	assert.Contains(t, row(6), "The next try comes as soon as the receiver takes deliveries again")
 	for _, over := range []int{0, 2, 3} {
 		assert.NotContains(t, row(over), "ext try", "it was made")
+		assert.NotContains(t, row(over), "will be tried again")
 	}
 	assert.NotContains(t, page.body, "Delivered after 1 ")
 	assert.Contains(t, row(1), "25 ms")

@@ -47,6 +47,9 @@ func (v *visit) logRow(a apiAttempt, overtaken bool) logRow { //nolint:revive //
 		Path: v.one() + "/deliveries/" + url.PathEscape(a.ID), Event: v.t("event." + a.Event), State: v.state(a, overtaken),
 		When: v.moment(a.StartedAt), Message: a.Message, Advice: a.Advice,
 	}
+	if overtaken {
+		row.Message = words.Overtaken(a.Message, v.in)
+	}
 	if a.StatusCode != nil {
 		row.StatusCode = *a.StatusCode
 	}

@@ -227,9 +227,10 @@
   const away = document.getElementById("away");
   let wait = soonest, timer = 0, failed = 0;
   const tell = (text) => {
-    if (text && away.textContent !== text) say(text);
+    const told = away.querySelector("span");
+    if (text && told.textContent !== text) say(text);
     away.hidden = !text;
-    away.textContent = text;
+    told.textContent = text;
   };
   const look = (after) => {
     clearTimeout(timer);
