@@ -100,7 +100,7 @@ func (g gallery) addOthers(t *testing.T) {
 	g.add(t, "idle", "-chat", receiver.Hook{}, apiclient.Fields{"name": "Mattermost: town hall", "format": "mattermost", "max_per_second": 0.5})
 	g.add(t, "waiting", "-waiting", receiver.Hook{Answer: receiver.RetryAfter(http.StatusServiceUnavailable, "3600")}, apiclient.Fields{"name": "Council inbox"})
 	publish(t, g.project+"-waiting", 1)
-	// Nobody listens on the port of which every system has the right to keep others away.
+	// Nobody listens on port 1.
 	g.add(t, "unreachable", "-waiting", receiver.Hook{}, apiclient.Fields{"name": "Intranet", "url": "http://127.0.0.1:1/hook", "events": []string{"report.generated"}})
 	g.add(t, "slow", "-slow", receiver.Hook{}, apiclient.Fields{"name": "Slow archive", "max_per_second": 0.1})
 	publish(t, g.project+"-slow", 30)
