@@ -323,6 +323,7 @@ func (r *run) write(ctx context.Context, p piece) (time.Time, error) {
 			return dueAt, err //nolint:wrapcheck // it says what it was
 		}
 	}
+	// These are sent anyway, only later: nobody needs to be kept from it.
 	for _, e := range p.single {
 		err := r.ranges.WriteOne(ctx, ranges.Single{
 			ProjectID: r.webhook.ProjectID, WebhookID: r.webhook.ID, Event: e, ReplayID: r.replay.ID,
