@@ -317,6 +317,28 @@ func TestAReplayThatHasEndedSaysWhatBecameOfIt(t *testing.T) {
 	assert.NotContains(t, text, "404", "of another replay")
 }
 
+// One that waits because the webhook was switched off meanwhile, by whomever, goes on
+// with one click.
+func TestAReplayOfAWebhookThatIsOffIsSwitchedOn(t *testing.T) {
+	s := newStoredSite(t)
+	s.have("stopped")
+	list, err := s.store.List(t.Context(), "p1")
+	require.NoError(t, err)
+	_, err = s.store.StartReplay(t.Context(), store.Replay{
+		ID: "r1", ProjectID: "p1", WebhookID: list[0].ID, Only: replay.Missed, State: store.ReplayPaused, Total: new(int64(8)), CreatedAt: time.Now(),
+		Message: "The webhook is off. Sending goes on when it is switched on again.",
+	})
+	require.NoError(t, err)
+	one, b := overview+"/"+list[0].ID, s.as("good")
+	page := b.get(one + "/replays")
+	assert.Contains(t, readable(page), "Sending goes on when it is switched on again. 0 of 8 Switch on")
+	assert.Equal(t, one+"/replays?done=on", b.press(page, one+"/enabled").header.Get("Location"))
+	assert.NotContains(t, readable(b.get(one+"/replays")), "Switch on")
+	list, err = s.store.List(t.Context(), "p1")
+	require.NoError(t, err)
+	assert.True(t, list[0].Status.Enabled())
+}
+
 // What was tried once and waits for its next try is not done, and not lost either. When
 // it has arrived, the page says so.
 func TestAReplayThatLeftSomeWaitingSaysSo(t *testing.T) {
