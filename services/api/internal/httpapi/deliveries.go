@@ -52,6 +52,8 @@ type attempted struct {
 type attempts struct {
 	Data       []attempted `json:"data"`
 	NextCursor *string     `json:"next_cursor"`
+	// SearchedTo is null when nothing was looked at.
+	SearchedTo *timestamp `json:"searched_to"`
 }
 
 // The states of an attempt, as the list can be filtered by them: what it meant for
@@ -90,7 +92,9 @@ func (s *server) deliveries(c echo.Context, grant access.Grant) error {
 		return err
 	}
 	var found []*webhooksv1.LogEntry
+	var last *webhooksv1.LogEntry
 	next, err := s.Store.WalkLog(c.Request().Context(), w.ID, query.walk, func(_ uint64, e *webhooksv1.LogEntry) bool {
+		last = e
 		if query.wants(e) {
 			found = append(found, e)
 		}
@@ -107,6 +111,9 @@ func (s *server) deliveries(c echo.Context, grant access.Grant) error {
 	answer := attempts{Data: make([]attempted, len(found))}
 	for i, e := range found {
 		answer.Data[i] = showEntry(e, in)
+	}
+	if last != nil {
+		answer.SearchedTo = moment(activity.StartedAt(last))
 	}
 	if next > 0 {
 		cursor, err := s.cursor(w, query.cursorPrefix(), next)

@@ -313,3 +313,21 @@ func (a *api) kept(sequence uint64, e *webhooksv1.Event) []byte {
 	a.events.kept[sequence] = &jetstream.RawStreamMsg{Header: nats.Header{"Content-Type": {"application/json"}}, Data: data}
 	return payload.Renderer{AdminBaseURL: "https://dashboard.example.org"}.Append(nil, e)
 }
+
+// An answer says how far it looked, also where it found nothing.
+func TestAListSaysHowFarItLooked(t *testing.T) {
+	a := newAPI(t)
+	id := a.create("p1", minimal).id()
+	path := base + "/" + id + "/deliveries"
+	assert.Nil(t, a.send("GET", path, "").body["searched_to"], "there is nothing to look at")
+	oldest, newest := &webhooksv1.Attempt{DeliveryId: "dlv_1"}, &webhooksv1.Attempt{DeliveryId: "dlv_2"}
+	a.record("p1", id, oldest, newest)
+	at := func(x *webhooksv1.Attempt) string {
+		return x.GetStartedAt().AsTime().Format("2006-01-02T15:04:05.000Z")
+	}
+	for query, want := range map[string]*webhooksv1.Attempt{
+		"?limit=1": newest, "": oldest, "?status=failed": oldest, "?order=oldest&limit=1": oldest, "?order=oldest&status=failed": newest,
+	} {
+		assert.Equal(t, at(want), a.send("GET", path+query, "").body["searched_to"], query)
+	}
+}

@@ -29,6 +29,8 @@ type apiAttempt struct {
 type apiAttempts struct {
 	Data       []apiAttempt `json:"data"`
 	NextCursor *string      `json:"next_cursor"`
+	// SearchedTo is when the last attempt began that was looked at.
+	SearchedTo time.Time `json:"searched_to"`
 }
 
 // apiDetail is one attempt with what was sent and what came back.

@@ -35,6 +35,8 @@ type deliveryBody struct {
 	// last on it, when that is another one.
 	Timeline []step
 	Newest   *step
+	// Gap is after when there may have been others, which were not looked for.
+	Gap      *moment
 	Phases   []phase
 	Request  *message
 	Response *message
@@ -108,9 +110,13 @@ func delivery(v *visit) error {
 // timeline puts every attempt of the delivery onto the page, the first one first, and
 // says of the shown one what it meant.
 func (v *visit) timeline(body *deliveryBody, shown apiAttempt) error {
-	found, err := v.siblings(shown)
+	found, gap, err := v.siblings(shown)
 	if err != nil {
 		return err
+	}
+	if gap != nil {
+		after := v.exact(*gap)
+		body.Gap = &after
 	}
 	rows := v.logRows(found, true)
 	for i, row := range slices.Backward(rows) {
@@ -124,7 +130,7 @@ func (v *visit) timeline(body *deliveryBody, shown apiAttempt) error {
 	if last := &body.Timeline[len(body.Timeline)-1]; !last.Current {
 		body.Newest = last
 	}
-	if len(body.Timeline) == 1 && body.Next == nil {
+	if len(body.Timeline) == 1 && body.Next == nil && body.Gap == nil {
 		body.Timeline = nil
 	}
 	return nil
@@ -132,8 +138,8 @@ func (v *visit) timeline(body *deliveryBody, shown apiAttempt) error {
 
 // siblings are the attempts of the same delivery, that one included. Where the log since
 // then is longer than one request looks, they are those among the newest, and those that
-// came soon after the event.
-func (v *visit) siblings(shown apiAttempt) ([]apiAttempt, error) {
+// came soon after the event; gap is after when others may have been, nil where none can.
+func (v *visit) siblings(shown apiAttempt) (found []apiAttempt, gap *time.Time, _ error) {
 	since := shown.StartedAt
 	if at := shown.OccurredAt; at != nil && at.Before(since) {
 		since = *at
@@ -141,23 +147,28 @@ func (v *visit) siblings(shown apiAttempt) ([]apiAttempt, error) {
 	query := url.Values{"delivery_id": {shown.DeliveryID}, "since": {isoTime(since.Add(-clockMargin))}, "limit": {strconv.Itoa(maxTimeline)}}
 	newest, err := v.api.attempts(v.webhook.ID, query)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	found := append(newest.Data, shown)
+	found = append(newest.Data, shown)
 	isLast := shown.Trigger == "event" && shown.Status != "pending" // of those by themselves
-	if newest.NextCursor != nil && (!isLast || shown.Number > 1) {
+	isWhole, seen := newest.NextCursor == nil, shown.StartedAt
+	if !isWhole && (!isLast || shown.Number > 1) {
 		query.Set("order", "oldest")
 		if isLast {
 			query.Set("limit", strconv.Itoa(min(maxTimeline, int(shown.Number))))
 		}
 		oldest, err := v.api.attempts(v.webhook.ID, query)
 		if err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 		found = append(found, oldest.Data...)
+		isWhole, seen = oldest.NextCursor == nil, oldest.SearchedTo
+	}
+	if !isWhole && newest.SearchedTo.After(seen) {
+		gap = &seen
 	}
 	slices.SortStableFunc(found, func(a, b apiAttempt) int { return strings.Compare(b.ID, a.ID) })
-	return slices.CompactFunc(found, func(a, b apiAttempt) bool { return a.ID == b.ID }), nil
+	return slices.CompactFunc(found, func(a, b apiAttempt) bool { return a.ID == b.ID }), gap, nil
 }
 
 func (v *visit) request(a apiDetail) *message {

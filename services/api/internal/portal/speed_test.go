@@ -103,7 +103,41 @@ func TestATimelineOfABusyWebhookIsWhole(t *testing.T) {
 		for _, code := range []string{"501", "502", "503", "504"} {
 			assert.Contains(t, timeline, code, "attempt %d", i+1)
 		}
+		// Of the last one by itself, no others are looked for that came soon after it.
+		assert.Equal(t, i == 2, strings.Contains(timeline, "A try may be missing"), "attempt %d", i+1)
 	}
+}
+
+// Where so much came in between that a try may be missing, the page says so, says since
+// when, and leads to where all are found.
+func TestATimelineSaysWhereItMayHaveAGap(t *testing.T) {
+	const many = 9_000
+	here := newSite(t)
+	b := here.as("good")
+	one := b.add("url", "https://hooks.example.org/1")
+	fill := func(from, to int) {
+		log := make([]*webhooksv1.LogEntry, 0, to-from)
+		for i := from; i < to; i++ {
+			log = append(log, weekOld(i, many, false))
+		}
+		require.NoError(t, here.store.AppendLog(t.Context(), "p1", one[strings.LastIndexByte(one, '/')+1:], log, func(string) bool { return false }))
+	}
+	began := time.Now().Add(-7 * 24 * time.Hour)
+	try := func(number uint32, after time.Duration, trigger webhooksv1.Trigger) string {
+		return here.record(one, &webhooksv1.Attempt{
+			DeliveryId: "dlv_old", Number: number, Trigger: trigger, Outcome: isRetried, Reason: webhooksv1.Reason_REASON_STATUS, StatusCode: 500 + number,
+			StartedAt: timestamppb.New(began.Add(after)), OccurredAt: timestamppb.New(began),
+		})[0]
+	}
+	first := try(1, 0, webhooksv1.Trigger_TRIGGER_EVENT)
+	fill(0, many/2)
+	try(2, 84*time.Hour, webhooksv1.Trigger_TRIGGER_RESEND)
+	fill(many/2, many)
+	page := b.get(first)
+	_, timeline, _ := strings.Cut(readable(page), "Every try of this delivery")
+	require.NotContains(t, timeline, "502", "else there is nothing to say")
+	assert.Contains(t, timeline, "A try may be missing that was made after")
+	assert.Contains(t, page.body, `href="`+one+`/deliveries?id=dlv_old"`)
 }
 
 // Fifty webhooks are one page of a reasonable size, made in a reasonable time.
