@@ -118,6 +118,25 @@ func TestADeveloperSeesWhatArrives(t *testing.T) {
 	scripted.wantQuiet()
 }
 
+// What is copied is what is shown, to the last byte, and the button says so. Where the
+// browser refuses, it is selected, for the keys.
+func TestWhatIsShownCanBeCopied(t *testing.T) {
+	w := newWebhook(t, "copied", receiver.Status(http.StatusOK))
+	b := open(t, "copied", desktop)
+	b.visit("/" + w.ID + "/developer")
+	b.do(chromedp.WaitVisible(chromedp.CSS(`[data-copy="code-python"]`)))
+	evaluate[bool](b, `navigator.clipboard.writeText = async (text) => { window.copied = text; }, true`)
+	b.do(chromedp.Click(chromedp.CSS(`[data-copy="code-python"]`)))
+	b.sees("Copied")
+	assert.True(t, evaluate[bool](b, `window.copied === document.getElementById("code-python").textContent && window.copied.includes("def is_valid")`))
+	evaluate[bool](b, `navigator.clipboard.writeText = async () => { throw new Error("refused"); }, true`)
+	b.do(chromedp.Click(chromedp.CSS(`[data-copy="code-python"]`)))
+	require.Eventually(t, func() bool {
+		return evaluate[bool](b, `getSelection().toString().includes("def is_valid") && document.getElementById("said").textContent.includes("It is selected now")`)
+	}, patience, 50*time.Millisecond)
+	b.wantQuiet()
+}
+
 // What did not arrive is counted, named, and can be sent from there.
 func TestWhatIsMissingIsNamed(t *testing.T) {
 	w := newWebhook(t, "missing", receiver.Status(http.StatusGone))
