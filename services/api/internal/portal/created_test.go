@@ -94,14 +94,14 @@ func TestPagesWithSecretsAreNotKept(t *testing.T) {
 	b := s.as("good")
 	made := b.wantMade(b.made(typedSecret))
 	for _, path := range []string{made, strings.TrimSuffix(made, "/created") + "/secret"} {
-		shown := b.get(path).cookie("webhooks_secret")
+		shown := b.get(path).cookie("webhooks_shown")
 		require.NotNil(t, shown, path)
 		assert.True(t, shown.HttpOnly)
 		assert.GreaterOrEqual(t, shown.MaxAge, 0)
-		left := b.get(overview).cookie("webhooks_secret")
+		left := b.get(overview).cookie("webhooks_shown")
 		require.NotNil(t, left, path)
 		assert.Negative(t, left.MaxAge)
-		assert.Nil(t, b.get(overview).cookie("webhooks_secret"))
+		assert.Nil(t, b.get(overview).cookie("webhooks_shown"))
 	}
 }
 

@@ -17,8 +17,8 @@ const (
 	cookieLanguage = "webhooks_language"
 	// cookieZone is set by the script: the browser's time zone.
 	cookieZone = "webhooks_zone"
-	// cookieSecret says that the page before showed a secret. See [visit.forgetOnLeaving].
-	cookieSecret = "webhooks_secret"
+	// cookieShown says that the page before showed a secret. See [visit.forgetOnLeaving].
+	cookieShown = "webhooks_shown"
 )
 
 // policy lets the browser load what is ours, send forms to us, and nothing else.
@@ -66,8 +66,8 @@ func (p *Portal) visit(c echo.Context, now time.Time) *visit {
 	// then "null", which is all that it says when there is no TLS.
 	header.Set(echo.HeaderReferrerPolicy, "same-origin")
 	v := &visit{c: c, p: p, in: languageOf(c.Request()), zone: zoneOf(c.Request()), now: now}
-	if _, err := c.Cookie(cookieSecret); err == nil {
-		v.setCookie(cookieSecret, "", -1)
+	if _, err := c.Cookie(cookieShown); err == nil {
+		v.setCookie(cookieShown, "", -1)
 	}
 	v.api = client{c: c, call: p.call, in: v.in, say: v.translated, base: "/api/projects/" + url.PathEscape(c.Param("pid")) + "/webhooks"}
 	return v
@@ -143,7 +143,7 @@ func (v *visit) setCookie(name, value string, maxAge int) {
 // to show it on the way back as it was, even one that must not be stored; unless a
 // cookie changed meanwhile that scripts cannot read. So this page sets one, and the
 // next takes it away. Without a script, nothing else can be done about it.
-func (v *visit) forgetOnLeaving() { v.setCookie(cookieSecret, "shown", 0) }
+func (v *visit) forgetOnLeaving() { v.setCookie(cookieShown, "shown", 0) }
 
 // local is an address of ours that somebody asked to be sent to; fallback for all
 // others.
