@@ -88,10 +88,14 @@ func Say(f Fact, in Language) Sentence {
 	return said
 }
 
-// Overtaken is the message of an attempt after which the delivery was tried again,
-// without the announcement of that.
-func Overtaken(message string, in Language) string {
-	return strings.TrimSuffix(message, " "+all.afterwards[webhooksv1.Outcome_OUTCOME_RETRY].message[in])
+// OfReceiver is what a sentence says of the receiver, without what became of the one
+// delivery: for a webhook as a whole, and for an attempt after which there was another.
+func OfReceiver(said Sentence, in Language) Sentence {
+	for _, more := range all.afterwards {
+		said.Message = strings.TrimSuffix(said.Message, " "+more.message[in])
+		said.Advice = strings.TrimSpace(strings.TrimSuffix(said.Advice, more.advice[in]))
+	}
+	return said
 }
 
 // made reports whether a request was made that did not succeed.

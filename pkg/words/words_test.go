@@ -214,11 +214,17 @@ func TestOff(t *testing.T) {
 	assert.Equal(t, Disabled("", English), Disabled("of a newer version", English))
 }
 
-// What was announced and has happened is not announced any more.
-func TestOvertaken(t *testing.T) {
-	f := Fact{Outcome: webhooksv1.Outcome_OUTCOME_RETRY, Reason: webhooksv1.Reason_REASON_STATUS, StatusCode: 404}
-	assert.Equal(t, "The receiver answered 404 Not Found: nothing is listening at this URL.", Overtaken(Say(f, English).Message, English))
-	assert.Equal(t, "De ontvanger antwoordde 404 Not Found: dit adres bestaat daar niet.", Overtaken(Say(f, Dutch).Message, Dutch))
-	f.Outcome = webhooksv1.Outcome_OUTCOME_EXHAUSTED
-	assert.Equal(t, Say(f, English).Message, Overtaken(Say(f, English).Message, English))
+// What goes for the receiver is told from what became of one delivery.
+func TestOfReceiver(t *testing.T) {
+	for _, outcome := range []webhooksv1.Outcome{webhooksv1.Outcome_OUTCOME_RETRY, webhooksv1.Outcome_OUTCOME_EXHAUSTED, webhooksv1.Outcome_OUTCOME_GONE} {
+		f := Fact{Outcome: outcome, Reason: webhooksv1.Reason_REASON_STATUS, StatusCode: 404}
+		assert.Equal(t, Sentence{
+			Message: "The receiver answered 404 Not Found: nothing is listening at this URL.",
+			Advice:  "Check that the URL is complete and still in use.",
+		}, OfReceiver(Say(f, English), English), outcome)
+		assert.Equal(t, Sentence{
+			Message: "De ontvanger antwoordde 404 Not Found: dit adres bestaat daar niet.",
+			Advice:  "Controleer of het adres volledig is en nog wordt gebruikt.",
+		}, OfReceiver(Say(f, Dutch), Dutch), outcome)
+	}
 }

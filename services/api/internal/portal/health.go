@@ -3,6 +3,8 @@ package portal
 import (
 	"errors"
 	"net/http"
+
+	"github.com/dembrane/webhooks/pkg/words"
 )
 
 // How a webhook does, as the API says it.
@@ -37,7 +39,8 @@ func (v *visit) health(w apiWebhook, last *apiAttempt) health {
 			failing.When = &since
 		}
 		if last != nil {
-			failing.Detail, failing.Advice = last.Message, last.Advice
+			why := v.ofReceiver(*last)
+			failing.Detail, failing.Advice = why.Message, why.Advice
 		}
 		return failing
 	case h.LastSuccessAt != nil:
@@ -46,6 +49,11 @@ func (v *visit) health(w apiWebhook, last *apiAttempt) health {
 	default:
 		return health{Tone: "idle", Icon: "clock", Word: v.t("health.idle"), Lead: v.t("health.idle.lead")}
 	}
+}
+
+// ofReceiver is what an attempt says of the receiver.
+func (v *visit) ofReceiver(a apiAttempt) words.Sentence {
+	return words.OfReceiver(words.Sentence{Message: a.Message, Advice: a.Advice}, v.in)
 }
 
 // refusalOf is what the API refused with, if that is what the error is.

@@ -170,7 +170,7 @@ func TestACardSaysHowItDoes(t *testing.T) {
 	page := b.get(overview)
 	text := readable(page)
 	assert.Regexp(t, `The archive hooks\.example\.org On Failing since (today|yesterday) \d\d:\d\d UTC The receiver answered 404 Not Found: nothing is listening at this URL\. `+
-		`It will be tried again\. Check that the URL is complete and still in use\. Send what was missed Report ready, Conversation started `+
+		`Check that the URL is complete and still in use\. Send what was missed Report ready, Conversation started `+
 		`1 delivered, 1 failed attempt last 24 hours`, text)
 	assert.NotContains(t, page.body, "secret-path", "what may be a key is on its own page only")
 	assert.Contains(t, page.body, `<path class="good"`)

@@ -196,7 +196,8 @@ func (v *visit) receiverFails() (*failing, error) {
 		return nil, err
 	}
 	made := max(0, slices.IndexFunc(list.Data, func(a apiAttempt) bool { return a.Reason != "receiver_failing" }))
-	return &failing{Detail: list.Data[made].Message, Advice: list.Data[made].Advice}, nil
+	why := v.ofReceiver(list.Data[made])
+	return &failing{Detail: why.Message, Advice: why.Advice}, nil
 }
 
 // chooseReplay offers spans of time and what to send of them, and counts what was

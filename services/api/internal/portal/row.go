@@ -48,7 +48,7 @@ func (v *visit) logRow(a apiAttempt, overtaken bool) logRow { //nolint:revive //
 		When: v.moment(a.StartedAt), Message: a.Message, Advice: a.Advice,
 	}
 	if overtaken {
-		row.Message = words.Overtaken(a.Message, v.in)
+		row.Message = v.ofReceiver(a).Message
 	}
 	if a.StatusCode != nil {
 		row.StatusCode = *a.StatusCode
