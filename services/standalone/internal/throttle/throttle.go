@@ -17,6 +17,10 @@ const (
 	// busyShare is the share of the time that may be worked while others wait for a
 	// CPU.
 	busyShare = 0.05
+	// longestPause bounds a pause. How long a piece of work took says more about the
+	// queue than about the work when it had to wait, too: a write that took three
+	// seconds would keep the log from being written for a minute.
+	longestPause = 5 * time.Second
 	// sampleInterval is how often the CPU queue is looked at, and samples about how
 	// many of those the average is over.
 	sampleInterval = 10 * time.Millisecond
@@ -37,8 +41,8 @@ type CPU struct {
 }
 
 // Wait pauses after a piece of work that took that long: until it is no more than
-// its share of the time, until the CPU queue is empty on average, or until ctx is
-// done.
+// its share of the time, for longestPause at most, until the CPU queue is empty on
+// average, or until ctx is done.
 func (c CPU) Wait(ctx context.Context, worked time.Duration) {
 	share, queue := c.share, c.queue
 	if share == 0 {
@@ -47,7 +51,7 @@ func (c CPU) Wait(ctx context.Context, worked time.Duration) {
 	if queue == nil {
 		queue = observe.NewCPUQueue().PerCPU
 	}
-	enough := time.NewTimer(time.Duration(float64(worked) * (1/share - 1)))
+	enough := time.NewTimer(min(time.Duration(float64(worked)*(1/share-1)), longestPause))
 	defer enough.Stop()
 	sample := time.NewTicker(sampleInterval)
 	defer sample.Stop()
