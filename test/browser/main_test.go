@@ -27,7 +27,7 @@ import (
 )
 
 // patience is how long a test waits for anything on a page.
-const patience = 30 * time.Second
+const patience = time.Minute
 
 // internalName is a host of a network of one's own, where pages are often served
 // without TLS.
