@@ -9,6 +9,7 @@ package mongotest
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"fmt"
 	"log/slog"
 	"os"
@@ -104,14 +105,12 @@ func (s *Server) run() {
 	go func() { ended <- server.Run(ctx) }()
 	gate, err := mongogate.Open(ctx, s.addr, server.MongoDBURI())
 	if err != nil {
-		s.tb.Errorf("let clients to the test's database: %v", err)
-	} else {
-		s.uri, s.addr = gate.URI(), gate.Address()
+		cancel()
+		s.tb.Fatalf("let clients to the test's database: %v", errors.Join(err, <-ended))
 	}
+	s.uri, s.addr = gate.URI(), gate.Address()
 	s.stop = func() {
-		if gate != nil {
-			gate.Close()
-		}
+		gate.Close()
 		cancel()
 		if err := <-ended; err != nil {
 			s.tb.Errorf("stop the test's database: %v", err)

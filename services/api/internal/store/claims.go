@@ -53,7 +53,7 @@ func (s *Store) Claim(ctx context.Context, c Claim) (Claim, bool, error) {
 		case c.CreatedAt.Sub(found.CreatedAt) < ClaimAge:
 			return found, false, nil
 		}
-		if err := s.deleteClaim(ctx, found); err != nil {
+		if err := s.Unclaim(ctx, found); err != nil {
 			return Claim{}, false, err
 		}
 	}
@@ -66,13 +66,9 @@ func (s *Store) Answer(ctx context.Context, id string, answer []byte) error {
 	return err
 }
 
-// Unclaim takes back a claim whose request had no effect.
+// Unclaim takes back a claim, as one whose request had no effect: this very one, and not
+// one that has its id by now.
 func (s *Store) Unclaim(ctx context.Context, c Claim) error {
-	return s.deleteClaim(ctx, c)
-}
-
-// deleteClaim deletes this very claim, and not one that has its id by now.
-func (s *Store) deleteClaim(ctx context.Context, c Claim) error {
 	return remove(ctx, s.claims, c.ID, bson.D{{Key: "makes", Value: c.Makes}})
 }
 
@@ -88,7 +84,7 @@ func (s *Store) ExpireClaims(ctx context.Context, before time.Time, limit int64)
 		return 0, err
 	}
 	for i, claim := range found {
-		if err := s.deleteClaim(ctx, claim); err != nil {
+		if err := s.Unclaim(ctx, claim); err != nil {
 			return i, err
 		}
 	}

@@ -64,14 +64,15 @@ func (s *Store) BeginErasure(ctx context.Context, e Erasure) (Erasure, error) {
 }
 
 func (s *Store) storeErasure(ctx context.Context, e Erasure) (Erasure, error) {
-	//nolint:wrapcheck // it says what it was
-	return e, s.erasures.Change(ctx, e.ID, func(ctx context.Context, d *documents.Document) error {
+	begun := e
+	err := s.erasures.Change(ctx, e.ID, func(ctx context.Context, d *documents.Document) error {
 		inserted, err := d.Insert(ctx, e)
 		if err == nil && !inserted {
-			e, err = s.beginAgain(ctx, d, e)
+			begun, err = s.beginAgain(ctx, d, e)
 		}
 		return err //nolint:wrapcheck // it says what it was
 	})
+	return begun, err //nolint:wrapcheck // it says what it was
 }
 
 // beginAgain is for a wish that there was before.

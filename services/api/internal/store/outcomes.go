@@ -322,7 +322,7 @@ func (s *Store) ExpireOutcomes(ctx context.Context, before time.Time, limit int6
 // expire has those documents deleted of which a time is before the given one, at most
 // limit of them, and returns how many.
 func expire(ctx context.Context, in documents.Collection, key string, before time.Time, limit int64,
-	remove func(ctx context.Context, ids ...string) error,
+	drop func(ctx context.Context, ids ...string) error,
 ) (int, error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, 6*callTimeout, errors.New("mongodb took too long"))
 	defer cancel()
@@ -330,7 +330,7 @@ func expire(ctx context.Context, in documents.Collection, key string, before tim
 	if err != nil {
 		return 0, err
 	}
-	if err := remove(ctx, ids...); err != nil {
+	if err := drop(ctx, ids...); err != nil {
 		return 0, err
 	}
 	return len(ids), nil

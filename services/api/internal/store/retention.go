@@ -127,7 +127,7 @@ func (s *Store) ForgetLog(ctx context.Context, h LogHead) (bool, error) {
 		return false, err
 	}
 	forgotten := false
-	return forgotten, s.activity.Change(ctx, h.WebhookID, func(ctx context.Context, in *documents.Document) error { //nolint:wrapcheck // it says what it was
+	err = s.activity.Change(ctx, h.WebhookID, func(ctx context.Context, in *documents.Document) error {
 		d, err := s.loadActivity(ctx, h.WebhookID)
 		if err != nil {
 			return err
@@ -138,6 +138,7 @@ func (s *Store) ForgetLog(ctx context.Context, h LogHead) (bool, error) {
 		forgotten, err = in.Delete(ctx, in.SinceRead(bson.E{Key: "revision", Value: d.Revision}))
 		return err //nolint:wrapcheck // it says what it was
 	})
+	return forgotten, err //nolint:wrapcheck // it says what it was
 }
 
 // deleteAttempts deletes the records of attempts by their ids, in one command.

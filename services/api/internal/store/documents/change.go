@@ -12,10 +12,9 @@ import (
 )
 
 // locks order this process's changes of one document, from what is read for a change to
-// what is written. FerretDB reads, compares and writes in three steps even for a single
-// command, and is only ever used by one process: with the locks it does not depend on
-// who stands before it that no change is lost, and nothing is deleted that has taken the
-// place of what was compared.
+// what is written. That a single command is done in one go is the database's affair: see
+// package mongogate for the embedded one, where these locks are all that keeps what was
+// read from changing before it is written, as nobody else writes to it.
 //
 // No lock is needed to read, as a document is written in one step; to insert, as the
 // index of _id lets one of two insert; and to delete by _id alone what never comes
